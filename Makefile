@@ -1,0 +1,56 @@
+# Works with GNU Make 3.81. Each target is one line; Python decides what there is to do.
+
+PYTHON = python3
+RUN_PYTHON = .venv/bin/python -m digit_recognizer
+
+# Variables count only where they stand on make's own command line: a DATA that the shell
+# happens to export must not hijack a run. Values are quoted, so spaces and quotes survive.
+given = $(if $(filter command,$(origin $(1))),$(2) '$(subst ','\'',$(value $(1)))')
+switch = $(if $(filter command,$(origin $(1))),$(if $(filter 1 yes true,$(value $(1))),$(2)))
+ARGUMENTS = $(if $(filter command,$(origin ARGS)),$(value ARGS))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup download train cv predict submit lint types test test-slow clean
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.ready ## build or repair .venv
+
+.venv/.ready: pyproject.toml constraints.lock
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { echo "$(PYTHON) is missing, has no venv module, or is not Python 3.11 to 3.13: give PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.lock --editable '.[dev]'
+	@touch $@
+
+download: setup ## fetch a dataset: SOURCE=kaggle (default), mnist, sample, or a zip or folder
+	@$(RUN_PYTHON) download $(call given,SOURCE,--source) $(call given,MNIST_URL,--mnist-url) $(ARGUMENTS)
+
+train: setup ## train, ensemble, write submission.csv and the CV report: RECIPE= RUN= DATA= ARGS="--epochs 3"
+	@$(RUN_PYTHON) train $(call given,DATA,--data) $(call given,RECIPE,--recipe) $(call given,RUN,--run) $(ARGUMENTS)
+
+cv: setup ## print the CV report of a finished run again: RUN=
+	@$(RUN_PYTHON) cv $(call given,RUN,--run) $(ARGUMENTS)
+
+predict: setup ## read digits from FILE= (PNG, JPEG, a folder of them, or a CSV of pixel rows)
+	@$(RUN_PYTHON) predict $(call given,FILE,--file) $(call given,RUN,--run) $(ARGUMENTS)
+
+submit: setup ## check a run's submission, upload it, bring the score back: RUN= MESSAGE= YES=1
+	@$(RUN_PYTHON) submit $(call given,RUN,--run) $(call given,FILE,--file) $(call given,MESSAGE,--message) $(call switch,YES,--yes) $(call switch,FORCE,--force) $(ARGUMENTS)
+
+lint: setup ## check style
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+types: setup ## check types
+	@.venv/bin/mypy
+
+test: setup ## run the tests (under 5 minutes on 2 cores, no network)
+	@.venv/bin/python -m pytest $(ARGUMENTS)
+
+test-slow: setup ## run the long tests
+	@.venv/bin/python -m pytest -m slow $(ARGUMENTS)
+
+clean: ## remove caches; never data, runs or submissions
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build src/*.egg-info
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -f data/*/.arrays-*.npz

@@ -1,0 +1,1 @@
+"""One module for each Make target. They never import each other: they speak through files."""

@@ -1,0 +1,137 @@
+"""`make train`: train the members that are still missing."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from digit_recognizer.environment import describe
+from digit_recognizer.learning.device import Placement, find_placements
+from digit_recognizer.learning.fit import Epoch, Rows, Trained
+from digit_recognizer.learning.folds import Member, fold_of_rows
+from digit_recognizer.learning.parallel import count_cores, train_members
+from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict
+from digit_recognizer.storage import datasets
+from digit_recognizer.storage.runs import Predictions, Run, checked_name, room_for
+
+BYTES_PER_MEMBER = 6 * 2**20  # weights, predictions and history of the default network
+
+
+class Watcher(Protocol):
+    """Someone who is told how a training goes on."""
+
+    def begin(self, members: Sequence[Member], done: Sequence[Member], epochs: int) -> None:
+        """Training starts; `done` are the members kept from before."""
+
+    def epoch(self, member: Member, epoch: Epoch) -> None:
+        """A member finished an epoch."""
+
+    def end(self) -> None:
+        """Training is over, well or not."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `make train` was asked for."""
+
+    dataset: str
+    recipe_name: str
+    recipe: Recipe
+
+    @property
+    def run_name(self) -> str:
+        """``<dataset>-<recipe>``, with a short hash of the settings that were changed."""
+        named = recipe_as_dict(RECIPES[self.recipe_name])
+        changed = {k: v for k, v in recipe_as_dict(self.recipe).items() if named[k] != v}
+        name = f"{self.dataset}-{self.recipe_name}"
+        if not changed:
+            return name
+        text = json.dumps(changed, sort_keys=True)
+        return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of ``recipe.json``."""
+        return {
+            "dataset": self.dataset,
+            "recipe": self.recipe_name,
+            **recipe_as_dict(self.recipe),
+        }
+
+
+def train(
+    data_dir: Path,
+    submissions_dir: Path,
+    request: Request,
+    run_name: str | None,
+    device: str,
+    workers: int | None,
+    watcher: Watcher,
+    say: Callable[[str], None],
+) -> Run:
+    """Train what is missing of a run and keep each member as soon as it is done.
+
+    Parameters
+    ----------
+    run_name : folder under `submissions_dir`; from the request if None
+    device : ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``
+    workers : members at a time on a CPU; as many as cores if None
+    say : takes warnings
+
+    Raises
+    ------
+    StorageError, DeviceError, TooFewRowsError, DivergedError, WorkerDiedError
+        With what to do; the members that are done are kept.
+    """
+    run = Run(submissions_dir / checked_name(run_name or request.run_name))
+    data, provenance = datasets.load(data_dir / request.dataset)
+    recipe = request.recipe
+    folds = fold_of_rows(data.labels, recipe.n_splits, recipe.split_seed)
+    placements, warning = find_placements(device)
+    if warning:
+        say(warning)
+    if placements[0].device == "cpu":
+        placements = placements * (workers or count_cores())
+    environment = describe(placements[0], provenance)
+    with run.open(request.as_dict(), environment):
+        rows = Rows(data.images, data.labels, folds, data.test_images)
+        _train_missing(run, recipe, rows, placements, watcher)
+    return run
+
+
+def all_members(recipe: Recipe) -> list[Member]:
+    """Every member of a recipe, seed by seed."""
+    return [Member(f, s) for s in range(recipe.n_seeds) for f in range(recipe.n_splits)]
+
+
+def _train_missing(
+    run: Run, recipe: Recipe, rows: Rows, placements: list[Placement], watcher: Watcher
+) -> None:
+    members = all_members(recipe)
+    kept = set(run.member_names())
+    done = [member for member in members if member.name in kept]
+    missing = [member for member in members if member.name not in kept]
+    if not missing:
+        return
+    room_for(run.run_dir, len(missing) * BYTES_PER_MEMBER)
+    watcher.begin(members, done, recipe.epochs)
+    started = time.time()
+    try:
+        with closing(train_members(recipe, rows, missing, placements, watcher.epoch)) as results:
+            for trained in results:
+                _keep(run, trained)
+    finally:
+        watcher.end()
+        run.add_seconds(time.time() - started)
+
+
+def _keep(run: Run, trained: Trained) -> None:
+    run.write_member(
+        trained.member.name,
+        trained.weights,
+        Predictions(trained.val_index, trained.val_logits, trained.test_logits),
+        [asdict(epoch) for epoch in trained.history],
+    )

@@ -10,7 +10,7 @@ switch = $(if $(filter command,$(origin $(1))),$(if $(filter 1 yes true,$(value 
 ARGUMENTS = $(if $(filter command,$(origin ARGS)),$(value ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup download train cv predict submit lint types test test-slow clean
+.PHONY: help setup download train cv predict submit scores doctor lint types test test-slow clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,12 @@ predict: setup ## read digits from FILE= (PNG, JPEG, a folder of them, or a CSV 
 
 submit: setup ## check a run's submission, upload it, bring the score back: RUN= MESSAGE= YES=1
 	@$(RUN_PYTHON) submit $(call given,RUN,--run) $(call given,FILE,--file) $(call given,MESSAGE,--message) $(call switch,YES,--yes) $(call switch,FORCE,--force) $(ARGUMENTS)
+
+scores: setup ## fetch public scores into the ledger and compare all runs
+	@$(RUN_PYTHON) scores $(ARGUMENTS)
+
+doctor: setup ## check what download, train and submit need, and say what to do
+	@$(RUN_PYTHON) doctor $(ARGUMENTS)
 
 lint: setup ## check style
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

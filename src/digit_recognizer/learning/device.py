@@ -4,6 +4,7 @@ import platform
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 
 class DeviceError(ValueError):
@@ -23,6 +24,14 @@ class Placement:
         if self.device == "mps":
             return torch.contiguous_format
         return torch.channels_last
+
+    def put(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device, in the memory format that is fast there."""
+        network.to(self.device)
+        for value in (*network.parameters(), *network.buffers()):
+            if value.dim() == 4:
+                value.data = value.data.contiguous(memory_format=self.memory_format)
+        return network
 
     def autocast(self) -> torch.autocast:
         """The context in which the forward pass runs."""

@@ -114,7 +114,7 @@ class _Trainer:
         self.val_logits = np.empty((0, 10), dtype=np.float32)
         self.policy = build_policy(recipe)
         network = new_network(recipe.network, self._stream(Purpose.WEIGHTS))
-        self.network = network.to(placement.device, memory_format=placement.memory_format)
+        self.network = placement.put(network)
         self._averaging = AveragedModel(self.network, multi_avg_fn=ema(recipe.ema_decay))
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
@@ -148,7 +148,11 @@ class _Trainer:
         self.network.train()
         loss_sum = torch.zeros((), device=self.placement.device)
         hits = torch.zeros((), device=self.placement.device)
-        pairs = zip(batches.split(self.batch_size), targets.split(self.batch_size), strict=True)
+        pairs = zip(
+            torch.split(batches, self.batch_size),
+            torch.split(targets, self.batch_size),
+            strict=True,
+        )
         for batch, target in pairs:
             loss, logits = self._step(batch, target)
             loss_sum += loss  # stays on the device: reading it here would stall a GPU
@@ -163,7 +167,7 @@ class _Trainer:
         val_loss, val_accuracy = self._look_at_held_out(batches, epoch == self.recipe.epochs)
         return Epoch(
             epoch,
-            self.schedule.get_last_lr()[0],
+            float(self.schedule.get_last_lr()[0]),
             train_loss,
             hits.item() / len(targets),
             val_loss,
@@ -176,7 +180,7 @@ class _Trainer:
             logits = self.network(prepare(images, self.placement))
         loss = F.cross_entropy(logits.float(), target, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
@@ -188,7 +192,7 @@ class _Trainer:
         rows = NORM_ROWS if last else GLIMPSE
         # Averaged weights meet other activations than any network on the way did, so the
         # BatchNorm statistics are taken anew, over images augmented as in training.
-        chunks = images[:rows].split(min(1000, len(images)))
+        chunks = torch.split(images[:rows], min(1000, len(images)))
         with self.placement.autocast():
             update_bn([prepare(chunk, self.placement) for chunk in chunks], self._averaging)
         index = self.val_index if last else self.val_index[:GLIMPSE]
@@ -217,7 +221,7 @@ def load_network(name: str, weights: dict[str, Tensor], placement: Placement) ->
     """A trained network on its device, ready to predict."""
     network = NETWORKS[name]()
     network.load_state_dict(weights)
-    return network.to(placement.device, memory_format=placement.memory_format).eval()
+    return placement.put(network).eval()
 
 
 def one_cycle(progress: float) -> float:

@@ -17,6 +17,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images or features [B, C, H, W] in, the same shape out."""
         y = F.relu(self.norm1(self.conv1(x)))
         return F.relu(x + self.norm2(self.conv2(y)))
 

@@ -4,7 +4,7 @@ import multiprocessing as mp
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def train_members(
     members: Sequence[Member],
     placements: Sequence[Placement],
     on_epoch: Callable[[Member, Epoch], None],
-) -> Iterator[Trained]:
+) -> Generator[Trained, None, None]:
     """Train members, as many at a time as there are placements, and yield each when done.
 
     Workers only compute; whoever iterates writes. Each has one thread: two processes of one

@@ -35,11 +35,11 @@ class Recipe:
 
     # fmt: off
     network: str = setting("residual", "network, from models.py", choices=NETWORK_NAMES)
-    n_splits: int = setting(8, "number of folds", 2, 100)
+    n_splits: int = setting(6, "number of folds", 2, 100)
     n_seeds: int = setting(1, "networks trained per fold, each from its own seed", 1, 100)
     seed: int = setting(0, "seed of initial weights, order and augmentation", 0, 2**32 - 1)
     split_seed: int = setting(0, "seed of the fold split, apart so that rows stay comparable", 0, 2**32 - 1)
-    epochs: int = setting(12, "passes over the training rows of a fold", 1, 1000)
+    epochs: int = setting(13, "passes over the training rows of a fold", 1, 1000)
     batch_size: int = setting(128, "images per optimizer step", 2, 8192)
     lr: float = setting(3e-3, "peak learning rate of the one-cycle schedule", 1e-8, 10)
     weight_decay: float = setting(0.01, "AdamW's decoupled weight decay", 0, 10)
@@ -61,17 +61,16 @@ class Recipe:
             raise RecipeError(f"tta is {self.tta}: give 1 or 5")
 
 
-def check_setting(item: Field[Any], value: object) -> None:
+def check_setting(item: Field[Any], value: Any) -> None:
     """Raise RecipeError, naming setting, value and remedy, if `value` does not fit `item`."""
     limits = item.metadata
-    expected = item.type
-    if isinstance(value, bool) or not isinstance(
-        value, (int, float) if expected is float else expected
-    ):  # type: ignore[arg-type]
-        raise RecipeError(f"{item.name} is {value!r}: give a value of type {expected.__name__}")  # type: ignore[union-attr]
+    kind: Any = item.type
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if not fits or isinstance(value, bool):
+        raise RecipeError(f"{item.name} is {value!r}: give a value of type {kind.__name__}")
     if limits["choices"] and value not in limits["choices"]:
         raise RecipeError(f"{item.name} is {value!r}: give one of {', '.join(limits['choices'])}")
-    if limits["at_least"] is not None and not limits["at_least"] <= value <= limits["at_most"]:  # type: ignore[operator]
+    if limits["at_least"] is not None and not limits["at_least"] <= value <= limits["at_most"]:
         allowed = f"from {limits['at_least']:g} to {limits['at_most']:g}"
         raise RecipeError(f"{item.name} is {value}: give a number {allowed}")
 

@@ -1,12 +1,16 @@
 """`make download`: bring a dataset, from wherever, into its verified folder."""
 
+import shutil
 from pathlib import Path
 
-from digit_recognizer.storage import datasets, sources
+from digit_recognizer.storage import archives, datasets, sources
+from digit_recognizer.storage.competition import DATA_FILES
 from digit_recognizer.storage.datasets import Provenance
-from digit_recognizer.storage.sources import Progress
+from digit_recognizer.storage.exchange import recover
+from digit_recognizer.storage.files import Progress, StorageError, silent
 
 COMPETITION = "digit-recognizer"
+NAMED_SOURCES = ("kaggle", "mnist", "sample")
 
 
 def dataset_of(source: str) -> str:
@@ -15,7 +19,7 @@ def dataset_of(source: str) -> str:
 
 
 def download(
-    data_dir: Path, source: str, mnist_url: str | None = None, progress: Progress = sources.silent
+    data_dir: Path, source: str, mnist_url: str | None = None, progress: Progress = silent
 ) -> tuple[Path, Provenance, bool]:
     """Put the dataset from `source` in place; do nothing where it is there and intact.
 
@@ -36,26 +40,24 @@ def download(
         With what to do. What was there before is still there.
     """
     folder = data_dir / dataset_of(source)
-    datasets.recover(folder)
-    origin = origin_of(source, mnist_url)
-    if datasets.is_intact(folder, origin):
+    recover(folder)
+    origin, version = origin_of(source)
+    if datasets.is_intact(folder, origin, version):
         return folder, Provenance.read(folder), False
     may_submit = source not in ("mnist", "sample")
-    with datasets.replacing(folder, origin, may_submit) as aside:
+    with datasets.replacing(folder, origin, may_submit, version) as aside:
         _fill(aside, source, mnist_url, progress)
     return folder, Provenance.read(folder), True
 
 
-def origin_of(source: str, mnist_url: str | None = None) -> str:
-    """How ``source.json`` names a source: a path with its content's date and size."""
-    if source == "mnist":
-        return f"mnist {mnist_url or sources.MNIST_URL}"
-    if source in ("kaggle", "sample"):
-        return source
+def origin_of(source: str) -> tuple[str, str]:
+    """How ``source.json`` names a source, and the sizes and dates of a user's own files."""
+    if source in NAMED_SOURCES:
+        return source, ""
     path = Path(source).expanduser().resolve()
-    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    files = [path / name for name in DATA_FILES] if path.is_dir() else [path]
     facts = [f"{f.stat().st_size} {f.stat().st_mtime_ns}" for f in files if f.is_file()]
-    return " ".join([str(path), *facts])
+    return str(path), ", ".join(facts)
 
 
 def _fill(folder: Path, source: str, mnist_url: str | None, progress: Progress) -> None:
@@ -66,8 +68,26 @@ def _fill(folder: Path, source: str, mnist_url: str | None, progress: Progress) 
     elif source == "kaggle":
         from digit_recognizer.remote import client
 
-        archive = client.download(folder, progress)
-        sources.unzip(archive, folder, progress)
-        archive.unlink()
+        # Beside the folder that a failure removes, so that the next call resumes the transfer.
+        transfers = folder.parent / ".download"
+        archive = client.download(transfers, progress)
+        try:
+            archives.unzip(archive, folder, progress)
+        finally:
+            shutil.rmtree(transfers, ignore_errors=True)
     else:
-        sources.take_from_path(folder, Path(source).expanduser(), progress)
+        path = Path(source).expanduser()
+        _refuse_unsubmittable(path)
+        archives.take_from_path(folder, path, progress)
+
+
+def _refuse_unsubmittable(path: Path) -> None:
+    """Turn away a copy of `mnist` or `sample`, which must not pass for the competition's."""
+    try:
+        source = Provenance.read(path).source
+    except StorageError:
+        return  # no dataset that was put in place here before
+    if source in ("mnist", "sample"):
+        raise StorageError(
+            f"{path}: is {source}, not the competition's data: use it as DATA={source}"
+        )

@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report no progress."""
+
 
 class StorageError(Exception):
     """Something on disk that a user can mend; the message is one line and says how."""
@@ -31,8 +37,8 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that their owner alone can read
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)  # mkstemp makes files that their owner alone can read
+        Path(temporary).replace(path)
     except BaseException as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -194,9 +194,10 @@ class Run:
         """
         path = self.predictions_path(member)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here, because np.load leaves a damaged file open.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return Predictions(**{name: arrays[name] for name in arrays.files})
-        except (OSError, ValueError, TypeError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
             raise RunError(
                 f"{path}: is damaged: delete its folder and run 'make train' again"
             ) from None

@@ -1,22 +1,18 @@
-"""Where a dataset can come from besides Kaggle: MNIST's mirror, the bundled sample, a path."""
+"""Where a dataset can come from without an account: MNIST's mirror, the bundled sample."""
 
 import gzip
 import hashlib
 import http.client
-import shutil
-import stat
 import urllib.error
 import urllib.request
-import zipfile
 import zlib
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.storage.competition import DATA_FILES, write_pixels, write_submission
-from digit_recognizer.storage.files import StorageError
+from digit_recognizer.storage.competition import write_pixels, write_submission
+from digit_recognizer.storage.files import Progress, StorageError, silent
 
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 TIMEOUT = 30  # seconds without a byte
@@ -27,12 +23,6 @@ MNIST_DIGESTS = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-
-Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Report no progress."""
 
 
 def write_dataset(
@@ -104,88 +94,28 @@ def idx_array(content: bytes) -> NDArray[np.uint8]:
 
 
 def _fetch(url: str, name: str, progress: Progress) -> bytes:
-    parts = []
+    content = bytearray()
+    total = 0
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
             total = int(response.headers.get("Content-Length") or 0)
             while part := response.read(1 << 18):
-                parts.append(part)
-                progress(name, sum(map(len, parts)), total)
+                content += part
+                progress(name, len(content), total)
     except urllib.error.HTTPError as error:
+        error.close()
         raise StorageError(
             f"{url}: the server answered {error.code}: give another MNIST_URL"
         ) from None
+    except http.client.IncompleteRead as error:
+        content += error.partial
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise StorageError(
             f"{url}: cannot be fetched ({reason}): check the network or give another MNIST_URL"
         ) from None
-    content = b"".join(parts)
-    if total and len(content) != total:
-        raise StorageError(f"{url}: broke off after {len(content)} bytes: repeat the command")
-    return content
-
-
-def take_from_path(folder: Path, source: Path, progress: Progress = silent) -> None:
-    """Fill `folder` from a zip or a folder that the user already has.
-
-    Raises
-    ------
-    StorageError
-        If there is no such path, the zip is damaged, a file is missing, or a path in the zip
-        climbs out.
-    """
-    if source.is_dir():
-        for name in DATA_FILES:
-            if not (source / name).is_file():
-                raise StorageError(f"{source}: has no {name}: it must hold {_names()}")
-            shutil.copyfile(source / name, folder / name)
-    elif source.is_file():
-        unzip(source, folder, progress)
-    else:
-        raise StorageError(f"{source}: is not there: give SOURCE=kaggle, mnist, sample or a path")
-
-
-def unzip(archive: Path, folder: Path, progress: Progress = silent) -> None:
-    """Unpack the competition's three files and nothing else.
-
-    Raises
-    ------
-    StorageError
-        If it is no good zip, a path in it climbs out, or a file is missing.
-    """
-    try:
-        with zipfile.ZipFile(archive) as bundle:
-            entries = _checked_entries(archive, bundle)
-            total = sum(entry.file_size for entry in entries.values())
-            done = 0
-            for name, entry in entries.items():
-                with bundle.open(entry) as packed, open(folder / name, "wb") as file:
-                    while part := packed.read(1 << 20):
-                        file.write(part)
-                        done += len(part)
-                        progress(f"unpacking {archive.name}", done, total)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-        raise StorageError(f"{archive}: is not a good zip file: fetch it again") from None
-
-
-def _checked_entries(archive: Path, bundle: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    found: dict[str, zipfile.ZipInfo] = {}
-    for entry in bundle.infolist():
-        path = PurePosixPath(entry.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(entry.external_attr >> 16):
-            raise StorageError(
-                f"{archive}: holds {entry.filename!r}, which climbs out: not unpacked"
-            )
-        if path.name in DATA_FILES and not entry.is_dir() and "__MACOSX" not in path.parts:
-            if path.name in found:
-                raise StorageError(f"{archive}: holds {path.name} twice: not unpacked")
-            found[path.name] = entry
-    for name in DATA_FILES:
-        if name not in found:
-            raise StorageError(f"{archive}: has no {name}: it must hold {_names()}")
-    return found
-
-
-def _names() -> str:
-    return ", ".join(DATA_FILES)
+    if len(content) < total:
+        raise StorageError(
+            f"{url}: broke off after {len(content)} of {total} bytes: repeat the command"
+        )
+    return bytes(content)

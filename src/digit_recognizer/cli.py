@@ -1,0 +1,306 @@
+"""argv in, exit code out; the only place that prints.
+
+argparse, fed from the typed recipe, and not a larger library: the package must also run where
+nothing can be installed, start within 0.3 s, and put each error on one line. Stages are
+imported when they are called, so that ``--help`` does without torch.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from digit_recognizer.learning.recipe import RECIPES, Recipe, RecipeError, named_recipe
+from digit_recognizer.remote.errors import RemoteError
+from digit_recognizer.storage.files import StorageError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, without the usage before them."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one stage; 0 if it went well, 1 for an error to mend, 2 for wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.call(arguments) or 0)
+    except RecipeError as error:
+        return _fail(2, error)
+    except (StorageError, RemoteError) as error:
+        code = _fail(1, error)
+        if advice := getattr(error, "advice", ""):
+            print(advice, file=sys.stderr)
+        return code
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted: what was done is kept; the same command goes on")
+    except Exception as error:
+        if type(error).__name__ in _USER_ERRORS:
+            return _fail(_USER_ERRORS[type(error).__name__], error)
+        raise
+
+
+# By name, because importing the modules that define them would import torch or scikit-learn.
+_USER_ERRORS = {
+    "DeviceError": 2,
+    "TooFewRowsError": 1,
+    "DivergedError": 1,
+    "OutOfMemoryError": 1,
+    "WorkerDiedError": 1,
+}
+
+
+def _fail(code: int, message: object) -> int:
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    return code
+
+
+def say(text: str) -> None:
+    """Print a line to the screen at once."""
+    print(text, flush=True)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="digit_recognizer", description="Kaggle's Digit Recognizer, end to end.")
+    stages = parser.add_subparsers(title="stages", required=True, metavar="STAGE")
+
+    def stage(name: str, call: Callable[[Any], Any], meaning: str) -> argparse.ArgumentParser:
+        added = stages.add_parser(
+            name,
+            help=meaning,
+            description=meaning,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
+        added.set_defaults(call=call)
+        for option, default in (("data", "data"), ("submissions", "submissions")):
+            folder = REPOSITORY / default
+            added.add_argument(
+                f"--{option}-dir", type=Path, default=folder, help=f"the folder of {option}"
+            )
+        return added
+
+    _add_download(stage("download", _download, "fetch a dataset and verify it"))
+    _add_train(stage("train", _train, "train, ensemble, write submission and CV report"))
+    cv = stage("cv", _cv, "print the CV report of a finished run again")
+    predict = stage("predict", _predict, "read the digits of pictures or pixel rows")
+    for added in (cv, predict):
+        added.add_argument("--run", help="the run's name; the latest finished one without it")
+    predict.add_argument("--file", type=Path, required=True, help="PNG, JPEG, folder or CSV")
+    _add_device(predict)
+    _add_submit(stage("submit", _submit, "check a run's submission, upload it, fetch its score"))
+    stage("scores", _scores, "fetch the scores and compare all runs")
+    _add_device(stage("doctor", _doctor, "check what download, train and submit need"))
+    return parser
+
+
+def _add_submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", help="the run's name; the latest finished one without it")
+    parser.add_argument("--file", type=Path, help="another file than the run's submission.csv")
+    parser.add_argument("--message", help="what Kaggle shows beside it; run and CV without it")
+    parser.add_argument("--yes", action="store_true", help="upload without asking")
+    parser.add_argument(
+        "--force", action="store_true", help="although the same file was uploaded before"
+    )
+
+
+def _add_download(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source", default="kaggle", help="kaggle, mnist, sample, or a path to a zip or folder"
+    )
+    parser.add_argument("--mnist-url", help="another mirror of MNIST")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", help="the dataset's folder under the data folder")
+    parser.add_argument("--run", help="the run's name; made from dataset and recipe without it")
+    parser.add_argument("--recipe", default="default", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("--workers", type=_positive, help="members at a time on a CPU; one a core")
+    _add_device(parser)
+    settings = parser.add_argument_group(
+        "settings", "They change the recipe; the defaults shown are those of `default`."
+    )
+    for item in fields(Recipe):
+        settings.add_argument(
+            f"--{item.name.replace('_', '-')}",
+            dest=f"setting_{item.name}",
+            type=item.type,
+            default=argparse.SUPPRESS,
+            metavar=str(getattr(item.type, "__name__", item.type)).upper(),
+            help=f"{item.metadata['help']}{_range(item.metadata)} (default: {item.default})",
+        )
+
+
+def _range(limits: Any) -> str:
+    if limits["choices"]:
+        return f"; one of {', '.join(limits['choices'])}"
+    return f"; {limits['at_least']:.10g} to {limits['at_most']:.10g}"
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"is {value}: give a whole number from 1")
+    return value
+
+
+def _download(arguments: argparse.Namespace) -> None:
+    _fetch(arguments.data_dir, arguments.source, arguments.mnist_url)
+
+
+def _fetch(data_dir: Path, source: str, mnist_url: str | None = None) -> None:
+    from digit_recognizer.display import transfer_progress
+    from digit_recognizer.stages.download import download
+
+    with transfer_progress() as progress:
+        folder, provenance, fetched = download(data_dir, source, mnist_url, progress)
+    verb = "is in place" if fetched else "is there already, intact"
+    say(f"{folder}: {verb} ({len(provenance.sha256)} files verified)")
+    if provenance.repeats and not provenance.may_submit and source not in ("mnist", "sample"):
+        say(
+            f"warning: {provenance.repeats} of its test images are training rows too:"
+            " scores of runs trained on it mean nothing, and they are not submitted"
+        )
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    changes = {
+        name.removeprefix("setting_"): value
+        for name, value in vars(arguments).items()
+        if name.startswith("setting_")
+    }
+    recipe = named_recipe(arguments.recipe, changes)
+    dataset = arguments.data or _default_dataset(arguments.data_dir)
+    if dataset == "sample":
+        say(SAMPLE_NOTE)
+        _fetch(arguments.data_dir, "sample")
+    from digit_recognizer.display import TrainingDisplay
+    from digit_recognizer.stages.ensemble import finish
+    from digit_recognizer.stages.train import Request, train
+
+    request = Request(dataset, arguments.recipe, recipe)
+    run = train(
+        arguments.data_dir,
+        arguments.submissions_dir,
+        request,
+        arguments.run,
+        arguments.device,
+        arguments.workers,
+        TrainingDisplay(),
+        say,
+    )
+    report = finish(run, arguments.data_dir)
+    _print_report(run.name, report)
+    say(f"\nsubmission: {run.submission_path}")
+    if dataset == "sample":
+        say(SAMPLE_NOTE)
+
+
+SAMPLE_NOTE = (
+    "note: this is scikit-learn's small bundled sample, not Kaggle's digits: the result is not"
+    " one to submit. 'make download' brings the competition's data."
+)
+
+
+def _default_dataset(data_dir: Path) -> str:
+    """The competition's data if it is there, else downloaded if there are credentials."""
+    from digit_recognizer.remote.credentials import find_credentials
+
+    if (data_dir / "digit-recognizer" / "source.json").exists():
+        return "digit-recognizer"
+    if find_credentials() is None:
+        return "sample"
+    _fetch(data_dir, "kaggle")
+    return "digit-recognizer"
+
+
+def _cv(arguments: argparse.Namespace) -> None:
+    from digit_recognizer.storage.files import read_json
+    from digit_recognizer.storage.runs import RunError, finished_run
+
+    run = finished_run(arguments.submissions_dir, arguments.run)
+    if not run.cv_path.is_file():
+        raise RunError(f"{run.run_dir}: is not finished: run 'make train RUN={run.name}'")
+    _print_report(run.name, read_json(run.cv_path))
+
+
+def _print_report(name: str, report: dict[str, Any]) -> None:
+    from digit_recognizer.pages.cv_text import cv_text
+
+    say(cv_text(name, report))
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from digit_recognizer.learning.device import find_placements
+    from digit_recognizer.pages.cv_text import answers_text
+    from digit_recognizer.stages.predict import predict
+    from digit_recognizer.storage.runs import finished_run
+
+    run = finished_run(arguments.submissions_dir, arguments.run)
+    placements, warning = find_placements(arguments.device)
+    if warning:
+        say(warning)
+    answers, path = predict(run, arguments.file, placements[0])
+    say(answers_text([(answer.name, answer.label, answer.proba) for answer in answers]))
+    say(f"written to {path}")
+
+
+def _submit(arguments: argparse.Namespace) -> None:
+    from digit_recognizer.display import waiting_progress
+    from digit_recognizer.stages.ensemble import finish
+    from digit_recognizer.stages.submit import submit
+    from digit_recognizer.storage.runs import finished_run
+
+    run = None
+    if arguments.run or not arguments.file:
+        run = finished_run(arguments.submissions_dir, arguments.run)
+        finish(run, arguments.data_dir)
+    with waiting_progress() as waiting:
+        submit(
+            run,
+            arguments.submissions_dir,
+            arguments.data_dir,
+            arguments.file,
+            arguments.message,
+            arguments.yes,
+            arguments.force,
+            _ask if sys.stdin.isatty() else None,
+            say,
+            waiting,
+        )
+
+
+def _ask(question: str) -> bool:
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _scores(arguments: argparse.Namespace) -> None:
+    from digit_recognizer.pages.scores_table import scores_table
+    from digit_recognizer.stages.scores import scores
+
+    result = scores(arguments.submissions_dir, say)
+    say(scores_table(result.runs, result.rank_correlation))
+    if result.failure:
+        raise result.failure
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from digit_recognizer.pages.scores_table import checks_text
+    from digit_recognizer.stages.doctor import doctor
+
+    checks = doctor(arguments.data_dir, arguments.submissions_dir, arguments.device)
+    say(checks_text([(item.well, item.what, item.found, item.advice) for item in checks]))
+    return int(any(item.needed and not item.well for item in checks))

@@ -1,0 +1,1 @@
+"""What a person reads: the report on the screen and in the browser."""

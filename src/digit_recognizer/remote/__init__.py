@@ -1,0 +1,1 @@
+"""Kaggle: the only folder that imports its client."""

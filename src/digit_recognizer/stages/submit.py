@@ -1,0 +1,300 @@
+"""`make submit`: check a run's submission, upload it once, bring its score back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from digit_recognizer.pages import submission_text
+from digit_recognizer.remote.client import COMPETITION, Kaggle, Submission
+from digit_recognizer.remote.credentials import (
+    HOW_TO_GET_ONE,
+    find_credentials,
+)
+from digit_recognizer.remote.errors import RemoteError
+from digit_recognizer.remote.ledger import Entry, Intent, Ledger, find, now
+from digit_recognizer.remote.patience import Patience
+from digit_recognizer.storage.competition import read_submission
+from digit_recognizer.storage.files import read_json, sha256
+from digit_recognizer.storage.runs import Run, RunError
+
+PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}"
+Say = Callable[[str], None]
+Waiting = Callable[[float, float], None]  # seconds waited, seconds at most
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a submission ended. Without ``ref`` nothing was uploaded; without ``public_score``
+    Kaggle had not scored it when the waiting ended."""
+
+    ref: int | None
+    public_score: float | None
+    cv_accuracy: float | None
+    inside_expected: bool | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that passed every check that needs no network."""
+
+    file: Path
+    name: str  # the run's, or the file's where it belongs to none
+    digest: str
+    n_rows: int
+    report: dict[str, Any] | None  # the run's cv.json, where the file is the run's own
+    message: str
+
+
+def submit(
+    run: Run | None,
+    submissions_dir: Path,
+    data_dir: Path,
+    file: Path | None,
+    message: str | None,
+    yes: bool,
+    force: bool,
+    ask: Callable[[str], bool] | None,
+    say: Say,
+    waiting: Waiting = lambda waited, limit: None,
+    patience: Patience | None = None,
+) -> Outcome:
+    """Check, ask, upload once, wait for the score, keep it in the ledger.
+
+    Parameters
+    ----------
+    run : a finished run; None for a `file` that belongs to no run
+    file : another file than the run's submission.csv
+    message : what Kaggle shows beside it; run and CV accuracy if None
+    yes, force : upload without asking; although the same file was uploaded before
+    ask : puts a question; None where there is nobody to answer
+    say : takes the lines that tell what goes on
+    waiting : told how long the score is waited for
+
+    Raises
+    ------
+    StorageError
+        If the file is invalid or may not be submitted: it never left the machine.
+    RemoteError
+        If Kaggle cannot be reached, refuses, or finds fault with the file.
+    """
+    candidate = check(run, submissions_dir, data_dir, file, message)
+    ledger = Ledger(submissions_dir)
+    with ledger.lock():
+        unsettled = ledger.intent()
+        same = unsettled is not None and unsettled.file_sha256 == candidate.digest
+        if not (force or same):
+            _refuse_repeat(candidate, ledger.entries())
+        _need_credentials(candidate, say)
+        kaggle = Kaggle(patience)
+        listing = kaggle.submissions()
+        entry = ledger.settle(listing)
+        if entry is not None and entry.file_sha256 == candidate.digest:
+            say(
+                f"an interrupted 'make submit' had uploaded this file: Kaggle lists it ({entry.ref})"
+            )
+        else:
+            entry = _upload_if_agreed(kaggle, ledger, candidate, listing, yes, ask, say)
+        if entry is None:
+            say("nothing was uploaded")
+            return Outcome(None, None, None, None)
+        return _await_score(kaggle, ledger, entry, candidate, say, waiting)
+
+
+def check(
+    run: Run | None, submissions_dir: Path, data_dir: Path, file: Path | None, message: str | None
+) -> Candidate:
+    """Everything that can be checked without the network; StorageError with what is wrong."""
+    path = file or (run.submission_path if run else None)
+    if path is None:
+        raise RunError("there is neither a run nor a FILE to submit")
+    if run is None and path.is_file():
+        run = _owner(sha256(path), submissions_dir)
+    dataset = COMPETITION
+    if run is not None:
+        dataset = str(run.request()["dataset"])
+        _refuse_provenance(run)
+    sample = read_submission(data_dir / dataset / "sample_submission.csv", None)
+    read_submission(path, len(sample))
+    digest = sha256(path)
+    report = None
+    if run is not None and run.is_done() and sha256(run.submission_path) == digest:
+        report = read_json(run.cv_path)
+    name = run.name if run else path.stem
+    cv = f" cv={report['cv_accuracy']:.5f}" if report else ""
+    return Candidate(path, name, digest, len(sample), report, message or f"{name}{cv}")
+
+
+def _owner(digest: str, submissions_dir: Path) -> Run | None:
+    """The run whose submission has the same bytes."""
+    for path in sorted(submissions_dir.glob("*/submission.csv")):
+        if sha256(path) == digest:
+            return Run(path.parent)
+    return None
+
+
+def _refuse_provenance(run: Run) -> None:
+    environment = read_json(run.environment_path)
+    if environment["may_submit"]:
+        return
+    source = environment["source"]
+    if environment["repeats"] and source not in ("mnist", "sample"):
+        raise RunError(
+            f"{run.run_dir}: {environment['repeats']} test images stand in its training rows: its"
+            " score would mean nothing, so it is not submitted; get the data with 'make download'"
+        )
+    raise RunError(
+        f"{run.run_dir}: was trained on data from {source!r}, which may never be submitted: run"
+        " 'make download', then 'make train DATA=digit-recognizer'"
+    )
+
+
+def _refuse_repeat(candidate: Candidate, entries: list[Entry]) -> None:
+    for entry in reversed(entries):
+        if entry.file_sha256 == candidate.digest:
+            score = "no score yet" if entry.public_score is None else f"{entry.public_score:.5f}"
+            raise RunError(
+                f"{candidate.file}: the same file was uploaded on {entry.time[:10]} as"
+                f" {entry.run} (public score: {score}): give FORCE=1 to upload it again"
+            )
+
+
+def _need_credentials(candidate: Candidate, say: Say) -> None:
+    credentials = find_credentials()
+    if credentials is None:
+        raise RemoteError(
+            "no Kaggle credentials found: nothing was uploaded",
+            f"The checked file is {candidate.file}\n"
+            f"Upload it by hand at {PAGE}/submit\n{HOW_TO_GET_ONE}",
+        )
+    if credentials.warning:
+        say(f"warning: {credentials.warning}")
+
+
+def _upload_if_agreed(
+    kaggle: Kaggle,
+    ledger: Ledger,
+    candidate: Candidate,
+    listing: list[Submission],
+    yes: bool,
+    ask: Callable[[str], bool] | None,
+    say: Say,
+) -> Entry | None:
+    quota = kaggle.quota()
+    if quota.left <= 0:
+        raise RemoteError(_quota_text(quota.today, quota.limited_by_total))
+    say(
+        submission_text.plan(
+            candidate.name,
+            candidate.file,
+            candidate.n_rows,
+            candidate.message,
+            candidate.report,
+            quota.left,
+            [(item.description, item.public_score) for item in listing[:3]],
+        )
+    )
+    if not yes:
+        if ask is None:
+            raise RemoteError("nothing was uploaded: there is no terminal to ask: give YES=1")
+        if not ask("upload it?"):
+            return None
+    return _upload(kaggle, ledger, candidate, listing)
+
+
+def _upload(
+    kaggle: Kaggle, ledger: Ledger, candidate: Candidate, listing: list[Submission]
+) -> Entry:
+    cv = candidate.report["cv_accuracy"] if candidate.report else None
+    last_ref = max((item.ref for item in listing), default=0)
+    intent = Intent(
+        now(),
+        candidate.name,
+        candidate.digest,
+        cv,
+        candidate.message,
+        candidate.file.name,
+        last_ref,
+    )
+    taken = {entry.ref for entry in ledger.entries()}
+    ledger.begin(intent)
+    try:
+        ref = kaggle.upload(
+            candidate.file,
+            candidate.message,
+            lambda: find(intent, kaggle.submissions(), taken),
+        )
+    except RemoteError:
+        if not kaggle.may_have_arrived:
+            ledger.end()
+        raise
+    entry = intent.entry(ref)
+    ledger.add(entry)
+    ledger.end()
+    return entry
+
+
+def _quota_text(today: int, limited_by_total: bool) -> str:
+    if limited_by_total:
+        return "nothing was uploaded: this competition takes no more submissions from you"
+    moment = datetime.now(UTC)
+    midnight = (moment + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    minutes = int((midnight - moment).total_seconds() // 60) + 1
+    return (
+        f"nothing was uploaded: no submission is left today ({today} made): the next is possible"
+        f" from 00:00 UTC, in {minutes // 60} h {minutes % 60:02} min"
+    )
+
+
+def _await_score(
+    kaggle: Kaggle, ledger: Ledger, entry: Entry, candidate: Candidate, say: Say, waiting: Waiting
+) -> Outcome:
+    say(f"uploaded as {entry.ref}; waiting for the score")
+    try:
+        item = _poll(kaggle, entry.ref, waiting)
+    except RemoteError as error:
+        raise RemoteError(
+            f"the file is uploaded ({entry.ref}), its score is not known: {error}: later,"
+            " 'make scores' asks for it"
+        ) from None
+    ledger.refresh([item])
+    cv = candidate.report["cv_accuracy"] if candidate.report else None
+    if item.status == "ERROR":
+        reason = item.reason or "it gives no reason"
+        raise RemoteError(f"Kaggle could not score {candidate.file} ({entry.ref}): {reason}")
+    if item.status == "PENDING":
+        say("no score yet: 'make scores' asks for it later")
+        return Outcome(entry.ref, None, cv, None)
+    if item.status != "COMPLETE":
+        raise RemoteError(
+            f"the file is uploaded ({entry.ref}), with the status {item.status!r}, which is new to"
+            f" this program: look at {PAGE}/submissions; 'make scores' asks again"
+        )
+    inside = _is_inside(item.public_score, candidate.report)
+    say(submission_text.verdict(item.public_score, candidate.report, inside))
+    return Outcome(entry.ref, item.public_score, cv, inside)
+
+
+def _poll(kaggle: Kaggle, ref: int, waiting: Waiting) -> Submission:
+    """The listing's entry once it is scored, or as it is when patience ends."""
+    patience = kaggle.patience
+    waited, pause, looks = 0.0, patience.score_pause, 0
+    while True:
+        item = next((item for item in kaggle.submissions() if item.ref == ref), None)
+        looks += 1
+        if item is None and looks >= patience.attempts:
+            raise RemoteError(f"Kaggle does not list it: look at {PAGE}/submissions")
+        if item is not None and (item.status != "PENDING" or waited >= patience.score_limit):
+            return item
+        waiting(waited, patience.score_limit)
+        patience.sleep(pause)
+        waited, pause = waited + pause, min(pause * 1.5, 15.0)
+
+
+def _is_inside(score: float | None, report: dict[str, Any] | None) -> bool | None:
+    if score is None or report is None:
+        return None
+    expected = report["expected_score"]
+    # Kaggle rounds to five decimals.
+    return bool(expected["low"] - 5e-6 <= score <= expected["high"] + 5e-6)

@@ -1,0 +1,25 @@
+"""No test sees the credentials or the home folder of whoever runs it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith("KAGGLE_"):
+            del os.environ[name]
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        os.environ[name] = str(home)
+    assert not list(Path(home).iterdir())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """As members have; two OpenMP threads beside other work wait for each other for ever."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -1,0 +1,190 @@
+"""What a member learns, and that nothing but its recipe decides it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from digit_recognizer.learning.device import DeviceError, Placement, find_placements
+from digit_recognizer.learning.fit import (
+    DivergedError,
+    Rows,
+    Trained,
+    _Trainer,
+    ema,
+    fit_member,
+    load_network,
+    one_cycle,
+)
+from digit_recognizer.learning.folds import Member, fold_of_rows
+from digit_recognizer.learning.models import NETWORKS
+from digit_recognizer.learning.parallel import train_members
+from digit_recognizer.learning.predict import predict_logits, prepare, shifted
+from digit_recognizer.learning.recipe import Recipe
+from digit_recognizer.storage.datasets import load, replacing
+from digit_recognizer.storage.sources import make_sample
+
+CPU = Placement("cpu", "fp32")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    folder: Path = tmp_path_factory.mktemp("data") / "sample"
+    with replacing(folder, "sample", may_submit=False) as aside:
+        make_sample(aside)
+    data, _ = load(folder)
+    folds = fold_of_rows(data.labels, 3, 0)
+    return Rows(data.images, data.labels, folds, data.test_images)
+
+
+def handful(digits: Rows, n: int) -> Rows:
+    folds = np.arange(n) % 2
+    return Rows(digits.images[:n], digits.labels[:n], folds, digits.test_images[:20])
+
+
+def same(first: Trained, second: Trained) -> bool:
+    return (
+        all((first.weights[key] == second.weights[key]).all() for key in first.weights)
+        and (first.val_logits == second.val_logits).all()
+        and (first.test_logits == second.test_logits).all()
+    )
+
+
+def test_a_member_overfits_a_handful_of_digits(digits: Rows) -> None:
+    rows = handful(digits, 64)
+    recipe = Recipe(
+        epochs=40, batch_size=8, rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, elastic=0.0,
+        label_smoothing=0.0, tta=1,
+    )  # fmt: skip
+    trained = fit_member(recipe, rows, Member(0, 0), CPU)
+    assert trained.history[-1].train_accuracy == 1.0
+    assert trained.history[-1].train_loss < 0.05
+
+
+def test_a_member_learns_what_it_never_saw(digits: Rows) -> None:
+    trained = fit_member(Recipe(n_splits=3, epochs=4, batch_size=32), digits, Member(0, 0), CPU)
+    predicted = trained.val_logits.argmax(axis=1)
+    assert (predicted == digits.labels[trained.val_index]).mean() > 0.95
+    assert trained.history[-1].val_accuracy == pytest.approx(
+        (predicted == digits.labels[trained.val_index]).mean()
+    )
+
+
+def test_held_out_rows_do_not_touch_the_weights(digits: Rows) -> None:
+    rows = handful(digits, 60)
+    recipe = Recipe(epochs=2, batch_size=8)
+    honest = fit_member(recipe, rows, Member(1, 0), CPU)
+    labels, images = rows.labels.copy(), rows.images.copy()
+    labels[rows.folds == 1] = (labels[rows.folds == 1] + 1) % 10
+    images[rows.folds == 1] = 255 - images[rows.folds == 1]
+    fooled = fit_member(recipe, replace(rows, labels=labels, images=images), Member(1, 0), CPU)
+    assert all((honest.weights[key] == fooled.weights[key]).all() for key in honest.weights)
+
+
+def test_members_come_out_the_same_for_any_number_of_workers(digits: Rows) -> None:
+    rows = handful(digits, 60)
+    recipe = Recipe(n_splits=2, epochs=2, batch_size=8)
+    members = [Member(0, 0), Member(1, 0)]
+    alone, beside = (
+        {t.member: t for t in train_members(recipe, rows, members, [CPU] * n, lambda m, e: None)}
+        for n in (1, 2)
+    )
+    assert set(alone) == set(beside) == set(members)
+    for member in members:
+        assert same(alone[member], beside[member])
+    assert not same(alone[members[0]], alone[members[1]])
+
+
+def test_a_loss_that_is_not_finite_stops_the_member(digits: Rows) -> None:
+    trainer = _Trainer(Recipe(epochs=2), handful(digits, 40), Member(0, 3), CPU)
+    with torch.no_grad():
+        next(trainer.network.parameters()).fill_(float("nan"))
+    message = (
+        r"fold0-seed3: the loss is nan in epoch 1: lower the learning rate \(--lr, now 0.003\)"
+    )
+    with pytest.raises(DivergedError, match=message):
+        trainer.run_epoch(1)
+
+
+def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Rows) -> None:
+    """The statistics kept are those that the averaged weights produce, to the last layer."""
+    rows = handful(digits, 60)
+    trainer = _Trainer(Recipe(epochs=1, batch_size=8), rows, Member(0, 0), CPU)
+    trainer.run_epoch(1)
+    seen: list[torch.Tensor] = []
+    norm = trainer.averaged[0][1]  # type: ignore[index]
+    norm.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    trained_on = torch.from_numpy(rows.images[trainer.train_index])
+    trainer.averaged.eval()
+    trainer.averaged(prepare(trained_on, CPU))
+    # Normalised by its own statistics, the layer's output has mean 0 and spread 1 where its
+    # affine part is still near the identity.
+    assert abs(seen[0].mean().item()) < 0.2
+    assert 0.6 < seen[0].std().item() < 1.4
+
+
+def test_weights_on_disk_predict_as_the_member_did(digits: Rows) -> None:
+    rows = handful(digits, 40)
+    recipe = Recipe(epochs=1, batch_size=8)
+    trained = fit_member(recipe, rows, Member(0, 0), CPU)
+    weights = {key: torch.from_numpy(np.asarray(value)) for key, value in trained.weights.items()}
+    network = load_network(recipe.network, weights, CPU)
+    again = predict_logits(network, rows.test_images, recipe.tta, CPU)
+    assert (again == trained.test_logits).all()
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_network_gives_ten_logits(name: str) -> None:
+    images = np.zeros((3, 28, 28), dtype=np.uint8)
+    assert predict_logits(NETWORKS[name](), images, 5, CPU).shape == (3, 10)
+
+
+def test_predictions_do_not_depend_on_the_chunk(digits: Rows) -> None:
+    network = NETWORKS["residual"]()
+    whole = predict_logits(network, digits.test_images[:50], 5, CPU)
+    parts = predict_logits(network, digits.test_images[:50], 5, CPU, chunk=7)
+    assert np.allclose(whole, parts, atol=1e-4)
+    assert predict_logits(network, digits.test_images[:0], 5, CPU).shape == (0, 10)
+
+
+def test_shifting_moves_by_whole_pixels() -> None:
+    image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    image[0, 10, 10] = 7
+    assert shifted(image, 1, 0)[0, 11, 10] == 7
+    assert shifted(image, 0, -1)[0, 10, 9] == 7
+    assert (shifted(image, 0, 0) == image).all()
+
+
+def test_the_schedule_rises_and_ends_at_zero() -> None:
+    values = [one_cycle(step / 1000) for step in range(1001)]
+    assert max(values) == pytest.approx(1.0)
+    assert values[0] == pytest.approx(0.05)
+    assert values[-1] == pytest.approx(0.0)
+
+
+def test_averaging_forgets_the_random_start() -> None:
+    averaged = [torch.full((1,), 100.0)]
+    update = ema(0.998)
+    for step in range(1, 200):
+        update(averaged, [torch.zeros(1)], torch.tensor(step))
+    assert averaged[0].item() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("tpu", "device is 'tpu': give auto, cpu, cuda, cuda:N or mps"),
+        ("cuda:x", "device is 'cuda:x'|torch finds no CUDA GPU"),
+    ],
+)
+def test_an_unknown_device_is_refused(device: str, message: str) -> None:
+    with pytest.raises(DeviceError, match=message):
+        find_placements(device)
+
+
+def test_auto_finds_a_device_that_works() -> None:
+    placements, warning = find_placements("auto")
+    assert warning is None
+    assert placements

@@ -1,0 +1,160 @@
+"""Kaggle's API on a loopback port: the documented shapes, redirects, ranges and failures."""
+
+import contextlib
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+MODIFIED = "Wed, 01 Jan 2025 00:00:00 GMT"
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass
+class Reply:
+    """How a step is answered once, instead of well.
+
+    ``acts`` does what was asked before the answer goes wrong; ``cut`` closes the connection after
+    so many bytes of the body; ``hang`` waits for the server's end.
+    """
+
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    acts: bool = False
+    cut: int | None = None
+    hang: bool = False
+
+
+def refusal(status: int, message: str = "no", **headers: str) -> Reply:
+    """Kaggle's way to say no."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, {"code": status, "message": message}, named)
+
+
+@dataclass
+class Kaggle:
+    """What the loopback Kaggle knows, and everything that it was asked."""
+
+    archive: bytes = b""
+    left: int = 5
+    limited_by_total: bool = False
+    active: bool = True
+    # What becomes of new submissions: status, score and reason.
+    verdict: dict[str, str] = field(
+        default_factory=lambda: {"status": "COMPLETE", "publicScore": "0.99400"}
+    )
+    submissions: list[dict[str, Any]] = field(default_factory=list)
+    replies: dict[str, list[Reply]] = field(default_factory=lambda: defaultdict(list))
+    steps: list[str] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    blobs: list[bytes] = field(default_factory=list)
+    url: str = ""
+    end: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, step: str, headers: dict[str, str], body: bytes) -> Reply:
+        asked = json.loads(body) if body and step != "PUT" else {}
+        if step == "IntrospectToken":
+            return Reply(body={"active": self.active, "username": "someone"})
+        if step == "DownloadDataFiles":
+            return Reply(
+                302, headers={"Location": f"{self.url}/files/digit-recognizer.zip?signed=1"}
+            )
+        if step == "GET":
+            return self._file(headers)
+        if step == "StartSubmissionUpload":
+            return Reply(body={"token": "blob-1", "createUrl": f"{self.url}/upload/1"})
+        if step == "PUT":
+            self.blobs.append(body)
+            return Reply(body={})
+        if step == "CreateSubmission":
+            return self._create(asked)
+        if step == "GetSubmissionLimits":
+            made = {"numToday": 5 - self.left, "numTotal": 9, "numAllowedNow": self.left}
+            return Reply(body={**made, "limitedByTotal": self.limited_by_total})
+        if step == "ListSubmissions":
+            return Reply(body={"submissions": self.submissions[::-1], "nextPageToken": ""})
+        return refusal(404, f"unknown step {step}")
+
+    def _create(self, asked: dict[str, Any]) -> Reply:
+        ref = 1000 + len(self.submissions)
+        self.submissions.append(
+            {
+                "ref": ref,
+                "date": "2026-01-01T00:00:00.123456789Z",
+                "description": asked.get("submissionDescription", ""),
+                "fileName": "submission.csv",
+                **self.verdict,
+            }
+        )
+        return Reply(body={"message": "Successfully submitted to Digit Recognizer", "ref": ref})
+
+    def _file(self, headers: dict[str, str]) -> Reply:
+        about = {
+            "Content-Type": "application/zip",
+            "Last-Modified": MODIFIED,
+            "ETag": '"one"',
+            "Accept-Ranges": "bytes",
+        }
+        start = int(headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        return Reply(206 if start else 200, self.archive[start:], about)
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[Kaggle]:
+    """A loopback Kaggle on a free port, also usable as an HTTP proxy, until the end."""
+    kaggle = Kaggle()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _handle(self) -> None:
+            path = urlsplit(self.path).path  # a proxy is asked for whole URLs
+            step = path.rsplit("/", 1)[-1] if self.command == "POST" else self.command
+            headers = dict(self.headers.items())
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            kaggle.steps.append(step)
+            kaggle.requests.append((path, headers, body))
+            reply = kaggle.replies[step].pop(0) if kaggle.replies[step] else None
+            if reply is None or reply.acts:
+                good = kaggle.answer(step, headers, body)
+                reply = reply or good
+            if reply.hang:
+                kaggle.end.wait(10)
+                return
+            self._send(reply, self.command)
+
+        def _send(self, reply: Reply, command: str) -> None:
+            plain = isinstance(reply.body, bytes)
+            content = reply.body if plain else json.dumps(reply.body or {}).encode()
+            if reply.cut is not None and reply.status == 200 and not content.strip(b"{}"):
+                return  # the connection just ends
+            self.send_response(reply.status)
+            for name, value in {**({} if plain else JSON), **reply.headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: reply.cut])
+
+        do_GET = do_POST = do_PUT = _handle
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            pass  # clients that give up are what some tests are about
+
+    server = Server(("127.0.0.1", 0), Handler)
+    kaggle.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield kaggle
+    finally:
+        kaggle.end.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

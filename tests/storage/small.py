@@ -1,0 +1,34 @@
+"""A small dataset, as files and as text that a test can spoil."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.storage.competition import DATA_FILES, write_pixels, write_submission
+
+
+def images(n: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+
+
+def write_small(folder: Path, n_train: int = 20, n_test: int = 7, seed: int = 0) -> Path:
+    """The competition's three files in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_pixels(folder / "train.csv", images(n_train, seed), np.arange(n_train) % 10)
+    write_pixels(folder / "test.csv", images(n_test, seed + 1))
+    write_submission(folder / "sample_submission.csv", np.zeros(n_test, dtype=np.int64))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file under `folder` but locks, with its bytes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".lock-")
+    }
+
+
+def data_bytes(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in DATA_FILES}

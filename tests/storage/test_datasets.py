@@ -1,0 +1,136 @@
+"""A dataset is what was verified, or it is not used."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from storage.small import images, write_small
+
+from digit_recognizer.storage import datasets
+from digit_recognizer.storage.competition import write_pixels, write_submission
+from digit_recognizer.storage.datasets import Provenance, load, replacing, verified
+from digit_recognizer.storage.files import StorageError
+from digit_recognizer.storage.tables import FormatError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with replacing(tmp_path / "mine", "a friend", may_submit=True) as aside:
+        write_small(aside)
+        write_submission(aside / "solution.csv", np.arange(7))
+    return tmp_path / "mine"
+
+
+def cache_of(folder: Path) -> Path:
+    [cache] = folder.glob(".arrays-*")
+    return cache
+
+
+def test_a_dataset_is_loaded_with_its_solution_and_provenance(folder: Path) -> None:
+    data, provenance = load(folder)
+    np.testing.assert_array_equal(data.images, images(20))
+    np.testing.assert_array_equal(data.test_images, images(7, seed=1))
+    assert data.labels.tolist() == [n % 10 for n in range(20)]
+    assert data.solution is not None
+    assert data.solution.tolist() == list(range(7))
+    kinds = (data.images.dtype, data.test_images.dtype, data.labels.dtype, data.solution.dtype)
+    assert kinds == (np.uint8, np.uint8, np.int64, np.int64)
+    assert provenance == Provenance.read(folder)
+    assert (provenance.source, provenance.may_submit, provenance.repeats) == ("a friend", True, 0)
+
+
+def test_the_second_load_reads_the_arrays_and_not_the_csvs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = load(folder)
+    monkeypatch.setattr(datasets, "_read_csvs", None)
+    second, _ = load(folder)
+    for name, value in vars(first).items():
+        np.testing.assert_array_equal(value, getattr(second, name))
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "garbled", "of another form"])
+def test_a_damaged_cache_is_built_anew(damage: str, folder: Path) -> None:
+    before, _ = load(folder)
+    cache = cache_of(folder)
+    whole = cache.read_bytes()
+    if damage == "cut":
+        os.truncate(cache, len(whole) // 2)
+    elif damage == "emptied":
+        os.truncate(cache, 0)
+    elif damage == "garbled":
+        cache.write_bytes(whole[:5000] + bytes(b ^ 255 for b in whole[5000:5100]) + whole[5100:])
+    else:
+        np.savez(cache, something=np.zeros(3))
+    after, _ = load(folder)
+    np.testing.assert_array_equal(after.images, before.images)
+    np.testing.assert_array_equal(after.test_images, before.test_images)
+    assert cache_of(folder).read_bytes() == whole
+
+
+def test_no_cache_is_no_obstacle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(*_: object) -> None:
+        raise StorageError("no room")
+
+    monkeypatch.setattr(datasets, "_write_cache", full_disk)
+    assert len(load(folder)[0].images) == 20
+
+
+@pytest.mark.parametrize("name", ["train.csv", "test.csv", "sample_submission.csv", "solution.csv"])
+def test_a_file_that_changed_since_it_was_verified_is_named(name: str, folder: Path) -> None:
+    load(folder)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-2] + b"3\n")
+    with pytest.raises(StorageError) as caught:
+        load(folder)
+    assert str(caught.value) == (
+        f"{folder / name}: is missing or no longer what was verified: run 'make download' again"
+    )
+
+
+def test_a_changed_source_json_does_not_point_outside(folder: Path) -> None:
+    content = json.loads((folder / "source.json").read_text())
+    content["sha256"]["../../secret"] = "0"
+    (folder / "source.json").write_text(json.dumps(content))
+    with pytest.raises(StorageError, match=r"source\.json: is damaged: run 'make download' again"):
+        load(folder)
+
+
+def test_a_dataset_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"nothing: is not there: run 'make download'$"):
+        load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("repeats", "may_submit"), [(0, True), (1, True), (2, True), (3, False), (2000, False)]
+)
+def test_test_images_that_are_training_rows_forbid_submitting(
+    repeats: int, may_submit: bool, tmp_path: Path
+) -> None:
+    write_small(tmp_path)
+    test = np.zeros((2000, 28, 28), dtype=np.uint8)
+    test[:, 0, 0], test[:, 0, 1] = np.arange(2000) // 256, np.arange(2000) % 256
+    train = np.concatenate([images(20), test[:repeats]])
+    write_pixels(tmp_path / "train.csv", train, np.arange(len(train)) % 10)
+    write_pixels(tmp_path / "test.csv", test)
+    write_submission(tmp_path / "sample_submission.csv", np.zeros(2000, dtype=np.int64))
+    provenance = verified(tmp_path, "a friend", may_submit=True)
+    assert (provenance.repeats, provenance.may_submit) == (repeats, may_submit)
+
+
+def test_a_source_that_may_not_be_submitted_never_may(tmp_path: Path) -> None:
+    assert verified(write_small(tmp_path), "mnist", may_submit=False).may_submit is False
+
+
+def test_a_solution_of_another_length_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FormatError) as caught,
+        replacing(tmp_path / "mine", "a friend", may_submit=True) as aside,
+    ):
+        write_small(aside)
+        write_submission(aside / "solution.csv", np.arange(6))
+    assert str(caught.value) == (
+        "a friend: solution.csv: has 6 rows: it must have 7, one for each row of test.csv"
+    )

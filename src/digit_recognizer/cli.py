@@ -186,6 +186,7 @@ def _train(arguments: argparse.Namespace) -> None:
         _fetch(arguments.data_dir, "sample")
     from digit_recognizer.display import TrainingDisplay
     from digit_recognizer.stages.ensemble import finish
+    from digit_recognizer.stages.pictures import draw_pictures
     from digit_recognizer.stages.train import Request, train
 
     request = Request(dataset, arguments.recipe, recipe)
@@ -202,6 +203,8 @@ def _train(arguments: argparse.Namespace) -> None:
     report = finish(run, arguments.data_dir)
     _print_report(run.name, report)
     say(f"\nsubmission: {run.submission_path}")
+    for path in draw_pictures(run, arguments.data_dir):
+        say(f"to look at: {path}")
     if dataset == "sample":
         say(SAMPLE_NOTE)
 

@@ -4,14 +4,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from digit_recognizer.learning.fit import Epoch
-from digit_recognizer.learning.folds import Member
+if TYPE_CHECKING:  # importing torch would make every download wait for seconds
+    from digit_recognizer.learning.fit import Epoch
+    from digit_recognizer.learning.folds import Member
 
 
 @contextmanager
@@ -68,7 +70,7 @@ class TrainingDisplay:
         self._started = self._epochs = 0.0
         self._kept = 0
 
-    def begin(self, members: Sequence[Member], done: Sequence[Member], epochs: int) -> None:
+    def begin(self, members: "Sequence[Member]", done: "Sequence[Member]", epochs: int) -> None:
         """Training starts; `done` are the members kept from before."""
         self._members, self._kept, self._epochs = members, len(done), epochs
         self._started = time.monotonic()
@@ -81,7 +83,7 @@ class TrainingDisplay:
             self._live = Live(self._table(), console=self._console, refresh_per_second=4)
             self._live.start()
 
-    def epoch(self, member: Member, epoch: Epoch) -> None:
+    def epoch(self, member: "Member", epoch: "Epoch") -> None:
         """A member finished an epoch."""
         self._latest[member] = epoch
         if self._live:

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from digit_recognizer.learning.device import DeviceError, Placement, find_placements
+from digit_recognizer.learning.device import (
+    DeviceError,
+    Placement,
+    _first_operation,
+    find_placements,
+)
 from digit_recognizer.learning.fit import (
     DivergedError,
     Rows,
@@ -21,7 +26,12 @@ from digit_recognizer.learning.fit import (
 from digit_recognizer.learning.folds import Member, fold_of_rows
 from digit_recognizer.learning.models import NETWORKS
 from digit_recognizer.learning.parallel import train_members
-from digit_recognizer.learning.predict import predict_logits, prepare, shifted
+from digit_recognizer.learning.predict import (
+    OutOfMemoryError,
+    predict_logits,
+    prepare,
+    shifted,
+)
 from digit_recognizer.learning.recipe import Recipe
 from digit_recognizer.storage.datasets import load, replacing
 from digit_recognizer.storage.sources import make_sample
@@ -188,3 +198,30 @@ def test_auto_finds_a_device_that_works() -> None:
     placements, warning = find_placements("auto")
     assert warning is None
     assert placements
+
+
+def test_a_device_that_fails_its_first_operation_says_why() -> None:
+    """torch's "meta" device takes tensors and cannot compute: like a GPU without kernels."""
+    assert _first_operation("cpu") is None
+    assert _first_operation("meta")
+
+
+class _Cramped(torch.nn.Module):
+    """A network on a device with room for so many images at a time."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.room:
+            raise torch.OutOfMemoryError
+        return x.flatten(1)[:, 400:410]
+
+
+def test_out_of_memory_halves_the_chunk_and_then_says_what_to_do() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (300, 28, 28), dtype=np.uint8)
+    roomy = predict_logits(_Cramped(1000), images, 1, CPU)
+    assert (predict_logits(_Cramped(40), images, 1, CPU) == roomy).all()
+    with pytest.raises(OutOfMemoryError, match="too little free memory for 16 images"):
+        predict_logits(_Cramped(3), images, 1, CPU)

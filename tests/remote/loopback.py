@@ -138,7 +138,7 @@ def serve() -> Iterator[Kaggle]:
             self.end_headers()
             self.wfile.write(content[: reply.cut])
 
-        do_GET = do_POST = do_PUT = _handle
+        do_GET = do_POST = do_PUT = _handle  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

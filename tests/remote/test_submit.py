@@ -353,7 +353,7 @@ def test_a_submission_that_kaggle_does_not_list_is_not_called_well(
 
 def interrupt(desk: Desk, kaggle: Kaggle, arrived: bool) -> None:
     """Leave things as a process leaves them that dies in the middle of an upload."""
-    desk.submit()
+    desk.submit()  # refused if that was done before
     ledger = desk.submissions_dir / "ledger.csv"
     digest = desk.ledger[0].split(",")[2]
     ledger.unlink()
@@ -393,6 +393,20 @@ def test_interrupted_before_anything_arrived_the_next_call_uploads(
     assert desk.submit()[0] == 0
     assert kaggle.steps.count("PUT") == 1
     assert len(kaggle.submissions) == len(desk.ledger) == 1
+
+
+def test_interrupted_after_the_ledger_was_written_it_is_the_same_file_again(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    desk.submit()
+    row = desk.ledger
+    interrupt(desk, kaggle, arrived=True)
+    header = "time,run,file_sha256,cv_accuracy,public_score,ref,status,reason"
+    (desk.submissions_dir / "ledger.csv").write_text("\n".join([header, *row]) + "\n")
+    code, _, err = desk.submit()
+    assert code == 1
+    assert "the same file was uploaded on" in err
+    assert "PUT" not in kaggle.steps
 
 
 def test_interrupted_the_scores_find_it_too(desk: Desk, kaggle: Kaggle) -> None:

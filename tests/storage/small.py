@@ -1,5 +1,6 @@
 """A small dataset, as files and as text that a test can spoil."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +33,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def data_bytes(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in DATA_FILES}
+
+
+def zipped(path: Path, folder: Path, prefix: str = "", names: tuple[str, ...] = DATA_FILES) -> Path:
+    """The competition's files of `folder` in a zip at `path`."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name in names:
+            bundle.write(folder / name, prefix + name)
+    return path

@@ -293,7 +293,9 @@ def test_a_submission_is_read_with_the_line_ends_of_any_system(end: str, tmp_pat
 
 IMAGES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 4), st.just(28), st.just(28)))
 in_one_folder = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -31,7 +31,10 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the data came to. Losses are mean cross-entropy in nats."""
+    """What one pass over the data came to. Losses are mean cross-entropy in nats.
+
+    ``augment_seconds`` is the part of ``seconds`` that the augmentation took.
+    """
 
     epoch: int
     lr: float
@@ -40,6 +43,7 @@ class Epoch:
     val_loss: float
     val_accuracy: float
     seconds: float
+    augment_seconds: float
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ class _Trainer:
         order = self._stream(Purpose.ORDER, epoch).permutation(self.train_index)
         rng = self._stream(Purpose.AUGMENT, epoch)
         images = augment(self.rows.images[order], self.policy, self.recipe.group_size, rng)
+        augment_seconds = time.perf_counter() - start
         batches = torch.from_numpy(images[: self.steps * self.batch_size])
         targets = torch.from_numpy(self.rows.labels[order[: self.steps * self.batch_size]])
         batches, targets = batches.to(self.placement.device), targets.to(self.placement.device)
@@ -173,6 +178,7 @@ class _Trainer:
             val_loss,
             val_accuracy,
             time.perf_counter() - start,
+            augment_seconds,
         )
 
     def _step(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

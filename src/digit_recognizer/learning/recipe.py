@@ -39,7 +39,7 @@ class Recipe:
     n_seeds: int = setting(1, "networks trained per fold, each from its own seed", 1, 100)
     seed: int = setting(0, "seed of initial weights, order and augmentation", 0, 2**32 - 1)
     split_seed: int = setting(0, "seed of the fold split, apart so that rows stay comparable", 0, 2**32 - 1)
-    epochs: int = setting(13, "passes over the training rows of a fold", 1, 1000)
+    epochs: int = setting(12, "passes over the training rows of a fold", 1, 1000)
     batch_size: int = setting(128, "images per optimizer step", 2, 8192)
     lr: float = setting(3e-3, "peak learning rate of the one-cycle schedule", 1e-8, 10)
     weight_decay: float = setting(0.01, "AdamW's decoupled weight decay", 0, 10)

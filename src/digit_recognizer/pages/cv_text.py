@@ -12,7 +12,8 @@ def cv_text(name: str, report: dict[str, Any]) -> str:
     expected = report["expected_score"]
     folds = " ".join(f"{value:.5f}" for value in report["fold_accuracies"].values())
     lines = [
-        f"run {name}: {report['n_members']} members, {_duration(report['seconds'])} of training",
+        f"run {name}: {report['n_members']} members, {_duration(report['seconds'])} of training,"
+        f" {report['augment_share']:.1%} of it augmentation",
         "",
         f"  out-of-fold accuracy  {report['cv_accuracy']:.5f}"
         f"  ({report['n_errors']} errors in {report['n_rows']:,} rows;"

@@ -1,13 +1,11 @@
 """What this package asks of Kaggle: the data, the quota, an upload, the listing."""
 
 import errno
-import re
 import zipfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +21,7 @@ from digit_recognizer.remote.failures import (
     retry_after_of,
     status_of,
 )
+from digit_recognizer.remote.listing import Submission, submission_of
 from digit_recognizer.remote.official import bounded, new_client
 from digit_recognizer.remote.patience import Patience
 from digit_recognizer.storage.files import Progress, silent
@@ -31,19 +30,6 @@ COMPETITION = "digit-recognizer"
 PAGE_SIZE = 100
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Submission:
-    """One entry of Kaggle's listing. ``status`` is PENDING, COMPLETE, ERROR or new to us."""
-
-    ref: int
-    date: datetime | None
-    description: str
-    file_name: str
-    status: str
-    public_score: float | None
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -89,7 +75,7 @@ class Kaggle:
                 self._client.competition_submissions(self.competition, page_size=PAGE_SIZE)
             return list(self._client.answer.get("submissions") or [])
 
-        entries = [_submission(entry) for entry in self._ask(listing)]
+        entries = [submission_of(entry) for entry in self._ask(listing)]
         return sorted(entries, key=lambda entry: entry.ref, reverse=True)
 
     def check_access(self) -> None:
@@ -254,29 +240,3 @@ def _is_sound(archive: Path) -> bool:
             return bundle.testzip() is None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
         return False
-
-
-def _submission(entry: dict[str, Any]) -> Submission:
-    """A listing's entry; what is missing has the wire format's default."""
-    try:
-        score: float | None = float(entry.get("publicScore") or "")
-    except ValueError:
-        score = None
-    status = str(entry.get("status") or "PENDING").upper()
-    return Submission(
-        ref=int(entry.get("ref") or 0),
-        date=_date(entry.get("date")),
-        description=str(entry.get("description") or ""),
-        file_name=str(entry.get("fileName") or ""),
-        status=status.removeprefix("SUBMISSION_STATUS_"),
-        public_score=score,
-        reason=" ".join(str(entry.get("errorDescription") or "").split()),
-    )
-
-
-def _date(text: Any) -> datetime | None:
-    """A time in UTC; Kaggle writes up to nine decimals of a second, Python reads six."""
-    try:
-        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(text).rstrip("Z")))
-    except ValueError:
-        return None

@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from digit_recognizer.remote.client import Submission
 from digit_recognizer.remote.errors import RemoteError
+from digit_recognizer.remote.listing import Submission
 from digit_recognizer.storage.files import StorageError, read_json, write_json, write_text
 
 

@@ -69,12 +69,20 @@ def _write(
         report["test_accuracy"] = float((test_labels == data.solution).mean())
     report["n_members"] = len(predictions)
     report["seconds"] = run.seconds()
+    report["augment_share"] = augment_share(run, list(predictions))
     report["may_submit"] = environment["may_submit"]
     report["suspicious"] = report["cv_accuracy"] > metrics.SUSPICIOUS and len(rows) > 10_000
     write_oof(run.oof_path, rows, labels, folds, proba)
     write_submission(run.submission_path, test_labels)
     write_json(run.cv_path, report)
     return read_json(run.cv_path)
+
+
+def augment_share(run: Run, members: list[str]) -> float:
+    """The share of the epochs' time that augmentation took."""
+    epochs = [epoch for name in members for epoch in run.read_history(name)]
+    spent = sum(epoch["seconds"] for epoch in epochs)
+    return sum(epoch["augment_seconds"] for epoch in epochs) / spent
 
 
 def out_of_fold(

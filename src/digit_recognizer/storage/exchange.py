@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -41,16 +41,23 @@ def swap(new: Path, folder: Path) -> None:
 
 def recover(folder: Path) -> None:
     """End a replacement that was cut short: between its renames, or while tidying up."""
+    folder = real(folder)
     old = _old(folder)
     if not old.is_dir():
         return
-    if not folder.exists():
-        old.rename(folder)
-        return
-    for entry in old.iterdir():
-        if not _is_ours(entry.name) and not (folder / entry.name).exists():
-            entry.rename(folder / entry.name)  # a user's notes outlive the data beside them
-    shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):  # another process may be tidying up too
+        if not folder.exists():
+            old.rename(folder)
+            return
+        for entry in old.iterdir():
+            if not _is_ours(entry.name) and not (folder / entry.name).exists():
+                entry.rename(folder / entry.name)  # a user's notes outlive the data beside them
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def real(folder: Path) -> Path:
+    """Where `folder` lies, if it is a link: its neighbours there are on the same disk."""
+    return folder.resolve() if folder.is_symlink() else folder
 
 
 def _old(folder: Path) -> Path:

@@ -10,7 +10,7 @@ switch = $(if $(filter command,$(origin $(1))),$(if $(filter 1 yes true,$(value 
 ARGUMENTS = $(if $(filter command,$(origin ARGS)),$(value ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup download train cv predict submit scores doctor lint types test test-slow clean
+.PHONY: help setup download train cv predict submit scores doctor kernel lint types test test-slow clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ submit: setup ## check a run's submission, upload it, bring the score back: RUN=
 
 scores: setup ## fetch public scores into the ledger and compare all runs
 	@$(RUN_PYTHON) scores $(ARGUMENTS)
+
+kernel: setup ## train on Kaggle's own GPU and bring the run back: RECIPE= RUN= FORCE=1
+	@$(RUN_PYTHON) kernel $(call given,RECIPE,--recipe) $(call given,RUN,--run) $(call switch,FORCE,--force) $(ARGUMENTS)
 
 doctor: setup ## check what download, train and submit need, and say what to do
 	@$(RUN_PYTHON) doctor $(ARGUMENTS)

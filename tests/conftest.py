@@ -10,7 +10,8 @@ import pytest
 def _no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith("KAGGLE_"):
+        # make hands its own command line down to every make below it
+        if name.startswith(("KAGGLE_", "MAKE", "MFLAGS")):
             del os.environ[name]
     for name in ("HOME", "XDG_CONFIG_HOME"):
         os.environ[name] = str(home)

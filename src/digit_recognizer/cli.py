@@ -96,6 +96,7 @@ def _parser() -> _Parser:
     _add_device(predict)
     _add_submit(stage("submit", _submit, "check a run's submission, upload it, fetch its score"))
     stage("scores", _scores, "fetch the scores and compare all runs")
+    _add_kernel(stage("kernel", _kernel, "train on Kaggle's GPU and bring the run back"))
     _add_device(stage("doctor", _doctor, "check what download, train and submit need"))
     return parser
 
@@ -123,6 +124,20 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="default", help=f"one of {', '.join(RECIPES)}")
     parser.add_argument("--workers", type=_positive, help="members at a time on a CPU; one a core")
     _add_device(parser)
+    _add_settings(parser)
+
+
+def _add_kernel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", help="the run's name; made from the recipe without it")
+    parser.add_argument("--recipe", default="default", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("--wait", type=_positive, default=180, help="for the end, minutes at most")
+    parser.add_argument(
+        "--force", action="store_true", help="push it anew although it ended, well or not"
+    )
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
     settings = parser.add_argument_group(
         "settings", "They change the recipe; the defaults shown are those of `default`."
     )
@@ -173,13 +188,17 @@ def _fetch(data_dir: Path, source: str, mnist_url: str | None = None) -> None:
         )
 
 
-def _train(arguments: argparse.Namespace) -> None:
+def _recipe(arguments: argparse.Namespace) -> Recipe:
     changes = {
         name.removeprefix("setting_"): value
         for name, value in vars(arguments).items()
         if name.startswith("setting_")
     }
-    recipe = named_recipe(arguments.recipe, changes)
+    return named_recipe(arguments.recipe, changes)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    recipe = _recipe(arguments)
     dataset = arguments.data or _default_dataset(arguments.data_dir)
     if dataset == "sample":
         say(SAMPLE_NOTE)
@@ -298,6 +317,30 @@ def _scores(arguments: argparse.Namespace) -> None:
     say(scores_table(result.runs, result.rank_correlation))
     if result.failure:
         raise result.failure
+
+
+def _kernel(arguments: argparse.Namespace) -> None:
+    from digit_recognizer.display import waiting_progress
+    from digit_recognizer.stages.kernel import kernel
+    from digit_recognizer.stages.train import Request
+    from digit_recognizer.storage.files import read_json
+
+    request = Request("digit-recognizer", arguments.recipe, _recipe(arguments))
+    name = arguments.run or request.run_name
+    seconds = arguments.wait * 60.0
+    with waiting_progress() as waiting:
+        run = kernel(
+            arguments.submissions_dir,
+            request.as_dict(),
+            name,
+            arguments.force,
+            seconds,
+            say,
+            waiting,
+        )
+    if run:
+        _print_report(run.name, read_json(run.cv_path))
+        say(f"\nsubmission: {run.submission_path}")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

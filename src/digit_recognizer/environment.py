@@ -9,16 +9,18 @@ from typing import Any
 
 from digit_recognizer.learning.device import Placement
 from digit_recognizer.learning.parallel import count_cores
+from digit_recognizer.storage.bundle import COMMIT_NOTE
 from digit_recognizer.storage.datasets import Provenance
+from digit_recognizer.storage.files import read_json
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "albumentations", "safetensors")
 
 
 def describe(placement: Placement, provenance: Provenance) -> dict[str, Any]:
     """Commit, versions, device and data, as plain JSON values."""
-    commit, dirty = _commit()
+    known, dirty = commit()
     return {
-        "commit": commit,
+        "commit": known,
         "dirty": dirty,
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
@@ -56,10 +58,14 @@ def _hardware(placement: Placement) -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> tuple[str | None, bool | None]:
-    """The commit of this code and whether it was changed since, where git knows."""
+def commit() -> tuple[str | None, bool | None]:
+    """The commit of this code and whether it was changed since, where git or a note knows."""
     quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     here = Path(__file__).parent
+    note = here / COMMIT_NOTE
+    if note.is_file():
+        noted = read_json(note)
+        return noted["commit"], noted["dirty"]
 
     def git(*words: str) -> str:
         done = subprocess.run(

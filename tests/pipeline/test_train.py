@@ -26,7 +26,15 @@ def test_a_run_leaves_every_artefact(place: Path) -> None:
         for fold in (0, 1)
         for name in ("history.csv", "model.safetensors", "predictions.npz")
     }
-    top = {"augmented.png", "hardest.png", "recipe.json", "environment.json", "oof.csv", "cv.json", "submission.csv"}
+    top = {
+        "augmented.png",
+        "hardest.png",
+        "recipe.json",
+        "environment.json",
+        "oof.csv",
+        "cv.json",
+        "submission.csv",
+    }
     assert members | top <= found
 
 

@@ -105,9 +105,9 @@ class Kaggle:
 
 
 @contextlib.contextmanager
-def serve() -> Iterator[Kaggle]:
+def serve(kaggle: Kaggle | None = None) -> Iterator[Kaggle]:
     """A loopback Kaggle on a free port, also usable as an HTTP proxy, until the end."""
-    kaggle = Kaggle()
+    kaggle = kaggle or Kaggle()
 
     class Handler(BaseHTTPRequestHandler):
         def _handle(self) -> None:

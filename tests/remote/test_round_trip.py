@@ -22,6 +22,7 @@ def environment_of(kaggle: Kaggle) -> dict[str, str]:
         "no_proxy": "",
         "KAGGLE_USERNAME": "someone",
         "KAGGLE_KEY": SECRET,
+        "VERBOSE": "1",  # would make the client write its log to stderr
     }
 
 
@@ -50,6 +51,7 @@ def test_download_submit_scores_and_doctor_through_make(
             text=True,
         )
         assert SECRET not in done.stdout + done.stderr
+        assert "DEBUG" not in done.stderr
         assert "Traceback" not in done.stderr
         return done
 

@@ -63,6 +63,15 @@ def test_a_member_comes_back_as_it_was_written(run: Run) -> None:
     assert run.member_names() == ["fold0-seed0"]
 
 
+def test_weights_that_lie_in_memory_channels_last_come_back_in_order(run: Run) -> None:
+    plain = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
+    last = np.ascontiguousarray(plain.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    run.write_member("fold0-seed0", {"w": last, "n": np.array(7)}, predictions(), HISTORY)
+    back = load_file(run.weights_path("fold0-seed0"))
+    np.testing.assert_array_equal(back["w"], plain)
+    assert back["n"].shape == ()
+
+
 def test_a_member_is_done_once_its_predictions_are_there(run: Run) -> None:
     run.write_member("fold1-seed0", WEIGHTS, predictions(), HISTORY)
     run.write_member("fold0-seed0", WEIGHTS, predictions(), HISTORY)

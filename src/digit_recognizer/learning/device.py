@@ -110,6 +110,8 @@ def _place(name: str) -> Placement:
 
 def _cpu_has_bf16() -> bool:
     """Whether bf16 matrix products run in hardware (AVX512-BF16 or AMX), not emulated."""
-    return platform.machine() in ("x86_64", "AMD64") and (
-        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    )
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    # Private names, which older torch, as a Kaggle image may have it, calls otherwise.
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in questions)

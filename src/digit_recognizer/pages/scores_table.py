@@ -68,6 +68,6 @@ def checks_text(checks: Sequence[tuple[bool, str, str, str]]) -> str:
     lines = []
     for well, what, found, advice in checks:
         lines.append(f"{'✓' if well else '✗'} {what:<{width}}  {found}")
-        if advice:
-            lines.append(f"  {'':<{width}}  -> {advice}")
+        for number, line in enumerate(advice.splitlines()):
+            lines.append(f"  {'':<{width}}  {'   ' if number else '-> '}{line}")
     return "\n".join(lines)

@@ -211,7 +211,7 @@ def _write_cache(cache: Path, data: Competition) -> None:
         stale.unlink(missing_ok=True)
     with writing(cache) as file:
         arrays = {name: value for name, value in vars(data).items() if value is not None}
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)  # allow_pickle=False would be an array before numpy 2.1
 
 
 def _read_cache(path: Path) -> Competition | None:

@@ -180,9 +180,12 @@ class Run:
     ) -> None:
         """Keep a trained member, its predictions last."""
         write_table(self.history_path(member), list(history))
-        write_bytes(self.weights_path(member), save(dict(weights)))
+        # safetensors writes memory as it lies: channels-last weights would come back shuffled.
+        plain = {name: np.asarray(value, order="C") for name, value in weights.items()}
+        write_bytes(self.weights_path(member), save(plain))
         with writing(self.predictions_path(member)) as file:
-            np.savez(file, allow_pickle=False, **vars(predictions))
+            # Before numpy 2.1, allow_pickle=False would be taken for one more array.
+            np.savez(file, **vars(predictions))
 
     def read_member(self, member: str) -> Predictions:
         """A member's predictions.

@@ -1,0 +1,1 @@
+"""What runs on Kaggle's machine: the script that `make kernel` uploads, and what it starts."""

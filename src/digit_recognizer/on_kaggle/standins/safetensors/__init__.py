@@ -1,0 +1,1 @@
+"""The part of safetensors that writes."""

@@ -1,0 +1,493 @@
+"""`make kernel`: the packed script runs for real, the client talks to a loopback Kaggle."""
+
+import ast
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pipeline.runner import make_small
+from remote.conftest import SECRET, Desk, point_to
+from remote.kernels_loopback import KernelKaggle
+from remote.loopback import Reply, refusal, serve
+from remote.machine import COMMIT, RUN, make_interpreter, put_data, run_script
+from remote.test_round_trip import REPOSITORY, environment_of
+
+from digit_recognizer.environment import commit
+from digit_recognizer.learning.recipe import Recipe
+from digit_recognizer.stages.kernel import slug
+from digit_recognizer.storage.bundle import script
+
+SETTINGS = ("--n-splits", "2", "--epochs", "2", "--batch-size", "16", "--tta", "1")
+RECIPE = Recipe(n_splits=2, epochs=2, batch_size=16, tta=1)
+REQUEST = {"dataset": "digit-recognizer", "recipe": "default", **asdict(RECIPE)}
+WORDS = ("--run", RUN, *SETTINGS)
+NAME = f"someone/{slug(RUN, REQUEST)}"
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small dataset's folder."""
+    place = tmp_path_factory.mktemp("data")
+    make_small(place)
+    return place / "small"
+
+
+@pytest.fixture(scope="session")
+def machine(
+    small: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A bare machine after it ran the script: its folder, and what it said."""
+    place = tmp_path_factory.mktemp("machine")
+    put_data(small, place / "input" / "digit-recognizer")
+    return place, run_script(make_interpreter(place / "python"), place, REQUEST)
+
+
+@pytest.fixture(scope="session")
+def parcel(machine: tuple[Path, subprocess.CompletedProcess[str]]) -> bytes:
+    """The zip that it made."""
+    place, done = machine
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (place / "working" / "run.zip").read_bytes()
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch, parcel: bytes) -> Iterator[KernelKaggle]:
+    """A loopback Kaggle whose kernels end well."""
+    with serve(KernelKaggle(outputs={"run.zip": parcel})) as server:
+        assert isinstance(server, KernelKaggle)
+        point_to(monkeypatch, server.url)
+        yield server
+
+
+def contents(parcel: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(parcel)) as bundle:
+        return {name: bundle.read(name) for name in bundle.namelist()}
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as bundle:
+        for name, content in files.items():
+            bundle.writestr(name, content)
+    return buffer.getvalue()
+
+
+# --- the script on a machine of its own
+
+
+def test_the_script_runs_what_it_carries_where_small_packages_are_missing(
+    machine: tuple[Path, subprocess.CompletedProcess[str]], parcel: bytes
+) -> None:
+    place, done = machine
+    assert f"package: {place}/digit-recognizer-" in done.stdout
+    assert "filelock is not installed: its stand-in is used" in done.stdout
+    assert "safetensors is not installed: its stand-in is used" in done.stdout
+    assert "fold1-seed0  epoch 2/2" in done.stdout
+    assert done.stderr == ""
+    assert [path.name for path in (place / "working").iterdir()] == ["run.zip"]
+    assert not list(place.glob("digit-recognizer-*"))
+
+
+def test_the_other_input_folder_and_a_full_image_give_the_same_run(
+    small: Path, parcel: bytes, tmp_path: Path
+) -> None:
+    put_data(small, tmp_path / "input" / "competitions" / "digit-recognizer")
+    python = make_interpreter(tmp_path / "python", ("digit_recognizer",))
+    done = run_script(python, tmp_path, REQUEST)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stand-in" not in done.stdout
+    here = contents((tmp_path / "working" / "run.zip").read_bytes())
+    there = contents(parcel)
+    assert set(here) == set(there)
+    for name, content in here.items():
+        if name.endswith((".safetensors", "oof.csv", "submission.csv", "recipe.json")):
+            assert content == there[name], name
+
+
+@pytest.mark.parametrize(
+    ("absent", "line"),
+    [
+        ("albumentations", "lacks albumentations, without which nothing would be augmented"),
+        ("torch", "lacks torch"),
+    ],
+)
+def test_a_needed_package_that_is_missing_is_one_line_and_no_run(
+    absent: str, line: str, tmp_path: Path
+) -> None:
+    done = run_script(make_interpreter(tmp_path / "python", (absent,)), tmp_path, REQUEST)
+    assert done.returncode == 1
+    assert done.stderr == f"error: Kaggle's image {line}: the run was not started\n"
+    assert not list((tmp_path / "working").iterdir())
+
+
+def test_another_albumentations_is_not_trusted_to_augment(tmp_path: Path) -> None:
+    python = make_interpreter(tmp_path / "python")
+    site = next((tmp_path / "python").glob("lib/python*/site-packages"))
+    (info,) = site.glob("albumentations-*.dist-info")
+    info.unlink()
+    other = site / "albumentations-1.4.3.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: albumentations\nVersion: 1.4.3\n")
+    done = run_script(python, tmp_path, REQUEST)
+    assert done.returncode == 1
+    assert "has albumentations 1.4, 2.0 is needed: the run was not started" in done.stderr
+
+
+def test_data_in_neither_place_is_one_line(tmp_path: Path) -> None:
+    done = run_script(make_interpreter(tmp_path / "python"), tmp_path, REQUEST)
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: the competition's data is neither in ")
+    assert "input/competitions/digit-recognizer: accept its rules" in line
+
+
+def test_an_old_python_reads_the_script_far_enough_to_say_so() -> None:
+    ast.parse(script(RUN, REQUEST, COMMIT), feature_version=(3, 7))
+
+
+def test_the_script_unpacks_nothing_that_climbs_out(tmp_path: Path) -> None:
+    text = script(RUN, REQUEST, COMMIT)
+    evil = base64.b64encode(packed({"../out.py": b"1"})).decode()
+    text = re.sub(r'PACKED = """.*?"""', f'PACKED = "{evil}"', text, flags=re.DOTALL)
+    put = tmp_path / "input" / "digit-recognizer"
+    put.mkdir(parents=True)
+    for name in ("train.csv", "test.csv", "sample_submission.csv"):
+        (put / name).touch()
+    (tmp_path / "script.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-I", str(tmp_path / "script.py")],
+        env={"DIGIT_RECOGNIZER_INPUT": str(tmp_path / "input"), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == "error: the packed file '../out.py' climbs out: not unpacked\n"
+    assert not list(tmp_path.rglob("out.py"))
+
+
+# --- from here to Kaggle and back
+
+
+def test_pushed_followed_brought_back_and_fit_for_cv_and_submit(
+    desk: Desk, kernels: KernelKaggle, key: None, small: Path
+) -> None:
+    code, out, err = desk.run("kernel", *WORDS)
+    assert code == 0, err
+    assert desk.pauses == [20.0, 20.0, 20.0]
+    assert out.startswith("pushed: https://www.kaggle.com/code/someone/x\n")
+    assert re.search(r"  0.0 min  queued\n  0.3 min  running\n  1.0 min  complete\n", out)
+    run_dir = desk.submissions_dir / RUN
+    assert f"brought back: {run_dir} (trained on " in out
+    assert "note: Kaggle gave it no GPU that works: it was trained on the CPU" in out
+    environment = json.loads((run_dir / "environment.json").read_text())
+    assert environment["may_submit"] is True
+    assert len(environment["data"]) == 3
+    assert (environment["commit"], environment["dirty"]) == COMMIT
+
+    code, out, _ = desk.run("cv", "--run", RUN)
+    assert code == 0
+    assert RUN in out
+
+    shutil.copy(small / "sample_submission.csv", desk.data_dir / "digit-recognizer")
+    code, out, err = desk.submit("--run", RUN)
+    assert code == 0, err
+    assert kernels.submissions[0]["description"].startswith(f"{RUN} cv=0.")
+
+
+def test_the_kernel_is_private_offline_on_a_t4_with_the_competition_s_data(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    desk.run("kernel", *WORDS)
+    (push,) = kernels.pushes
+    text = push.pop("text")
+    assert push == {
+        "slug": NAME,
+        "newTitle": slug(RUN, REQUEST).replace("-", " "),
+        "language": "python",
+        "kernelType": "script",
+        "isPrivate": True,
+        "enableGpu": True,
+        "enableTpu": False,
+        "enableInternet": False,
+        "machineShape": "NvidiaTeslaT4",
+        "competitionDataSources": ["digit-recognizer"],
+    }
+    assert text == script(RUN, REQUEST, commit())
+    assert len(text) < 1_000_000
+    assert 5 <= len(slug("x" * 80, REQUEST)) <= 50
+
+
+def test_called_again_a_finished_run_is_left_alone_without_asking_kaggle(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    desk.run("kernel", *WORDS)
+    asked = len(kernels.steps)
+    code, out, _ = desk.run("kernel", *WORDS)
+    assert code == 0
+    assert "is there already" in out
+    assert len(kernels.steps) == asked
+
+
+def test_at_the_limit_it_stops_and_the_next_call_goes_on_without_a_second_push(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    kernels.after_push = [{"status": "RUNNING"}]
+    code, out, _ = desk.run("kernel", *WORDS, "--wait", "1")
+    assert code == 0
+    assert f"{NAME} is still running: the same command goes on from here" in out
+    assert desk.pauses == [20.0, 20.0, 20.0]
+    assert not (desk.submissions_dir / RUN).exists()
+
+    kernels.statuses = [{"status": "RUNNING"}, {"status": "COMPLETE"}]
+    code, out, _ = desk.run("kernel", *WORDS, "--force")
+    assert code == 0
+    assert out.startswith(f"found: https://www.kaggle.com/code/{NAME} (running)")
+    assert len(kernels.pushes) == 1
+    assert (desk.submissions_dir / RUN / "cv.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "first", [{"status": "NEW_SCRIPT"}, None], ids=["never run", "refused because not there"]
+)
+def test_a_kernel_that_never_ran_is_pushed(
+    first: dict[str, str] | None, desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    kernels.unknown = 403
+    kernels.statuses = [first]
+    # Not listed at once after the push; then with a status that is new to the client.
+    kernels.after_push = [None, {"status": "WARMING_UP"}, {"status": "COMPLETE"}]
+    code, out, err = desk.run("kernel", *WORDS)
+    assert code == 0, err
+    assert len(kernels.pushes) == 1
+    assert "unknown" in out
+
+
+def test_a_push_error_that_is_not_raised_is_reported(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    kernels.push_answer = {"error": "Maximum weekly GPU quota of 30.00 hours reached."}
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    assert err == (
+        f"error: {NAME}: Kaggle does not start it: Maximum weekly GPU quota of 30.00 hours"
+        " reached: see https://www.kaggle.com/settings for your GPU quota and phone verification\n"
+    )
+    assert not (desk.submissions_dir / ".arriving").exists()
+
+
+def test_rules_that_were_not_accepted_are_said_at_the_push(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    kernels.push_answer["invalidCompetitionSources"] = ["digit-recognizer"]
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    assert "accept the rules at https://www.kaggle.com/competitions/digit-recognizer/rules" in err
+
+
+def test_a_push_is_repeated_only_where_it_was_refused_for_certain(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    kernels.replies["SaveKernel"] = [refusal(429, "slow down"), Reply(500, {}, acts=True)]
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    assert (
+        "it is not known whether it was pushed: Kaggle fails (500; asked 2x): repeat the command"
+        in err
+    )
+    assert len(kernels.pushes) == 1
+    code, out, _ = desk.run("kernel", *WORDS)
+    assert code == 0
+    assert out.startswith("found: ")
+    assert len(kernels.pushes) == 1
+
+
+def test_a_push_that_was_refused_is_no_open_question(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    kernels.replies["SaveKernel"] = [refusal(429) for _ in range(3)]
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    assert f"{NAME}: was not pushed: Kaggle says 'too many requests' (429; asked 3x)" in err
+
+
+def test_when_kaggle_falls_silent_the_kernel_goes_on_and_so_does_the_next_call(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    silent = [refusal(500) for _ in range(3)]
+    kernels.replies["GetKernelSessionStatus"] = [refusal(404), *silent]
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    assert f"{NAME} goes on at Kaggle, how is not known: Kaggle fails (500; asked 3x)" in err
+    assert desk.run("kernel", *WORDS)[0] == 0
+    assert len(kernels.pushes) == 1
+
+
+def test_a_token_says_whose_the_kernel_is(
+    desk: Desk, kernels: KernelKaggle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 0, err
+    assert kernels.pushes[0]["slug"] == NAME
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_through_make_and_a_process_of_its_own(
+    desk: Desk, kernels: KernelKaggle, home: Path
+) -> None:
+    kernels.after_push = [{"status": "COMPLETE"}]
+    words = f"--submissions-dir '{desk.submissions_dir}' {' '.join(SETTINGS)}"
+    done = subprocess.run(
+        [
+            *("make", "-o", ".venv/.ready", f"RUN_PYTHON='{sys.executable}' -m digit_recognizer"),
+            *("kernel", f"RUN={RUN}", "RECIPE=default", f"ARGS={words}"),
+        ],
+        cwd=REPOSITORY,
+        env=environment_of(kernels),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert "brought back: " in done.stdout
+    assert f"submission: {desk.submissions_dir / RUN / 'submission.csv'}" in done.stdout
+    assert len(kernels.pushes) == 1
+    assert list(home.iterdir()) == []
+
+
+def test_a_kernel_that_failed_shows_the_end_of_its_log_and_force_pushes_anew(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    kernels.statuses = [{"status": "ERROR", "failureMessage": "exited with code 1"}]
+    lines = [f"line {number}" for number in range(30)] + ["error: no \x1b[31mluck"]
+    parts = [{"stream_name": "stderr", "time": 1.0, "data": f"{line}\n"} for line in lines]
+    kernels.log = json.dumps(parts)
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    first, *rest = err.splitlines()
+    assert first == (
+        f"error: {NAME}: ended with the status error (exited with code 1): see"
+        f" https://www.kaggle.com/code/{NAME}, then repeat with FORCE=1"
+    )
+    assert rest[0] == "the end of its log:"
+    assert rest[1:] == [f"  line {number}" for number in range(19, 30)] + ["  error: no [31mluck"]
+    assert kernels.pushes == []
+    code, _, err = desk.run("kernel", *WORDS, "--force")
+    assert code == 0, err
+    assert len(kernels.pushes) == 1
+    assert len(desk.pauses) == 4  # one before it asks: the failure may be listed a little longer
+
+
+def test_a_kernel_that_left_no_run_is_a_failure(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    kernels.outputs = {"other.zip": b"", "../run.zip": b"x"}
+    kernels.log = "error: the run failed"
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    assert "ended without run.zip" in err
+    assert "  error: the run failed" in err
+    assert not (desk.submissions_dir / "run.zip").exists()
+    assert not (desk.submissions_dir / ".arriving").exists()
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_pushed(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    code, _, err = desk.run("kernel", "--run", "first", *SETTINGS)
+    assert code == 1
+    assert "first: is there, and of another request: give another RUN, or delete it" in err
+    assert kernels.steps == []
+
+
+def test_without_credentials_nothing_is_packed(desk: Desk, kernels: KernelKaggle) -> None:
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    assert "credentials" in err
+    assert kernels.steps == []
+
+
+def changed(name: str, content: bytes) -> Callable[[dict[str, bytes]], None]:
+    return lambda files: files.update({name: content})
+
+
+def other_request(files: dict[str, bytes]) -> None:
+    files["recipe.json"] = files["recipe.json"].replace(b'"seed": 0', b'"seed": 1')
+
+
+def other_answers(files: dict[str, bytes]) -> None:
+    rows = files["submission.csv"].decode().splitlines()
+    last = rows[-1].split(",")
+    files["submission.csv"] = "\n".join(
+        [*rows[:-1], f"{last[0]},{(int(last[1]) + 1) % 10}\n"]
+    ).encode()
+
+
+def pickled(files: dict[str, bytes]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, val_index=np.array([{}], dtype=object))
+    files["members/fold0-seed0/predictions.npz"] = buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (changed("../../evil.py", b""), "run.zip: holds '../../evil.py', which is no file of"),
+        (changed("/tmp/evil.py", b""), "run.zip: holds '/tmp/evil.py', which is no file of"),
+        (changed("members/fold9-seed0/history.csv", b""), "which is no file of this run"),
+        (lambda files: files.pop("oof.csv"), "run.zip: lacks oof.csv: it is not used"),
+        (other_request, "run.zip: recipe.json is of another request: it is not used"),
+        (other_answers, "run.zip: its submission is not its members': it is not used"),
+        (changed("members/fold0-seed0/predictions.npz", b"PK"), "predictions.npz: is damaged"),
+        (pickled, "predictions.npz: is damaged"),
+        (changed("members/fold0-seed0/model.safetensors", b"x" * 99), "fold0-seed0 are damaged"),
+        (changed("oof.csv", b"row\n1\n"), "oof.csv has 1 rows, its members 240"),
+        (changed("environment.json", b"{}"), "run.zip: is not a good run (KeyError)"),
+        (changed("environment.json", b'{"data": [1]}'), "run.zip: "),
+        (changed("cv.json", b"{"), "run.zip: cv.json: cannot be read"),
+        (changed("cv.json", b'{"cv_accuracy": 0.999}'), "another accuracy than oof.csv"),
+        (changed("cv.json", b'{"cv_accuracy": null}'), "is not a good run (TypeError)"),
+    ],
+)
+def test_a_parcel_that_is_not_the_run_is_refused_and_leaves_nothing(
+    damage: Callable[[dict[str, bytes]], None],
+    line: str,
+    desk: Desk,
+    kernels: KernelKaggle,
+    key: None,
+    parcel: bytes,
+) -> None:
+    files = contents(parcel)
+    damage(files)
+    kernels.outputs = {"run.zip": packed(files)}
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    assert line in err
+    assert len(err.splitlines()) == 1
+    assert sorted(path.name for path in desk.submissions_dir.iterdir()) == ["first"]
+
+
+def test_a_zip_that_is_none_is_refused(desk: Desk, kernels: KernelKaggle, key: None) -> None:
+    kernels.outputs = {"run.zip": b"<html>sorry</html>"}
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 1
+    assert err == "error: run.zip: is not a good run (BadZipFile): it is not used\n"
+
+
+def test_a_transfer_that_breaks_off_is_repeated(
+    desk: Desk, kernels: KernelKaggle, key: None
+) -> None:
+    kernels.replies["GET"] = [Reply(acts=True, body=b"x" * 1000, cut=10)]
+    code, _, err = desk.run("kernel", *WORDS)
+    assert code == 0, err
+    assert kernels.steps.count("GET") == 2

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,10 @@ def test_a_file_with_rows_missing_never_leaves_the_machine(desk: Desk, kaggle: K
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     code, _, err = desk.submit()
     assert code == 1
-    assert err == f"error: {file}: has {N_TEST - 1} rows: it must have {N_TEST}\n"
+    assert err == (
+        f"error: {file}: has {N_TEST - 1} rows: it must have {N_TEST},"
+        " one for each row of test.csv\n"
+    )
     assert kaggle.steps == []
 
 

@@ -5,6 +5,7 @@ command needs several stages, they are chained here.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,8 +53,11 @@ def _fail(code: int, message: object) -> int:
 
 
 def say(text: str) -> None:
-    """Print a line to the screen at once."""
-    print(text, flush=True)
+    """Print a line to the screen at once; a reader who has left (``| head``) ends nothing."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _download(arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from pipeline.runner import run, train
+from pipeline.runner import command, run, train
 
 from digit_recognizer.learning.metrics import mean_proba
 from digit_recognizer.storage.datasets import load
@@ -106,6 +107,13 @@ def test_cv_prints_the_report_again_at_once(place: Path) -> None:
     report = json.loads((place / "submissions" / "whole" / "cv.json").read_text())
     assert f"{report['cv_accuracy']:.5f}" in shown.stdout
     assert "true \\ predicted" in shown.stdout
+
+
+def test_a_reader_who_leaves_early_is_no_error(place: Path) -> None:
+    words = shlex.join(command("cv", place, "--run", "whole"))
+    piped = f"set -o pipefail; {words} | head -c 1"
+    done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "r", "")
 
 
 def test_data_that_changed_since_a_run_began_is_refused(place: Path, tmp_path: Path) -> None:

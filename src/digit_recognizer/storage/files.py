@@ -90,8 +90,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remove_leftovers(folder: Path, remove: Callable[[Path], None] = Path.unlink) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files that a killed process left anywhere in `folder`."""
     for path in folder.rglob(".tmp-*"):
         if path.is_file():
-            remove(path)
+            path.unlink()

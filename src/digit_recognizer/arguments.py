@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from digit_recognizer.learning.recipe import RECIPES, Recipe
+from digit_recognizer.learning.recipe import BLENDS, RECIPES, Recipe
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -43,12 +43,21 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_download(stage("download", "fetch a dataset and verify it"))
     _add_train(stage("train", "train, ensemble, write submission and CV report"))
+    _add_compare(stage("compare", "train recipes as far as missing, and set them side by side"))
+    _add_blend(stage("blend", "average finished runs into a new one"))
+    stage("runs", "list all runs")
+    _add_coverage(stage("coverage", "count how often scores lie in their expected interval"))
     cv = stage("cv", "print the CV report of a finished run again")
+    report = stage("report", "draw a finished run's page of figures and digits anew")
     predict = stage("predict", "read the digits of pictures or pixel rows")
-    for added in (cv, predict):
+    play = stage("play", "a page to draw on, which a run's networks answer at once")
+    for added in (cv, report, predict, play):
         added.add_argument("--run", help="the run's name; the latest finished one without it")
     predict.add_argument("--file", type=Path, required=True, help="PNG, JPEG, folder or CSV")
     _add_device(predict)
+    play.add_argument("--port", type=_port, default=8000, help="0 takes any that is free")
+    _add_bench(stage("bench", "measure training beside a plain loop and Deotte's networks"))
+    stage("notebook", "run the whole workflow as a notebook, on the sample")
     _add_submit(stage("submit", "check a run's submission, upload it, fetch its score"))
     stage("scores", "fetch the scores and compare all runs")
     _add_kernel(stage("kernel", "train on Kaggle's GPU and bring the run back"))
@@ -76,8 +85,48 @@ def _add_download(parser: argparse.ArgumentParser) -> None:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="the dataset's folder under the data folder")
     parser.add_argument("--run", help="the run's name; made from dataset and recipe without it")
-    parser.add_argument("--recipe", default="default", help=f"one of {', '.join(RECIPES)}")
+    known = ", ".join((*RECIPES, *BLENDS))
+    parser.add_argument("--recipe", default="default", help=f"one of {known}")
+    _add_training(parser)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", help="the dataset's folder under the data folder")
+    known = ", ".join((*RECIPES, *BLENDS))
+    parser.add_argument("--recipes", help=f"names with spaces between them, of {known}")
+    _add_training(parser)
+
+
+def _add_blend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", required=True, help="finished runs, with spaces between them")
+    parser.add_argument("--run", required=True, help="the blend's name")
+
+
+def _add_coverage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", help="finished runs to resample, with spaces between them")
+    parser.add_argument("--resamples", type=_positive, default=1000, help="of RUNS's rows")
+    parser.add_argument("--resplits", type=int, default=5, help="trained anew; 0 for none")
+    parser.add_argument("--data", help="the dataset's folder under the data folder")
+    parser.add_argument("--recipe", default="quick", help=f"of re-splits, {', '.join(RECIPES)}")
     parser.add_argument("--workers", type=_positive, help="members at a time on a CPU; one a core")
+    _add_device(parser)
+    _add_settings(parser)
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", help="the dataset's folder under the data folder")
+    parser.add_argument("--rounds", type=_positive, default=3, help="how often all is measured")
+    parser.add_argument(
+        "--seconds", type=_positive, default=12, help="that plain loops run in each round"
+    )
+    _add_device(parser)
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=_positive, help="members at a time on a CPU; one a core")
+    parser.add_argument(
+        "--backend", choices=("processes", "ray"), default="processes", help="who runs members"
+    )
     _add_device(parser)
     _add_settings(parser)
 
@@ -110,11 +159,20 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def _range(limits: Any) -> str:
     if limits["choices"]:
         return f"; one of {', '.join(limits['choices'])}"
+    if limits["at_least"] is None:
+        return ""
     return f"; {limits['at_least']:.10g} to {limits['at_most']:.10g}"
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"is {value}: give a whole number from 0 to 65535")
+    return value
 
 
 def _positive(text: str) -> int:

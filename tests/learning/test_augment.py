@@ -64,6 +64,20 @@ def test_transforms_of_a_policy_are_not_correlated() -> None:
     assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.15
 
 
+def test_a_crop_moves_about_and_is_as_large_as_an_image() -> None:
+    images = np.repeat(blobs(1), 200, axis=0)
+    cropped = augment(
+        images, build_policy(replace(STILL, crop=20)), 1, np.random.default_rng(0)
+    ).astype(float)
+    assert cropped.shape == images.shape
+    heights = (cropped.max(axis=2) > 50).sum(axis=1)
+    assert abs(np.median(heights) - 12 * 28 / 20) <= 1  # the blob is 12 pixels high
+    tops = (cropped.max(axis=2) > 50).argmax(axis=1)
+    assert tops.max() - tops.min() >= 8
+    whole = augment(images[:3], build_policy(replace(STILL, crop=28)), 1, np.random.default_rng(0))
+    assert (whole == images[:3]).all()
+
+
 def test_elastic_strength_is_in_pixels() -> None:
     """A ramp in x shows the displacement along x as a change of grey level."""
     ramp = np.repeat(np.arange(28, dtype=np.uint8)[None, :] * 8, 28, axis=0)

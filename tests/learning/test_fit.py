@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from digit_recognizer.learning.average import Average
 from digit_recognizer.learning.device import (
     DeviceError,
     Placement,
@@ -19,10 +20,8 @@ from digit_recognizer.learning.fit import (
     Rows,
     Trained,
     _Trainer,
-    ema,
     fit_member,
     load_network,
-    one_cycle,
 )
 from digit_recognizer.learning.folds import Member, fold_of_rows
 from digit_recognizer.learning.models import NETWORKS
@@ -67,7 +66,7 @@ def test_a_member_overfits_a_handful_of_digits(digits: Rows) -> None:
     rows = handful(digits, 64)
     recipe = Recipe(
         epochs=40, batch_size=8, rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, elastic=0.0,
-        label_smoothing=0.0, tta=1,
+        label_smoothing=0.0, tta=1, network="residual",
     )  # fmt: skip
     trained = fit_member(recipe, rows, Member(0, 0), CPU)
     assert trained.history[-1].train_accuracy == 1.0
@@ -129,41 +128,60 @@ def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Rows) 
     trainer = _Trainer(recipe, rows, Member(0, 0), CPU)
     for epoch in (1, 2, 3):
         trainer.run_epoch(epoch)
-    network = copy.deepcopy(trainer.averaged).train()
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    network = copy.deepcopy(trainer.result).eval()  # as at prediction: without dropout
+    norms = [m.train() for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     kept = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr]
     seen: dict[int, torch.Tensor] = {}
     for place, norm in enumerate(norms):
         norm.register_forward_pre_hook(lambda _, x, place=place: seen.update({place: x[0]}))
-    network(prepare(torch.from_numpy(rows.images[trainer.train_index]), CPU))
-    assert len(norms) == 9
+    network(prepare(torch.from_numpy(rows.images[trainer.train_index]), CPU, "mnist"))
+    assert len(norms) == 6
     for place, (mean, variance) in enumerate(kept):
         assert torch.allclose(mean, seen[place].mean((0, 2, 3)), atol=1e-4)
         assert torch.allclose(variance, seen[place].var((0, 2, 3)), rtol=1e-3, atol=1e-5)
 
 
-def test_weights_on_disk_predict_as_the_member_did(digits: Rows) -> None:
+def test_without_averaging_the_last_weights_and_the_running_statistics_count(
+    digits: Rows,
+) -> None:
+    recipe = Recipe(epochs=3, batch_size=10, ema_decay=0.0)
+    trainer = _Trainer(recipe, handful(digits, 60), Member(0, 0), CPU)
+    for epoch in (1, 2, 3):
+        trainer.run_epoch(epoch)
+    assert trainer.result is trainer.network
+    norms = [m for m in trainer.result.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    # Taken anew, they would have been taken over one chunk of images.
+    assert {int(norm.num_batches_tracked) for norm in norms} == {3 * 3}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(epochs=1, batch_size=8),
+        Recipe(epochs=1, batch_size=8, scaling="image", crop=25, ema_decay=0.0, network="mlp"),
+    ],
+)
+def test_weights_on_disk_predict_as_the_member_did(digits: Rows, recipe: Recipe) -> None:
     rows = handful(digits, 40)
-    recipe = Recipe(epochs=1, batch_size=8)
     trained = fit_member(recipe, rows, Member(0, 0), CPU)
     weights = {key: torch.from_numpy(np.asarray(value)) for key, value in trained.weights.items()}
     network = load_network(recipe.network, weights, CPU)
-    again = predict_logits(network, rows.test_images, recipe.tta, CPU)
+    again = predict_logits(network, rows.test_images, recipe, CPU)
     assert (again == trained.test_logits).all()
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_gives_ten_logits(name: str) -> None:
     images = np.zeros((3, 28, 28), dtype=np.uint8)
-    assert predict_logits(NETWORKS[name](), images, 5, CPU).shape == (3, 10)
+    assert predict_logits(NETWORKS[name](), images, Recipe(), CPU).shape == (3, 10)
 
 
 def test_predictions_do_not_depend_on_the_chunk(digits: Rows) -> None:
     network = NETWORKS["residual"]()
-    whole = predict_logits(network, digits.test_images[:50], 5, CPU)
-    parts = predict_logits(network, digits.test_images[:50], 5, CPU, chunk=7)
+    whole = predict_logits(network, digits.test_images[:50], Recipe(), CPU)
+    parts = predict_logits(network, digits.test_images[:50], Recipe(), CPU, chunk=7)
     assert np.allclose(whole, parts, atol=1e-4)
-    assert predict_logits(network, digits.test_images[:0], 5, CPU).shape == (0, 10)
+    assert predict_logits(network, digits.test_images[:0], Recipe(), CPU).shape == (0, 10)
 
 
 def test_shifting_moves_by_whole_pixels() -> None:
@@ -174,19 +192,15 @@ def test_shifting_moves_by_whole_pixels() -> None:
     assert (shifted(image, 0, 0) == image).all()
 
 
-def test_the_schedule_rises_and_ends_at_zero() -> None:
-    values = [one_cycle(step / 1000) for step in range(1001)]
-    assert max(values) == pytest.approx(1.0)
-    assert values[0] == pytest.approx(0.05)
-    assert values[-1] == pytest.approx(0.0)
-
-
 def test_averaging_forgets_the_random_start() -> None:
-    averaged = [torch.full((1,), 100.0)]
-    update = ema(0.998)
-    for step in range(1, 200):
-        update(averaged, [torch.zeros(1)], torch.tensor(step))
-    assert averaged[0].item() < 1e-3
+    network = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(network.weight, 100.0)
+    average = Average(network, 0.998)
+    average.update(network)
+    torch.nn.init.zeros_(network.weight)
+    for _ in range(200):
+        average.update(network)
+    assert 0 < average.network.weight.item() < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -228,7 +242,7 @@ class _Cramped(torch.nn.Module):
 
 def test_out_of_memory_halves_the_chunk_and_then_says_what_to_do() -> None:
     images = np.random.default_rng(0).integers(0, 256, (300, 28, 28), dtype=np.uint8)
-    roomy = predict_logits(_Cramped(1000), images, 1, CPU)
-    assert (predict_logits(_Cramped(40), images, 1, CPU) == roomy).all()
+    roomy = predict_logits(_Cramped(1000), images, Recipe(tta=1), CPU)
+    assert (predict_logits(_Cramped(40), images, Recipe(tta=1), CPU) == roomy).all()
     with pytest.raises(OutOfMemoryError, match="too little free memory for 16 images"):
-        predict_logits(_Cramped(3), images, 1, CPU)
+        predict_logits(_Cramped(3), images, Recipe(tta=1), CPU)

@@ -40,29 +40,3 @@ def test_cv_report_counts_what_is_there() -> None:
     assert report["classes"][1]["precision"] == pytest.approx(4 / 5)
     assert report["classes"][0]["recall"] == pytest.approx(3 / 4)
     assert report["classes"][0]["support"] == 4
-
-
-def test_members_that_agree_gain_nothing_and_those_that_differ_do() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (500, 10)).astype(np.float32)
-    other = rng.normal(0, 2, (500, 10)).astype(np.float32)
-    assert metrics.ensemble_gain([logits, logits, logits]) == pytest.approx(0)
-    assert metrics.ensemble_gain([logits, other]) > 0.01
-
-
-def test_expected_score_covers_new_rows_of_the_same_kind() -> None:
-    """Of 1,000 drawn pairs of out-of-fold rows and test rows, 95 % and not all are inside."""
-    rng = np.random.default_rng(0)
-    inside = 0
-    for _ in range(1000):
-        accuracy = 1 - rng.binomial(42_000, 0.0045) / 42_000
-        score = 1 - rng.binomial(28_000, 0.0045) / 28_000
-        interval = metrics.expected_score(accuracy, 42_000, 28_000, gain=0.0)
-        inside += interval["low"] <= score <= interval["high"]
-    assert 930 <= inside <= 970
-
-
-def test_expected_score_stays_within_zero_and_one() -> None:
-    interval = metrics.expected_score(1.0, 100, 100, gain=0.01)
-    assert 0 < interval["low"] < 1
-    assert interval["high"] == 1.0

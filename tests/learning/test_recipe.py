@@ -5,11 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digit_recognizer.learning.recipe import (
+    NETWORK_NAMES,
     RECIPES,
     Recipe,
     RecipeError,
     named_recipe,
     recipe_as_dict,
+    recipe_of_run,
 )
 
 
@@ -20,6 +22,8 @@ def recipes(draw: st.DrawFn) -> Recipe:
         limits = item.metadata
         if limits["choices"]:
             values[item.name] = draw(st.sampled_from(limits["choices"]))
+        elif item.name == "folds":
+            values[item.name] = draw(st.sampled_from(["all", "0", "1", "0,1"]))
         elif item.name == "tta":
             values[item.name] = draw(st.sampled_from([1, 5]))
         elif item.type is int:
@@ -34,6 +38,31 @@ def test_a_recipe_survives_the_round_trip_through_plain_values(recipe: Recipe) -
     assert Recipe(**recipe_as_dict(recipe)) == recipe  # type: ignore[arg-type]
 
 
+def test_a_run_older_than_some_settings_has_their_defaults() -> None:
+    request = {"dataset": "digit-recognizer", "recipe": "default"} | recipe_as_dict(
+        Recipe(n_splits=4, lr=0.002)
+    )
+    for newer in ("folds", "optimizer", "beta2", "schedule", "lr_decay", "scaling", "crop"):
+        del request[newer]
+    assert recipe_of_run(request) == Recipe(n_splits=4, lr=0.002)
+
+
+def test_a_run_with_a_setting_of_another_version_is_refused_by_its_name() -> None:
+    with pytest.raises(RecipeError, match=r"unknown setting: .*'sharpness'"):
+        recipe_of_run({**recipe_as_dict(Recipe()), "sharpness": 3})
+
+
+@pytest.mark.parametrize(("folds", "trained"), [("all", (0, 1, 2)), ("0", (0,)), ("0,2", (0, 2))])
+def test_folds_says_which_members_are_trained(folds: str, trained: tuple[int, ...]) -> None:
+    assert Recipe(n_splits=3, folds=folds).trained_folds == trained
+
+
+@pytest.mark.parametrize("folds", ["", "3", "1,0", "0,0", "0, 1", "-1", "00", "some"])
+def test_a_choice_of_folds_has_one_spelling_only(folds: str) -> None:
+    with pytest.raises(RecipeError, match=r"folds is .*: give all, or numbers from 0 to 2"):
+        Recipe(n_splits=3, folds=folds)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -46,7 +75,7 @@ def test_a_recipe_survives_the_round_trip_through_plain_values(recipe: Recipe) -
         ({"tta": 3}, "tta is 3: give 1 or 5"),
         (
             {"network": "vgg"},
-            "network is 'vgg': give one of residual, residual-wide, mlp",
+            f"network is 'vgg': give one of {', '.join(NETWORK_NAMES)}",
         ),
     ],
 )
@@ -63,7 +92,6 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
 
 def test_every_named_recipe_uses_a_network_that_exists() -> None:
     from digit_recognizer.learning.models import NETWORKS
-    from digit_recognizer.learning.recipe import NETWORK_NAMES
 
     assert set(NETWORK_NAMES) == set(NETWORKS)
     assert all(recipe.network in NETWORKS for recipe in RECIPES.values())

@@ -1,26 +1,20 @@
 """A run's folder says what is done, and is never half of anything."""
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from storage.small import contents
 
+from digit_recognizer.storage.opening import open_run
 from digit_recognizer.storage.runs import (
     Predictions,
     Run,
     RunError,
     checked_name,
-    finished_run,
-    latest_run,
-    room_for,
-    write_oof,
+    expected_members,
 )
 
 REQUEST = {"recipe": "default", "epochs": 3}
@@ -41,13 +35,6 @@ def predictions() -> Predictions:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     return Run(tmp_path / "mine")
-
-
-def finish(run: Run) -> Run:
-    run.open(REQUEST, ENVIRONMENT).release()
-    for path in (run.oof_path, run.submission_path, run.cv_path):
-        path.write_text("{}")
-    return run
 
 
 def test_a_member_comes_back_as_it_was_written(run: Run) -> None:
@@ -104,101 +91,25 @@ def test_damaged_predictions_are_named(damage: str, run: Run) -> None:
     )
 
 
-def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
-    run.open(REQUEST, ENVIRONMENT).release()
-    (run.run_dir / ".tmp-left").touch()
-    run.open(REQUEST, {**ENVIRONMENT, "commit": "def"}).release()
-    assert run.request() == REQUEST
-    assert not (run.run_dir / ".tmp-left").exists()
-
-
-@pytest.mark.parametrize(
-    ("request_", "environment", "complaint"),
-    [
-        (
-            {**REQUEST, "epochs": 5},
-            ENVIRONMENT,
-            "was begun with epochs 3, not 5: give another RUN, or delete the folder",
-        ),
-        (
-            REQUEST,
-            {**ENVIRONMENT, "data": {"train.csv": "2"}},
-            "the data changed since this run began: give another RUN, or delete the folder",
-        ),
-    ],
-)
-def test_another_request_or_other_data_are_refused(
-    request_: dict[str, Any], environment: dict[str, Any], complaint: str, run: Run
-) -> None:
-    run.open(REQUEST, ENVIRONMENT).release()
-    before = contents(run.run_dir)
-    with pytest.raises(RunError) as caught:
-        run.open(request_, environment)
-    assert str(caught.value) == f"{run.run_dir}: {complaint}"
-    assert contents(run.run_dir) == before
-    run.open(REQUEST, ENVIRONMENT).release()  # the lock was given back
-
-
-HOLD = """
-import sys
-from pathlib import Path
-from digit_recognizer.storage.runs import Run
-lock = Run(Path(sys.argv[1])).lock()
-print("locked", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_a_second_process_is_turned_away_until_the_first_ends_even_by_a_kill(run: Run) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(run.run_dir)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"locked\n"
-        with pytest.raises(RunError) as caught:
-            run.open(REQUEST, ENVIRONMENT)
-        assert str(caught.value) == (
-            f"{run.run_dir}: another process is working on this run:"
-            " wait for it, or give another RUN"
-        )
-        holder.send_signal(signal.SIGKILL)
-    run.open(REQUEST, ENVIRONMENT).release()
-
-
 def test_a_run_is_done_when_all_its_files_are_there(run: Run) -> None:
-    finish(run)
+    open_run(run, REQUEST, ENVIRONMENT).release()
+    for path in (run.oof_path, run.submission_path, run.cv_path):
+        assert not run.is_done()
+        path.write_text("{}")
     assert run.is_done()
     run.submission_path.unlink()
     assert not run.is_done()
 
 
 def test_sittings_add_up(run: Run) -> None:
-    run.open(REQUEST, ENVIRONMENT).release()
+    open_run(run, REQUEST, ENVIRONMENT).release()
     assert run.seconds() == 0
     run.add_seconds(1.5)
     run.add_seconds(2)
     assert run.seconds() == 3.5
 
 
-def test_the_latest_run_is_the_one_finished_last(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no finished run: run 'make train' first"):
-        latest_run(tmp_path)
-    for name, time in (("b", 300), ("a", 200), ("c", 100)):
-        os.utime(finish(Run(tmp_path / name)).cv_path, (time, time))
-    Run(tmp_path / "unfinished").open(REQUEST, ENVIRONMENT).release()
-    assert latest_run(tmp_path).name == "b"
-    assert finished_run(tmp_path, None).name == "b"
-    assert finished_run(tmp_path, "a").name == "a"
-
-
-def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunError) as caught:
-        finished_run(tmp_path, "nothing")
-    assert str(caught.value) == (
-        f"{tmp_path / 'nothing'}: there is no such run: 'make train RUN=nothing' makes it"
-    )
+def test_a_folder_that_is_no_run_has_no_request(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nothing: is not a run: 'make train' makes one"):
         Run(tmp_path / "nothing").request()
 
@@ -214,18 +125,47 @@ def test_a_plain_name_is_taken_as_it_is(name: str) -> None:
     assert checked_name(name) == name
 
 
-def test_out_of_fold_rows_are_written_for_people_and_programs(tmp_path: Path) -> None:
-    proba = np.full((2, 10), 0.05)
-    proba[0, 3] = proba[1, 9] = 0.55
-    write_oof(tmp_path / "oof.csv", np.arange(2), np.array([3, 4]), np.array([0, 1]), proba)
-    header, first, second = (tmp_path / "oof.csv").read_text().splitlines()
-    assert header == "row,label,fold,predicted," + ",".join(f"proba_{d}" for d in range(10))
-    small = "0.050000"
-    assert first == ",".join(["0,3,0,3", *[small] * 3, "0.550000", *[small] * 6])
-    assert second == ",".join(["1,4,1,9", *[small] * 9, "0.550000"])
+def test_a_blend_is_made_of_its_siblings_and_any_other_run_of_itself(tmp_path: Path) -> None:
+    blend = Run(tmp_path / "blend")
+    open_run(blend, {"recipe": "blend", "blend_of": ["a", "b"]}, ENVIRONMENT).release()
+    assert blend.parts() == [Run(tmp_path / "a"), Run(tmp_path / "b")]
+    plain = Run(tmp_path / "a")
+    open_run(plain, REQUEST, ENVIRONMENT).release()
+    assert plain.parts() == [plain]
 
 
-def test_a_disk_without_room_is_noticed_before_the_training(tmp_path: Path) -> None:
-    room_for(tmp_path, 1)
-    with pytest.raises(RunError, match=r"the disk lacks \d+ MiB for this run: make room"):
-        room_for(tmp_path, 2**60)
+def test_a_blend_cannot_reach_out_of_the_folder(tmp_path: Path) -> None:
+    blend = Run(tmp_path / "blend")
+    open_run(blend, {"recipe": "blend", "blend_of": ["../a", "b"]}, ENVIRONMENT).release()
+    with pytest.raises(RunError, match="give a plain name"):
+        blend.parts()
+
+
+@pytest.mark.parametrize(
+    ("folds", "names"),
+    [
+        (None, ["fold0-seed0", "fold1-seed0", "fold0-seed1", "fold1-seed1"]),
+        ("all", ["fold0-seed0", "fold1-seed0", "fold0-seed1", "fold1-seed1"]),
+        ("1", ["fold1-seed0", "fold1-seed1"]),
+    ],
+)
+def test_a_run_is_expected_to_have_a_member_for_each_chosen_fold_and_seed(
+    folds: str | None, names: list[str]
+) -> None:
+    request = {"n_splits": 2, "n_seeds": 2} | ({"folds": folds} if folds else {})
+    assert expected_members(request) == names
+
+
+def test_a_run_knows_which_members_it_lacks(run: Run) -> None:
+    open_run(run, {"n_splits": 2, "n_seeds": 1}, ENVIRONMENT).release()
+    run.write_member("fold1-seed0", WEIGHTS, predictions(), HISTORY)
+    assert run.missing_members() == ["fold0-seed0"]
+
+
+def test_the_digest_of_predictions_changes_with_any_of_them(run: Run) -> None:
+    run.write_member("fold0-seed0", WEIGHTS, predictions(), HISTORY)
+    before = run.predictions_digest()
+    run.write_member("fold0-seed0", WEIGHTS, predictions(), HISTORY)
+    assert run.predictions_digest() == before
+    run.write_member("fold1-seed0", WEIGHTS, predictions(), HISTORY)
+    assert run.predictions_digest() != before

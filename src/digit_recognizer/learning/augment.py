@@ -17,8 +17,10 @@ ELASTIC_SIGMA = 4.0  # pixels; the width of the Gaussian that smooths the displa
 
 
 def build_policy(recipe: Recipe) -> A.Compose:
-    """Affine and elastic distortion as the recipe asks; nothing for strengths of zero."""
+    """Crop, affine and elastic distortion as the recipe asks; nothing for strengths of zero."""
     transforms: list[A.BasicTransform] = []
+    if recipe.crop:
+        transforms += [A.RandomCrop(recipe.crop, recipe.crop), A.Resize(28, 28)]
     if recipe.rotation or recipe.zoom or recipe.shift or recipe.shear:
         transforms.append(
             A.Affine(

@@ -1,26 +1,26 @@
-"""Training of one member: a fixed schedule, averaged weights, no peeking at the held-out fold."""
+"""Training of one member: a fixed length, averaged weights, no peeking at the held-out fold."""
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, update_bn
 
 from digit_recognizer.learning.augment import augment, build_policy, use_one_thread
+from digit_recognizer.learning.average import Average, renew_norms
 from digit_recognizer.learning.device import Placement
 from digit_recognizer.learning.folds import Member
 from digit_recognizer.learning.models import NETWORKS
-from digit_recognizer.learning.predict import predict_logits, prepare
-from digit_recognizer.learning.randomness import Purpose, stream
+from digit_recognizer.learning.optimizer import lr_share, new_optimizer
+from digit_recognizer.learning.predict import predict_logits, prepare, views
+from digit_recognizer.learning.randomness import Purpose, stream, torch_draws_from
 from digit_recognizer.learning.recipe import Recipe
 
-WARM_UP = 0.2  # share of the steps in which the learning rate rises
 GLIMPSE = 2000  # held-out rows looked at after each epoch but the last, which takes all of them
 NORM_ROWS = 8192  # rows over which the averaged network's BatchNorm statistics are taken
 
@@ -97,13 +97,13 @@ def fit_member(
     for epoch in range(1, recipe.epochs + 1):
         history.append(trainer.run_epoch(epoch))
         on_epoch(history[-1])
-    network = trainer.averaged
+    network = trainer.result
     return Trained(
         member,
         {name: value.cpu().numpy() for name, value in network.state_dict().items()},
         trainer.val_index,
         trainer.val_logits,
-        predict_logits(network, rows.test_images, recipe.tta, placement),
+        predict_logits(network, rows.test_images, recipe, placement),
         tuple(history),
     )
 
@@ -119,14 +119,12 @@ class _Trainer:
         self.policy = build_policy(recipe)
         network = new_network(recipe.network, self._stream(Purpose.WEIGHTS))
         self.network = placement.put(network)
-        self._averaging = AveragedModel(self.network, multi_avg_fn=ema(recipe.ema_decay))
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
-        )
+        self._average = Average(self.network, recipe.ema_decay) if recipe.ema_decay else None
+        self.optimizer = new_optimizer(recipe, self.network.parameters())
         self.batch_size = min(recipe.batch_size, len(self.train_index))
         self.steps = len(self.train_index) // self.batch_size
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: one_cycle(step / (self.steps * recipe.epochs))
+            self.optimizer, lr_share(recipe, self.steps)
         )
         # fp16 alone needs its small gradients scaled up; disabled, the scaler does nothing.
         self.scaler = torch.amp.GradScaler(
@@ -134,10 +132,9 @@ class _Trainer:
         )
 
     @property
-    def averaged(self) -> nn.Module:
-        """The network with averaged weights."""
-        module: nn.Module = self._averaging.module
-        return module
+    def result(self) -> nn.Module:
+        """The network that predicts: with averaged weights, or the last where none are asked for."""
+        return self._average.network if self._average else self.network
 
     def run_epoch(self, epoch: int) -> Epoch:
         """One pass over the training rows, then a look at held-out ones."""
@@ -150,66 +147,77 @@ class _Trainer:
         targets = torch.from_numpy(self.rows.labels[order[: self.steps * self.batch_size]])
         batches, targets = batches.to(self.placement.device), targets.to(self.placement.device)
 
-        self.network.train()
-        loss_sum = torch.zeros((), device=self.placement.device)
-        hits = torch.zeros((), device=self.placement.device)
-        pairs = zip(
-            torch.split(batches, self.batch_size),
-            torch.split(targets, self.batch_size),
-            strict=True,
-        )
-        for batch, target in pairs:
-            loss, logits = self._step(batch, target)
-            loss_sum += loss  # stays on the device: reading it here would stall a GPU
-            hits += (logits.argmax(1) == target).sum()
-
-        train_loss = loss_sum.item() / self.steps
+        with torch_draws_from(self._stream(Purpose.DROPOUT, epoch), self.placement.device):
+            train_loss, train_accuracy = self._pass_over(batches, targets)
         if not math.isfinite(train_loss):
             raise DivergedError(
                 f"{self.member.name}: the loss is {train_loss} in epoch {epoch}:"
                 f" lower the learning rate (--lr, now {self.recipe.lr:g})"
             )
-        val_loss, val_accuracy = self._look_at_held_out(batches, epoch == self.recipe.epochs)
+        val_loss, val_accuracy = self._look_at_held_out(epoch == self.recipe.epochs)
         return Epoch(
             epoch,
             float(self.schedule.get_last_lr()[0]),
             train_loss,
-            hits.item() / len(targets),
+            train_accuracy,
             val_loss,
             val_accuracy,
             time.perf_counter() - start,
             augment_seconds,
         )
 
+    def _pass_over(self, images: Tensor, targets: Tensor) -> tuple[float, float]:
+        """Train on every batch once; their mean loss and accuracy."""
+        self.network.train()
+        loss_sum = torch.zeros((), device=self.placement.device)
+        hits = torch.zeros((), device=self.placement.device)
+        batches = torch.split(images, self.batch_size)
+        for batch, target in zip(batches, torch.split(targets, self.batch_size), strict=True):
+            loss, logits = self._step(batch, target)
+            loss_sum += loss  # stays on the device: reading it here would stall a GPU
+            hits += (logits.argmax(1) == target).sum()
+        return loss_sum.item() / self.steps, hits.item() / len(targets)
+
     def _step(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         with self.placement.autocast():
-            logits = self.network(prepare(images, self.placement))
+            logits = self.network(prepare(images, self.placement, self.recipe.scaling))
         loss = F.cross_entropy(logits.float(), target, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
-        self._averaging.update_parameters(self.network)
+        if self._average:
+            self._average.update(self.network)
         return loss.detach(), logits.detach()
 
-    def _look_at_held_out(self, images: Tensor, last: bool) -> tuple[float, float]:
-        """Loss and accuracy of the averaged network, on all held-out rows when `last`."""
-        rows = NORM_ROWS if last else GLIMPSE
-        # Averaged weights meet other activations than any network on the way did, so the
-        # BatchNorm statistics are taken anew, over images augmented as in training.
-        chunks = torch.split(images[:rows], min(1000, len(images)))
-        with self.placement.autocast():
-            update_bn([prepare(chunk, self.placement) for chunk in chunks], self._averaging)
+    def _look_at_held_out(self, last: bool) -> tuple[float, float]:
+        """Loss and accuracy of the resulting network, on all held-out rows when `last`."""
+        if self._average:
+            self._renew_norms(self._average.network, NORM_ROWS if last else GLIMPSE)
         index = self.val_index if last else self.val_index[:GLIMPSE]
-        tta = self.recipe.tta if last else 1
-        logits = predict_logits(self.averaged, self.rows.images[index], tta, self.placement)
+        recipe = self.recipe if last else replace(self.recipe, tta=1)
+        logits = predict_logits(self.result, self.rows.images[index], recipe, self.placement)
         if last:
             self.val_logits = logits
         labels = torch.from_numpy(self.rows.labels[index])
         scores = torch.from_numpy(logits)
         accuracy = (scores.argmax(1) == labels).double().mean().item()
         return F.cross_entropy(scores, labels).item(), accuracy
+
+    def _renew_norms(self, network: nn.Module, n_rows: int) -> None:
+        images = torch.from_numpy(self.rows.images[self.train_index[:n_rows]])
+        chunks = torch.split(images.to(self.placement.device), min(1000, len(images)))
+        as_predicted = replace(self.recipe, tta=1)
+        with self.placement.autocast():
+            renew_norms(
+                network,
+                [
+                    prepare(view, self.placement, self.recipe.scaling)
+                    for chunk in chunks
+                    for view in views(chunk, as_predicted)
+                ],
+            )
 
     def _stream(self, purpose: Purpose, epoch: int = 0) -> np.random.Generator:
         member = self.member
@@ -218,38 +226,14 @@ class _Trainer:
 
 def new_network(name: str, rng: np.random.Generator) -> nn.Module:
     """An untrained network whose weights depend on `rng` alone, not on torch's global state."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**63)))
+    with torch_draws_from(rng):
         return NETWORKS[name]()
 
 
-def load_network(name: str, weights: dict[str, Tensor], placement: Placement) -> nn.Module:
+def load_network(
+    name: str, weights: Mapping[str, NDArray[np.generic]], placement: Placement
+) -> nn.Module:
     """A trained network on its device, ready to predict."""
     network = NETWORKS[name]()
-    network.load_state_dict(weights)
+    network.load_state_dict({key: torch.as_tensor(value) for key, value in weights.items()})
     return placement.put(network).eval()
-
-
-def one_cycle(progress: float) -> float:
-    """Share of the peak learning rate: a linear rise, then half a cosine down to zero.
-
-    After Smith & Topin 2017 (arXiv:1708.07120), without the momentum cycle.
-    """
-    if progress < WARM_UP:
-        return 0.05 + 0.95 * progress / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
-
-
-def ema(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """An exponential moving average that follows more closely in its first steps.
-
-    With a constant decay of 0.998 the random first weights would still be a tenth of the
-    average after 1,150 steps; short runs have fewer.
-    """
-
-    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-        steps = float(count)
-        weight = 1 - min(decay, (1 + steps) / (10 + steps))
-        torch._foreach_lerp_(list(averaged), list(current), weight)
-
-    return update

@@ -29,31 +29,6 @@ def wilson_interval(hits: int, n_rows: int) -> tuple[float, float]:
     return centre - half, centre + half
 
 
-def ensemble_gain(test_logits: list[NDArray[np.float32]]) -> float:
-    """By how much the members together are expected to be more accurate than one alone.
-
-    Judged without labels: taking the mean probabilities at their word, the expected accuracy
-    of their best guess, less that of each member's best guess.
-    """
-    proba = mean_proba(test_logits)
-    together = proba.max(axis=1).mean()
-    rows = np.arange(len(proba))
-    alone = np.mean([proba[rows, logits.argmax(axis=1)].mean() for logits in test_logits])
-    return float(together - alone)
-
-
-def expected_score(accuracy: float, n_oof: int, n_test: int, gain: float) -> dict[str, float]:
-    """A cautious 95 % prediction interval for the score on `n_test` new rows.
-
-    Sampling noise of both sets of rows, around the out-of-fold accuracy: at the lower end the
-    ensemble gains nothing over a member, at the upper end twice what `ensemble_gain` says.
-    """
-    error = max(1 - accuracy, 1 / n_oof)  # no error seen does not mean none to come
-    noise = Z * math.sqrt(error * (1 - error) * (1 / n_test + 1 / n_oof))
-    low, high = accuracy - noise, accuracy + 2 * gain + noise
-    return {"low": max(0.0, low), "middle": min(1.0, accuracy + gain), "high": min(1.0, high)}
-
-
 def fold_accuracies(
     labels: NDArray[np.int64], folds: NDArray[np.int64], proba: NDArray[np.float64]
 ) -> dict[int, float]:

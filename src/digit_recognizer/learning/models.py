@@ -1,9 +1,12 @@
-"""The networks: images [B, 1, 28, 28] in, logits [B, 10] out."""
+"""Our networks: images [B, 1, 28, 28] in, logits [B, 10] out. Those of others are in `zoo`."""
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from digit_recognizer.learning.zoo import ZOO
 
 
 class ResidualBlock(nn.Module):
@@ -22,10 +25,34 @@ class ResidualBlock(nn.Module):
         return F.relu(x + self.norm2(self.conv2(y)))
 
 
-def conv_norm_relu(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
-    """A convolution that halves height and width, with BatchNorm and ReLU."""
-    conv = nn.Conv2d(channels_in, channels_out, kernel, 2, kernel // 2, bias=False)
+def conv_norm_relu(
+    channels_in: int, channels_out: int, kernel: int, stride: int = 2, padding: int | None = None
+) -> nn.Sequential:
+    """A convolution that, unless told otherwise, halves height and width; BatchNorm and ReLU."""
+    margin = kernel // 2 if padding is None else padding
+    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, margin, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels_out), nn.ReLU())
+
+
+class ByteDropout(nn.Module):
+    """Dropout that draws a byte a value: on a CPU torch's own took 15 % of a step, this takes 5.
+
+    The rate is a multiple of 1/256.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.dropped = round(rate * 256)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape in, the same out; at prediction nothing is done."""
+        if not self.training:
+            return x
+        # Eight bytes at a draw, with the memory layout of x: channels last stay last.
+        words = torch.empty(x.numel() // 8 + 1, dtype=torch.int64, device=x.device)
+        drawn = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()]
+        kept = torch.as_strided(drawn, x.shape, x.stride()) >= self.dropped
+        return x * kept.to(x.dtype).mul_(256 / (256 - self.dropped))
 
 
 def residual(widths: tuple[int, int, int] = (32, 64, 128)) -> nn.Module:
@@ -47,16 +74,25 @@ def residual(widths: tuple[int, int, int] = (32, 64, 128)) -> nn.Module:
     )
 
 
-def mlp() -> nn.Module:
-    """Four fully connected hidden layers with dropout: the baseline without convolutions."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    for size_in, size_out in ((784, 512), (512, 256), (256, 128), (128, 64)):
-        layers += [nn.Linear(size_in, size_out), nn.ReLU(), nn.Dropout(0.2)]
-    return nn.Sequential(*layers, nn.Linear(64, 10))
+def plain() -> nn.Module:
+    """Deotte's shape (see `zoo`) with BatchNorm before ReLU, a stride early, and less dropout."""
+    return nn.Sequential(
+        conv_norm_relu(1, 32, 3, stride=1, padding=0),  # [B, 32, 26, 26]
+        conv_norm_relu(32, 32, 5),  # [B, 32, 13, 13]
+        ByteDropout(0.2),
+        conv_norm_relu(32, 64, 3, stride=1, padding=0),
+        conv_norm_relu(64, 64, 3, stride=1, padding=0),  # [B, 64, 9, 9]
+        conv_norm_relu(64, 64, 5),  # [B, 64, 5, 5]
+        ByteDropout(0.2),
+        conv_norm_relu(64, 128, 4, stride=1, padding=0),  # [B, 128, 2, 2]
+        nn.Flatten(),
+        ByteDropout(0.2),
+        nn.Linear(512, 10),
+    )
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "plain": plain,
     "residual": residual,
-    "residual-wide": lambda: residual((48, 96, 192)),
-    "mlp": mlp,
+    **ZOO,
 }

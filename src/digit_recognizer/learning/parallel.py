@@ -41,6 +41,25 @@ class _Job:
 
 
 _job: _Job
+Backend = Callable[
+    [Recipe, Rows, Sequence[Member], Sequence[Placement], Callable[[Member, Epoch], None]],
+    Generator[Trained, None, None],
+]
+
+
+def find_backend(name: str) -> Backend:
+    """What spreads members: `train_members`, or its counterpart for ``ray``.
+
+    Raises
+    ------
+    ClusterError
+        If Ray is asked for and not installed.
+    """
+    if name == "ray":
+        from digit_recognizer.learning.ray_backend import train_members_on_ray
+
+        return train_members_on_ray
+    return train_members
 
 
 def count_cores() -> int:
@@ -120,9 +139,14 @@ def _start_worker(
 ) -> None:
     global _job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to deal with
-    threading.Thread(target=_die_with_parent, args=(alive,), daemon=True).start()
+    tie_to_parent(alive)
     torch.set_num_threads(1)
     _job = _Job(recipe, rows, waiting.get(), epochs)
+
+
+def tie_to_parent(alive: Connection) -> None:
+    """Let this process end when the one that holds the other end of the pipe does."""
+    threading.Thread(target=_die_with_parent, args=(alive,), daemon=True).start()
 
 
 def _die_with_parent(alive: Connection) -> None:

@@ -7,17 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.learning import metrics
+from digit_recognizer.learning.expectation import expected_score, take_apart
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.competition import Competition, write_submission
 from digit_recognizer.storage.files import read_json, write_json
-from digit_recognizer.storage.runs import Predictions, Run, RunError, write_oof
+from digit_recognizer.storage.oof import write_oof
+from digit_recognizer.storage.opening import lock_run
+from digit_recognizer.storage.runs import Predictions, Run, RunError, expected_members
 
 
 def finish(run: Run, data_dir: Path) -> dict[str, Any]:
     """Write ``oof.csv``, ``submission.csv`` and, last, ``cv.json``; return the last's content.
 
     Needs the members' predictions and the labels only: no network, no GPU. Does nothing
-    where all three are there.
+    where all three are there. A blend's are the mean over its parts, each weighing the same.
 
     Raises
     ------
@@ -28,48 +31,52 @@ def finish(run: Run, data_dir: Path) -> dict[str, Any]:
         return read_json(run.cv_path)
     request = run.request()
     environment = read_json(run.environment_path)
-    members = expected_members(request)
-    missing = [name for name in members if not run.predictions_path(name).is_file()]
-    if missing:
-        raise RunError(
-            f"{run.run_dir}: {len(missing)} of {len(members)} members are not trained:"
-            f" run 'make train RUN={run.name}' with the same settings as before"
-        )
+    predictions = [read_predictions(part) for part in run.parts()]
+    _refuse_changed_parts(run, environment)
     data, provenance = datasets.load(data_dir / request["dataset"])
     if provenance.sha256 != environment["data"]:
         raise RunError(f"{run.run_dir}: was trained on other data than {data_dir} holds now")
-    predictions = {name: run.read_member(name) for name in members}
-    with run.lock():
+    with lock_run(run):
         return _write(run, data, predictions, environment)
 
 
-def expected_members(request: dict[str, Any]) -> list[str]:
-    """Names of all members that a request asks for."""
-    seeds, folds = range(request["n_seeds"]), range(request["n_splits"])
-    return [f"fold{fold}-seed{seed}" for seed in seeds for fold in folds]
+def read_predictions(part: Run) -> dict[str, Predictions]:
+    """The predictions of every member of an ordinary run; RunError if one is not trained."""
+    members, missing = expected_members(part.request()), part.missing_members()
+    if missing:
+        raise RunError(
+            f"{part.run_dir}: {len(missing)} of {len(members)} members are not trained:"
+            f" run 'make train RUN={part.name}' with the same settings as before"
+        )
+    return {name: part.read_member(name) for name in members}
+
+
+def _refuse_changed_parts(run: Run, environment: dict[str, Any]) -> None:
+    for name, digest in environment.get("parts", {}).items():
+        if Run(run.run_dir.parent / name).predictions_digest() != digest:
+            raise RunError(
+                f"{run.run_dir}: {name} changed since it was blended: delete {run.name} and blend"
+                " again"
+            )
 
 
 def _write(
     run: Run,
     data: Competition,
-    predictions: dict[str, Predictions],
+    predictions: list[dict[str, Predictions]],
     environment: dict[str, Any],
 ) -> dict[str, Any]:
-    rows, folds, proba = out_of_fold(predictions)
+    rows, folds, proba = blended_out_of_fold(predictions)
     labels = data.labels[rows]
-    test_logits = [item.test_logits for item in predictions.values()]
-    test_labels = metrics.mean_proba(test_logits).argmax(axis=1)
+    test_labels = blended_test_proba(predictions).argmax(axis=1)
     report = metrics.cv_report(labels, folds, proba)
-    gain = metrics.ensemble_gain(test_logits)
-    report["expected_score"] = metrics.expected_score(
-        report["cv_accuracy"], len(rows), len(test_labels), gain
-    )
-    report["ensemble_gain"] = gain
+    report["expected_score"] = expected_score(labels, take_apart(predictions))
+    report["ensemble_gain"] = report["expected_score"]["gain"]
     if data.solution is not None:
         report["test_accuracy"] = float((test_labels == data.solution).mean())
-    report["n_members"] = len(predictions)
-    report["seconds"] = run.seconds()
-    report["augment_share"] = augment_share(run, list(predictions))
+    report["n_members"] = sum(map(len, predictions))
+    report["seconds"] = sum(part.seconds() for part in run.parts())
+    report["augment_share"] = augment_share(run.parts())
     report["may_submit"] = environment["may_submit"]
     report["suspicious"] = report["cv_accuracy"] > metrics.SUSPICIOUS and len(rows) > 10_000
     write_oof(run.oof_path, rows, labels, folds, proba)
@@ -78,11 +85,45 @@ def _write(
     return read_json(run.cv_path)
 
 
-def augment_share(run: Run, members: list[str]) -> float:
+def augment_share(parts: list[Run]) -> float:
     """The share of the epochs' time that augmentation took."""
-    epochs = [epoch for name in members for epoch in run.read_history(name)]
+    epochs = [
+        epoch
+        for part in parts
+        for name in expected_members(part.request())
+        for epoch in part.read_history(name)
+    ]
     spent = sum(epoch["seconds"] for epoch in epochs)
     return sum(epoch["augment_seconds"] for epoch in epochs) / spent
+
+
+def blended_out_of_fold(
+    predictions: list[dict[str, Predictions]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Held-out rows [N], their folds [N] and probabilities [N, 10], mean over the parts.
+
+    Whatever the parts' folds are, each part's probabilities of a row are those of members that
+    never saw it, and so is their mean. The folds that are told are those of the first part.
+    """
+    held_out = [out_of_fold(item) for item in predictions]
+    rows, folds, _ = held_out[0]
+    return rows, folds, _mean([proba for _, _, proba in held_out])
+
+
+def blended_test_proba(predictions: list[dict[str, Predictions]]) -> NDArray[np.float64]:
+    """Probabilities [M, 10] of the test rows: mean over the parts of the mean over members."""
+    return _mean(
+        [
+            metrics.mean_proba([member.test_logits for member in members.values()])
+            for members in predictions
+        ]
+    )
+
+
+def _mean(probas: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    # Sorted sums do not depend on the order of the parts to the last bit.
+    mean: NDArray[np.float64] = np.sort(np.stack(probas), axis=0).mean(axis=0)
+    return mean
 
 
 def out_of_fold(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.learning.augment import augment, build_policy
 from digit_recognizer.learning.randomness import Purpose, stream
-from digit_recognizer.learning.recipe import Recipe
+from digit_recognizer.learning.recipe import Recipe, recipe_of_run
 from digit_recognizer.pages.sheets import png, sheet
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.files import write_bytes
@@ -35,8 +35,7 @@ def draw_pictures(run: Run, data_dir: Path) -> list[Path]:
     if not (augmented.is_file() and hardest.is_file()):
         request = run.request()
         data, _ = datasets.load(data_dir / request["dataset"])
-        names = {key: value for key, value in request.items() if key not in ("dataset", "recipe")}
-        write_bytes(augmented, augmented_sheet(Recipe(**names), data.images, data.labels))
+        write_bytes(augmented, augmented_sheet(recipe_of_run(request), data.images, data.labels))
         write_bytes(hardest, hardest_sheet(pd.read_csv(run.oof_path), data.images))
     return [augmented, hardest]
 

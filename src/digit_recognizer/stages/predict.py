@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from digit_recognizer.learning.device import Placement
 from digit_recognizer.learning.fit import load_network
 from digit_recognizer.learning.metrics import mean_proba
 from digit_recognizer.learning.predict import predict_logits
+from digit_recognizer.learning.recipe import recipe_of_run
 from digit_recognizer.storage.competition import read_test
 from digit_recognizer.storage.files import StorageError, write_text
 from digit_recognizer.storage.pictures import PICTURE_ENDINGS, read_picture
-from digit_recognizer.storage.runs import Run, RunError
+from digit_recognizer.storage.runs import Run
+from digit_recognizer.storage.weights import network_names, read_weights
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,21 @@ def read_images(source: Path) -> tuple[list[str], NDArray[np.uint8]]:
 def ensemble_proba(
     run: Run, images: NDArray[np.uint8], placement: Placement
 ) -> NDArray[np.float64]:
-    """Mean probabilities [N, 10] of a run's members for images [N, 28, 28] uint8."""
-    request = run.request()
-    members = run.member_names()
-    if not members or not all(run.weights_path(name).is_file() for name in members):
-        raise RunError(f"{run.run_dir}: has no networks: run 'make train RUN={run.name}'")
+    """Mean probabilities [N, 10] of a run's members for images [N, 28, 28] uint8.
+
+    The parts of a blend weigh the same, however many members each has.
+    """
+    parts = [_part_proba(part, images, placement) for part in run.parts()]
+    mean: NDArray[np.float64] = np.mean(parts, axis=0)
+    return mean
+
+
+def _part_proba(part: Run, images: NDArray[np.uint8], placement: Placement) -> NDArray[np.float64]:
+    recipe = recipe_of_run(part.request())
     logits = []
-    for name in members:
-        network = load_network(request["network"], load_file(run.weights_path(name)), placement)
-        logits.append(predict_logits(network, images, request["tta"], placement))
+    for name in network_names(part):
+        network = load_network(recipe.network, read_weights(part, name), placement)
+        logits.append(predict_logits(network, images, recipe, placement))
     return mean_proba(logits)
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from digit_recognizer.environment import describe
+from digit_recognizer.learning.cost import network_cost
 from digit_recognizer.learning.device import Placement, find_placements
 from digit_recognizer.learning.fit import Epoch, Rows, Trained
 from digit_recognizer.learning.folds import Member, fold_of_rows
-from digit_recognizer.learning.parallel import count_cores, train_members
+from digit_recognizer.learning.parallel import Backend, count_cores, find_backend
 from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict
 from digit_recognizer.storage import datasets
-from digit_recognizer.storage.runs import Predictions, Run, checked_name, room_for
+from digit_recognizer.storage.opening import open_run, room_for
+from digit_recognizer.storage.runs import Predictions, Run, checked_name
 
-BYTES_PER_MEMBER = 6 * 2**20  # weights, predictions and history of the default network
+BYTES_OF_PREDICTIONS = 4 * 2**20  # with a member's history; its weights come on top
 
 
 class Watcher(Protocol):
@@ -71,6 +73,7 @@ def train(
     workers: int | None,
     watcher: Watcher,
     say: Callable[[str], None],
+    backend: str = "processes",
 ) -> Run:
     """Train what is missing of a run and keep each member as soon as it is done.
 
@@ -80,10 +83,11 @@ def train(
     device : ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``
     workers : members at a time on a CPU; as many as cores if None
     say : takes warnings
+    backend : ``processes`` of this machine, or ``ray`` for tasks of a Ray cluster
 
     Raises
     ------
-    StorageError, DeviceError, TooFewRowsError, DivergedError, WorkerDiedError
+    StorageError, DeviceError, TooFewRowsError, DivergedError, WorkerDiedError, ClusterError
         With what to do; the members that are done are kept.
     """
     run = Run(submissions_dir / checked_name(run_name or request.run_name))
@@ -96,19 +100,25 @@ def train(
     if placements[0].device == "cpu":
         placements = placements * (workers or count_cores())
     environment = describe(placements[0], provenance)
-    with run.open(request.as_dict(), environment):
+    spread = find_backend(backend)
+    with open_run(run, request.as_dict(), environment, recipe_as_dict(Recipe())):
         rows = Rows(data.images, data.labels, folds, data.test_images)
-        _train_missing(run, recipe, rows, placements, watcher)
+        _train_missing(run, recipe, rows, placements, watcher, spread)
     return run
 
 
 def all_members(recipe: Recipe) -> list[Member]:
     """Every member of a recipe, seed by seed."""
-    return [Member(f, s) for s in range(recipe.n_seeds) for f in range(recipe.n_splits)]
+    return [Member(f, s) for s in range(recipe.n_seeds) for f in recipe.trained_folds]
 
 
 def _train_missing(
-    run: Run, recipe: Recipe, rows: Rows, placements: list[Placement], watcher: Watcher
+    run: Run,
+    recipe: Recipe,
+    rows: Rows,
+    placements: list[Placement],
+    watcher: Watcher,
+    spread: Backend,
 ) -> None:
     members = all_members(recipe)
     kept = set(run.member_names())
@@ -116,11 +126,12 @@ def _train_missing(
     missing = [member for member in members if member.name not in kept]
     if not missing:
         return
-    room_for(run.run_dir, len(missing) * BYTES_PER_MEMBER)
+    bytes_of_weights = 4 * network_cost(recipe.network).parameters
+    room_for(run.run_dir, len(missing) * (bytes_of_weights + BYTES_OF_PREDICTIONS))
     watcher.begin(members, done, recipe.epochs)
     started = time.time()
     try:
-        with closing(train_members(recipe, rows, missing, placements, watcher.epoch)) as results:
+        with closing(spread(recipe, rows, missing, placements, watcher.epoch)) as results:
             for trained in results:
                 _keep(run, trained)
     finally:

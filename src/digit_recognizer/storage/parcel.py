@@ -12,7 +12,7 @@ import numpy as np
 
 from digit_recognizer.storage.competition import DATA_FILES, read_submission
 from digit_recognizer.storage.files import StorageError, read_json, writing
-from digit_recognizer.storage.runs import Run, RunError
+from digit_recognizer.storage.runs import Run, RunError, expected_members
 
 RUN_FILES = ("recipe.json", "environment.json", "oof.csv", "cv.json", "submission.csv")
 SECONDS = "seconds.json"
@@ -72,8 +72,7 @@ _DAMAGE = (
 
 def _names(request: dict[str, Any]) -> set[str]:
     """Every file that a finished run of this request has."""
-    folds, seeds = range(request["n_splits"]), range(request["n_seeds"])
-    members = [f"members/fold{fold}-seed{seed}" for seed in seeds for fold in folds]
+    members = [f"members/{name}" for name in expected_members(request)]
     return {*RUN_FILES, *(f"{member}/{name}" for member in members for name in MEMBER_FILES)}
 
 
@@ -110,7 +109,7 @@ def _verify(run: Run, request: dict[str, Any]) -> None:
     )
     if not good or not isinstance(environment["may_submit"], bool):
         raise StorageError("environment.json does not say what data it was trained on")
-    n_rows, n_test = _verify_members(run)
+    n_rows, n_test = _verify_members(run, request.get("folds", "all") == "all")
     read_submission(run.submission_path, n_test)
     lines = run.oof_path.read_text(encoding="utf-8").splitlines()[1:]
     if len(lines) != n_rows:
@@ -121,7 +120,7 @@ def _verify(run: Run, request: dict[str, Any]) -> None:
         raise StorageError("cv.json has another accuracy than oof.csv")
 
 
-def _verify_members(run: Run) -> tuple[int, int]:
+def _verify_members(run: Run, all_folds: bool) -> tuple[int, int]:
     """How many training and test rows the members are about; all of them about the same."""
     # Not above: the writer's machine may have the stand-in, which cannot read.
     from safetensors import SafetensorError
@@ -143,7 +142,10 @@ def _verify_members(run: Run) -> tuple[int, int]:
         except SafetensorError:
             raise StorageError(f"the weights of {name} are damaged") from None
     n_rows = {len(rows) for rows in rows_of.values()}
-    whole = all(sorted(rows) == list(range(len(rows))) for rows in rows_of.values())
+    whole = all(
+        sorted(rows) == list(range(len(rows))) if all_folds else len(set(rows)) == len(rows)
+        for rows in rows_of.values()
+    )
     if len(n_rows) != 1 or len(n_tests) != 1 or not whole:
         raise StorageError("its folds do not cover every row once")
     return n_rows.pop(), n_tests.pop()

@@ -17,6 +17,14 @@ SPECK = 0.05  # of the largest piece of ink: what is smaller is dirt
 Floats = NDArray[np.float32]
 
 
+class PictureError(StorageError):
+    """No picture, or one that shows no digit."""
+
+
+class NoDigitError(PictureError):
+    """A picture whose ink does not stand out from its paper, or that has none."""
+
+
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """A picture's digit as an image [28, 28] uint8.
 
@@ -26,15 +34,26 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         If it is not there, no picture, or shows no digit.
     """
     try:
-        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror})") from None
-    picture = _decoded(content)
+    return picture_digit(content, str(path))
+
+
+def picture_digit(content: bytes, name: str) -> NDArray[np.uint8]:
+    """The digit of a PNG or JPEG file's `content` as an image [28, 28] uint8.
+
+    Raises
+    ------
+    PictureError
+        If it is no picture or shows no digit; the message begins with `name`.
+    """
+    picture = _decoded(np.frombuffer(content, dtype=np.uint8))
     if picture is None:
-        raise StorageError(f"{path}: is not a PNG or JPEG picture")
+        raise PictureError(f"{name}: is not a PNG or JPEG picture")
     image = centred_digit(to_grey(picture))
     if image is None:
-        raise StorageError(f"{path}: shows no digit: its ink does not stand out from its paper")
+        raise NoDigitError(f"{name}: shows no digit: its ink does not stand out from its paper")
     return image
 
 
@@ -113,9 +132,8 @@ def _at_most(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     scale = side / max(grey.shape)
     if scale >= 1:
         return grey
-    small: NDArray[np.uint8] = cv2.resize(
-        grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
-    )
+    height, width = (max(1, round(side * scale)) for side in grey.shape)  # a line stays one
+    small: NDArray[np.uint8] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     return small
 
 

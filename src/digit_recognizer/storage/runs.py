@@ -1,25 +1,22 @@
 """A run's folder: every file name in it, what is done and what is not."""
 
 import csv
+import hashlib
 import io
-import math
-import shutil
 import zipfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from digit_recognizer.storage.files import (
     StorageError,
     read_json,
-    remove_leftovers,
+    sha256,
     write_bytes,
     write_json,
     write_text,
@@ -77,6 +74,16 @@ class Run:
         """The ensemble's labels of the test rows."""
         return self.run_dir / "submission.csv"
 
+    @property
+    def report_path(self) -> Path:
+        """The report as a page."""
+        return self.run_dir / "report.html"
+
+    @property
+    def label_issues_path(self) -> Path:
+        """The training rows whose labels are probably wrong."""
+        return self.run_dir / "label_issues.csv"
+
     def member_dir(self, member: str) -> Path:
         """The folder of the member called, for instance, ``fold0-seed0``."""
         return self.run_dir / "members" / member
@@ -93,6 +100,13 @@ class Run:
         """A member's predictions; written last: with them, the member is done."""
         return self.member_dir(member) / "predictions.npz"
 
+    def parts(self) -> list["Run"]:
+        """The runs whose members it is made of: a blend's parts, else itself alone."""
+        names = self.request().get("blend_of")
+        if names is None:
+            return [self]
+        return [Run(self.run_dir.parent / checked_name(name)) for name in names]
+
     def is_done(self) -> bool:
         """Whether all of the run's files are there."""
         return all(path.is_file() for path in (self.cv_path, self.oof_path, self.submission_path))
@@ -102,60 +116,6 @@ class Run:
         if not self.recipe_path.is_file():
             raise RunError(f"{self.run_dir}: is not a run: 'make train' makes one")
         return read_json(self.recipe_path)
-
-    def open(self, request: dict[str, Any], environment: dict[str, Any]) -> FileLock:
-        """Begin or go on with a run; hold the lock that is returned for as long as you write.
-
-        Raises
-        ------
-        RunError
-            If another process is at it, another request stands under this name, or the
-            data changed since it began.
-        """
-        lock = self.lock()
-        try:
-            remove_leftovers(self.run_dir)
-            if self.recipe_path.exists():
-                self._check_request(request)
-                self._check_data(environment)
-            else:
-                write_json(self.environment_path, environment)
-                write_json(self.recipe_path, request)
-        except BaseException:
-            lock.release()
-            raise
-        return lock
-
-    def lock(self) -> FileLock:
-        """Take the run's lock; the kernel gives it back however this process ends."""
-        try:
-            self.run_dir.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.run_dir / ".lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"{self.run_dir}: another process is working on this run:"
-                " wait for it, or give another RUN"
-            ) from None
-        except OSError as error:
-            raise RunError(f"{self.run_dir}: cannot be written ({error.strerror})") from None
-        return lock
-
-    def _check_request(self, request: dict[str, Any]) -> None:
-        before = self.request()
-        for key in sorted({*before, *request}):
-            if before.get(key) != request.get(key):
-                raise RunError(
-                    f"{self.run_dir}: was begun with {key} {before.get(key)}, not"
-                    f" {request.get(key)}: give another RUN, or delete the folder"
-                )
-
-    def _check_data(self, environment: dict[str, Any]) -> None:
-        if read_json(self.environment_path).get("data") != environment["data"]:
-            raise RunError(
-                f"{self.run_dir}: the data changed since this run began:"
-                " give another RUN, or delete the folder"
-            )
 
     def seconds(self) -> float:
         """Wall-clock seconds that training took, over all its sittings."""
@@ -170,6 +130,16 @@ class Run:
         """The members that are done, sorted."""
         paths = (self.run_dir / "members").glob("*/predictions.npz")
         return sorted(path.parent.name for path in paths)
+
+    def missing_members(self) -> list[str]:
+        """The members that the request asks for and that are not done."""
+        members = expected_members(self.request())
+        return [name for name in members if not self.predictions_path(name).is_file()]
+
+    def predictions_digest(self) -> str:
+        """One digest of all members' predictions: another one where any of them changed."""
+        digests = [f"{name} {sha256(self.predictions_path(name))}" for name in self.member_names()]
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     def write_member(
         self,
@@ -213,6 +183,14 @@ class Run:
             ]
 
 
+def expected_members(request: dict[str, Any]) -> list[str]:
+    """Names of all members that an ordinary run's request asks for, seed by seed."""
+    chosen = request.get("folds", "all")
+    every = [str(fold) for fold in range(request["n_splits"])]
+    folds = every if chosen == "all" else chosen.split(",")
+    return [f"fold{fold}-seed{seed}" for seed in range(request["n_seeds"]) for fold in folds]
+
+
 def write_table(path: Path, rows: list[Mapping[str, float]]) -> None:
     """Write rows that share their keys as CSV, atomically."""
     text = io.StringIO()
@@ -222,59 +200,8 @@ def write_table(path: Path, rows: list[Mapping[str, float]]) -> None:
     write_text(path, text.getvalue())
 
 
-def write_oof(
-    path: Path,
-    rows: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    folds: NDArray[np.int64],
-    proba: NDArray[np.float64],
-) -> None:
-    """Write ``row,label,fold,predicted,proba_0..proba_9``; `proba` [N, 10] to 6 decimals."""
-    header = ",".join(["row,label,fold,predicted", *(f"proba_{digit}" for digit in range(10))])
-    lines = [header]
-    fixed = zip(rows.tolist(), labels.tolist(), folds.tolist(), proba, strict=True)
-    for row, label, fold, chances in fixed:
-        shown = ",".join(f"{chance:.6f}" for chance in chances)
-        lines.append(f"{row},{label},{fold},{chances.argmax()},{shown}")
-    write_text(path, "\n".join(lines) + "\n")
-
-
-def latest_run(submissions_dir: Path) -> Run:
-    """The run that was finished last.
-
-    Raises
-    ------
-    RunError
-        If there is none.
-    """
-    finished = list(submissions_dir.glob("*/cv.json"))
-    if not finished:
-        raise RunError(f"{submissions_dir}: holds no finished run: run 'make train' first")
-    newest = max(finished, key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
-    return Run(newest.parent)
-
-
-def finished_run(submissions_dir: Path, name: str | None) -> Run:
-    """The run called `name`, or the latest; RunError if it is not there."""
-    if name is None:
-        return latest_run(submissions_dir)
-    run = Run(submissions_dir / checked_name(name))
-    if not run.recipe_path.is_file():
-        raise RunError(f"{run.run_dir}: there is no such run: 'make train RUN={name}' makes it")
-    return run
-
-
 def checked_name(name: str) -> str:
     """`name` if it can be a folder inside `submissions/`; RunError otherwise."""
     if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
         raise RunError(f"RUN is {name!r}: give a plain name, without slashes or a leading dot")
     return name
-
-
-def room_for(path: Path, n_bytes: int) -> None:
-    """Raise RunError unless the disk that holds `path` has `n_bytes` left."""
-    with suppress(OSError):
-        free = shutil.disk_usage(path).free
-        if free < n_bytes:
-            missing = math.ceil((n_bytes - free) / 2**20)
-            raise RunError(f"{path}: the disk lacks {missing} MiB for this run: make room")

@@ -1,0 +1,30 @@
+"""Finding a run: by its name, or the one that was finished last."""
+
+from pathlib import Path
+
+from digit_recognizer.storage.runs import Run, RunError, checked_name
+
+
+def finished_run(submissions_dir: Path, name: str | None) -> Run:
+    """The run called `name`, or the latest; RunError if it is not there."""
+    if name is None:
+        return latest_run(submissions_dir)
+    run = Run(submissions_dir / checked_name(name))
+    if not run.recipe_path.is_file():
+        raise RunError(f"{run.run_dir}: there is no such run: 'make train RUN={name}' makes it")
+    return run
+
+
+def latest_run(submissions_dir: Path) -> Run:
+    """The run that was finished last.
+
+    Raises
+    ------
+    RunError
+        If there is none.
+    """
+    finished = list(submissions_dir.glob("*/cv.json"))
+    if not finished:
+        raise RunError(f"{submissions_dir}: holds no finished run: run 'make train' first")
+    newest = max(finished, key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
+    return Run(newest.parent)

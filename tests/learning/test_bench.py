@@ -1,0 +1,83 @@
+"""What is measured is what is said to be measured."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from digit_recognizer.learning.bench import images_an_epoch, training_flops
+from digit_recognizer.learning.bench_plain import AugmentedDigits, _start_loader_worker
+from digit_recognizer.learning.bench_profile import GROUPS, OTHERS, group_of
+from digit_recognizer.learning.fit import Rows
+from digit_recognizer.learning.folds import Member
+from digit_recognizer.learning.recipe import Recipe
+
+
+def rows_of(image: np.ndarray, n_rows: int) -> Rows:
+    images = np.repeat(image[None], n_rows, axis=0)
+    return Rows(images, np.arange(n_rows) % 10, np.arange(n_rows) % 2, images[:1])
+
+
+@pytest.fixture
+def cross() -> np.ndarray:
+    image = np.zeros((28, 28), dtype=np.uint8)
+    image[12:16, 4:24] = image[4:24, 12:16] = 200
+    return image
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_no_two_images_of_the_plain_loop_share_a_draw_whatever_worker_loads_them(
+    cross: np.ndarray,
+) -> None:
+    loader = DataLoader(
+        AugmentedDigits(Recipe(), rows_of(cross, 12)),
+        batch_size=2,
+        num_workers=2,
+        worker_init_fn=_start_loader_worker,
+    )
+    images = torch.cat([batch for batch, _ in loader])
+    assert images.shape == (12, 1, 28, 28)
+    assert 0.7 < float(images.max()) <= 200 / 255 + 1e-6
+    assert len({image.numpy().tobytes() for image in images}) == 12
+
+
+def test_the_plain_loop_hands_out_plain_images_where_nothing_is_augmented(
+    cross: np.ndarray,
+) -> None:
+    still = Recipe(rotation=0, zoom=0, shift=0, shear=0, elastic=0)
+    image, label = AugmentedDigits(still, rows_of(cross, 12))[11]
+    assert label == 1
+    assert (image.numpy()[0] * 255 == cross).all()
+
+
+@pytest.mark.parametrize(("batch_size", "images"), [(4, 4), (6, 6), (5, 5), (2, 6), (100, 6)])
+def test_images_of_an_epoch_are_whole_batches_of_the_rows_of_other_folds(
+    cross: np.ndarray, batch_size: int, images: int
+) -> None:
+    recipe = Recipe(batch_size=batch_size)
+    assert images_an_epoch(recipe, rows_of(cross, 12), Member(0, 0)) == images
+
+
+def test_a_training_step_multiplies_three_times_what_a_forward_pass_does() -> None:
+    layers = ((784, 512), (512, 256), (256, 128), (128, 64), (64, 10))
+    assert training_flops("mlp") == 6 * sum(a * b for a, b in layers)
+
+
+@pytest.mark.parametrize(
+    ("operator", "group"),
+    [
+        ("aten::mkldnn_convolution", "convolution forward"),
+        ("aten::cudnn_convolution", "convolution forward"),
+        ("aten::convolution_backward", "convolution backward"),
+        ("aten::native_batch_norm_backward", "batch norm"),
+        ("aten::_fused_adamw_", "optimizer"),
+        ("aten::_foreach_lerp_", "averaged weights"),
+        ("aten::copy_", "copies and casts"),
+        ("aten::threshold_backward", "ReLU and sums"),
+        ("aten::addmm", "linear layers"),
+        ("aten::argmax", OTHERS),
+    ],
+)
+def test_operators_fall_into_the_group_that_a_reader_expects(operator: str, group: str) -> None:
+    assert group_of(operator) == group
+    assert group in (*GROUPS, OTHERS)

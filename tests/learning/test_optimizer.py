@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digit_recognizer.learning.optimizer import lr_share, new_optimizer, one_cycle
+from digit_recognizer.learning.recipe import RECIPES, SCHEDULES, Recipe
+
+
+def test_one_cycle_rises_and_ends_at_zero() -> None:
+    values = [one_cycle(step / 1000) for step in range(1001)]
+    assert max(values) == pytest.approx(1.0)
+    assert values[0] == pytest.approx(0.05)
+    assert values[-1] == pytest.approx(0.0)
+
+
+@given(
+    st.sampled_from(SCHEDULES), st.integers(1, 30), st.integers(1, 20), st.floats(0.01, 1)
+)  # fmt: skip
+def test_no_schedule_leaves_the_range_from_zero_to_the_highest_rate(
+    schedule: str, epochs: int, steps: int, lr_decay: float
+) -> None:
+    share = lr_share(Recipe(schedule=schedule, epochs=epochs, lr_decay=lr_decay), steps)
+    values = [share(step) for step in range(epochs * steps + 1)]
+    assert all(0 <= value <= 1 for value in values)
+    if schedule != "one-cycle":
+        assert values == sorted(values, reverse=True)
+
+
+def test_an_exponential_schedule_falls_once_an_epoch() -> None:
+    share = lr_share(RECIPES["deotte"], 10)
+    assert {share(step) for step in range(10)} == {1.0}
+    assert {share(step) for step in range(20, 30)} == {0.95**2}
+
+
+def test_the_committee_schedule_falls_to_a_tenth_and_then_to_a_thousandth_of_that() -> None:
+    share = lr_share(RECIPES["ttdoucet"], 100)
+    assert share(500) == pytest.approx(0.1**0.5)
+    assert share(1000) == pytest.approx(0.1)
+    assert share(1050) == pytest.approx(0.05, rel=0.01)
+    assert share(1100) == pytest.approx(1e-4)
+
+
+def weight_after_a_step(recipe: Recipe, gradient: float) -> float:
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = new_optimizer(recipe, [weight])
+    weight.grad = torch.full((1,), gradient)
+    optimizer.step()
+    return weight.item()
+
+
+def test_weight_decay_is_a_penalty_in_adam_and_apart_from_the_gradient_in_adamw() -> None:
+    recipe = replace(RECIPES["default"], lr=0.1, weight_decay=0.5)
+    # Without a gradient, Adam takes its first step of lr along the penalty's own.
+    assert weight_after_a_step(replace(recipe, optimizer="adam"), 0.0) == pytest.approx(0.9)
+    assert weight_after_a_step(replace(recipe, optimizer="adamw"), 0.0) == pytest.approx(0.95)
+    plain = replace(recipe, weight_decay=0.0)
+    for kind in ("adam", "adamw"):
+        assert weight_after_a_step(replace(plain, optimizer=kind), 3.0) == pytest.approx(0.9)
+
+
+def test_beta2_is_how_long_large_gradients_are_remembered() -> None:
+    def second_step(beta2: float) -> float:
+        weight = torch.nn.Parameter(torch.zeros(1))
+        optimizer = new_optimizer(Recipe(lr=0.1, beta2=beta2, weight_decay=0.0), [weight])
+        for gradient in (100.0, 0.1):
+            before = weight.item()
+            weight.grad = torch.full((1,), gradient)
+            optimizer.step()
+        return abs(weight.item() - before)
+
+    assert second_step(0.5) > second_step(0.999)

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from digit_recognizer.learning.expectation import promised_gain
+from digit_recognizer.learning.teamwork import accuracy_by_size, disagreement, gain_by_size
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def members(seed: int, count: int, n_rows: int = 40) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    shared = 3 * rng.normal(size=(n_rows, 10))
+    proba: NDArray[np.float64] = softmax(shared + rng.normal(size=(count, n_rows, 10)), axis=2)
+    return proba
+
+
+@given(seeds, st.integers(1, 6))
+def test_members_that_say_the_same_do_not_disagree(seed: int, count: int) -> None:
+    one = members(seed, 1)
+    assert disagreement(np.repeat(one, count, axis=0)) == pytest.approx(0, abs=1e-9)
+    assert (disagreement(members(seed, 2)) > 0).all()
+
+
+def test_two_members_sure_of_different_digits_disagree_by_one_bit() -> None:
+    sure = np.eye(10)
+    assert disagreement(np.stack([sure[:1], sure[1:2]])) == pytest.approx(1)
+
+
+@given(seeds, st.integers(1, 6))
+def test_the_gain_begins_at_nothing_and_ends_at_what_all_members_promise(
+    seed: int, count: int
+) -> None:
+    several = members(seed, count)
+    rows = gain_by_size(several)
+    assert [row["members"] for row in rows] == list(range(1, count + 1))
+    assert rows[0]["gain"] == 0
+    assert rows[-1]["gain"] == pytest.approx(promised_gain(several))
+    assert rows[-1]["agreement"] == 1
+
+
+@given(seeds, st.integers(1, 8))
+def test_accuracy_goes_from_the_mean_of_members_to_that_of_all(seed: int, count: int) -> None:
+    several = members(seed, count)
+    labels = np.random.default_rng(seed).integers(0, 10, several.shape[1])
+    rows = accuracy_by_size(labels, several)
+    alone = (several.argmax(axis=2) == labels).mean(axis=1)
+    together = (several.mean(axis=0).argmax(axis=1) == labels).mean()
+    assert rows[0]["accuracy"] == pytest.approx(alone.mean())
+    assert (rows[0]["low"], rows[0]["high"]) == (alone.min(), alone.max())
+    assert rows[-1]["accuracy"] == pytest.approx(together)

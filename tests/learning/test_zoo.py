@@ -1,0 +1,102 @@
+"""Other people's networks are theirs: the sizes they state, and training that works."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from digit_recognizer.learning.cost import Cost, network_cost
+from digit_recognizer.learning.device import Placement
+from digit_recognizer.learning.fit import Rows, fit_member
+from digit_recognizer.learning.folds import Member
+from digit_recognizer.learning.models import NETWORKS
+from digit_recognizer.learning.recipe import RECIPES, ZOO_NAMES
+from digit_recognizer.learning.zoo import ZOO, NormedResidual
+
+
+def test_every_system_has_a_network_and_a_recipe_of_its_name() -> None:
+    assert tuple(ZOO) == ZOO_NAMES
+    for name in ZOO_NAMES:
+        assert RECIPES[name].network == name
+
+
+@pytest.mark.parametrize("name", ZOO_NAMES)
+def test_every_system_is_trained_on_the_folds_of_default(name: str) -> None:
+    ours, theirs = RECIPES["default"], RECIPES[name]
+    assert (theirs.n_splits, theirs.split_seed) == (ours.n_splits, ours.split_seed)
+    assert theirs.trained_folds == tuple(range(ours.n_splits))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("two-conv", 320 + 18_496 + 3_137_000 + 100_100 + 1_010),
+        ("mlp", 401_920 + 131_328 + 32_896 + 8_256 + 650),
+        ("keras-cnn", 93_322),
+        ("deotte", 326_410),
+        ("ttdoucet", 4_732_682),
+    ],
+)
+def test_networks_have_as_many_parameters_as_their_authors_say(name: str, parameters: int) -> None:
+    assert network_cost(name).parameters == parameters
+
+
+def test_multiply_adds_are_those_of_convolutions_and_linear_layers() -> None:
+    widths = (784, 512, 256, 128, 64, 10)
+    assert network_cost("mlp").multiply_adds == sum(a * b for a, b in pairwise(widths))
+    two_conv = 28**2 * 9 * 32 + 14**2 * 32 * 9 * 64 + 3136 * 1000 + 1000 * 100 + 100 * 10
+    assert network_cost("two-conv").multiply_adds == two_conv
+    assert round(network_cost("ttdoucet").multiply_adds / 1e6) == 329
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_the_cost_counts_the_weights_of_the_real_network(name: str) -> None:
+    weights = sum(value.numel() for value in NETWORKS[name]().parameters())
+    cost = network_cost(name)
+    assert isinstance(cost, Cost)
+    assert cost.parameters == weights
+    assert cost.multiply_adds > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "widths"),
+    [
+        ("mnist-m3", 3, [32, 48, 64, 80, 96, 112, 128, 144, 160, 176]),
+        ("mnist-m5", 5, [32, 64, 96, 128, 160]),
+        ("mnist-m7", 7, [48, 96, 144, 192]),
+    ],
+)
+def test_mnist_simple_networks_are_unpadded_and_normalise_their_logits(
+    name: str, kernel: int, widths: list[int]
+) -> None:
+    layers = list(ZOO[name]().children())
+    convolutions = [layer for layer in layers if isinstance(layer, torch.nn.Conv2d)]
+    assert [conv.out_channels for conv in convolutions] == widths
+    assert {conv.kernel_size for conv in convolutions} == {(kernel, kernel)}
+    assert {conv.padding for conv in convolutions} == {(0, 0)}
+    assert layers[-2].bias is None
+    assert isinstance(layers[-1], torch.nn.BatchNorm1d)
+
+
+def test_a_normed_residual_adds_to_what_its_norm_gave() -> None:
+    block = NormedResidual(4).eval()
+    with torch.no_grad():
+        block.norm.running_mean.fill_(2.0)  # type: ignore[union-attr]
+        block.conv.weight.zero_()
+        block.conv.bias.fill_(-1.0)  # type: ignore[union-attr]  # ReLU makes it nothing
+    x = torch.full((1, 4, 3, 3), 5.0)
+    assert torch.allclose(block(x), torch.tensor(3.0), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ZOO_NAMES)
+def test_every_system_trains_as_its_recipe_says(name: str) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (12, 28, 28), dtype=np.uint8)
+    rows = Rows(images, np.arange(12) % 10, np.arange(12) % 2, images[:5])
+    recipe = replace(RECIPES[name], epochs=2, batch_size=3)
+    trained = fit_member(recipe, rows, Member(0, 0), Placement("cpu", "fp32"))
+    assert trained.test_logits.shape == (5, 10)
+    assert np.isfinite(trained.val_logits).all()
+    assert np.isfinite(trained.history[-1].train_loss)

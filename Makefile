@@ -10,7 +10,7 @@ switch = $(if $(filter command,$(origin $(1))),$(if $(filter 1 yes true,$(value 
 ARGUMENTS = $(if $(filter command,$(origin ARGS)),$(value ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup download train cv predict submit scores doctor kernel lint types test test-slow clean
+.PHONY: help setup download train compare blend runs coverage cv report predict play notebook submit scores doctor kernel bench lint types test test-slow clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,11 +29,32 @@ download: setup ## fetch a dataset: SOURCE=kaggle (default), mnist, sample, or a
 train: setup ## train, ensemble, write submission.csv and the CV report: RECIPE= RUN= DATA= ARGS="--epochs 3"
 	@$(RUN_PYTHON) train $(call given,DATA,--data) $(call given,RECIPE,--recipe) $(call given,RUN,--run) $(ARGUMENTS)
 
+compare: setup ## train recipes on the same folds, as far as missing, and table them: RECIPES="mlp default" DATA=
+	@$(RUN_PYTHON) compare $(call given,RECIPES,--recipes) $(call given,DATA,--data) $(ARGUMENTS)
+
+blend: setup ## average finished runs into a new one: RUNS="a b c" RUN=d
+	@$(RUN_PYTHON) blend $(call given,RUNS,--runs) $(call given,RUN,--run) $(ARGUMENTS)
+
+runs: setup ## list all runs, finished or not
+	@$(RUN_PYTHON) runs $(ARGUMENTS)
+
+coverage: setup ## count how often scores lie in their expected interval: RUNS="a b c" RECIPE= DATA=
+	@$(RUN_PYTHON) coverage $(call given,RUNS,--runs) $(call given,DATA,--data) $(call given,RECIPE,--recipe) $(ARGUMENTS)
+
 cv: setup ## print the CV report of a finished run again: RUN=
 	@$(RUN_PYTHON) cv $(call given,RUN,--run) $(ARGUMENTS)
 
+report: setup ## draw a run's page, submissions/<run>/report.html, anew: RUN=
+	@$(RUN_PYTHON) report $(call given,RUN,--run) $(ARGUMENTS)
+
 predict: setup ## read digits from FILE= (PNG, JPEG, a folder of them, or a CSV of pixel rows)
 	@$(RUN_PYTHON) predict $(call given,FILE,--file) $(call given,RUN,--run) $(ARGUMENTS)
+
+play: setup ## draw a digit in the browser and see what a run's networks make of it: RUN= ARGS="--port 8000"
+	@$(RUN_PYTHON) play $(call given,RUN,--run) $(ARGUMENTS)
+
+notebook: setup ## run the whole workflow as a notebook, on the sample: submissions/walkthrough.ipynb
+	@$(RUN_PYTHON) notebook $(ARGUMENTS)
 
 submit: setup ## check a run's submission, upload it, bring the score back: RUN= MESSAGE= YES=1
 	@$(RUN_PYTHON) submit $(call given,RUN,--run) $(call given,FILE,--file) $(call given,MESSAGE,--message) $(call switch,YES,--yes) $(call switch,FORCE,--force) $(ARGUMENTS)
@@ -46,6 +67,9 @@ kernel: setup ## train on Kaggle's own GPU and bring the run back: RECIPE= RUN= 
 
 doctor: setup ## check what download, train and submit need, and say what to do
 	@$(RUN_PYTHON) doctor $(ARGUMENTS)
+
+bench: setup ## measure training beside a plain PyTorch loop and Deotte's networks (under 15 minutes): DATA=
+	@$(RUN_PYTHON) bench $(call given,DATA,--data) $(ARGUMENTS)
 
 lint: setup ## check style
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

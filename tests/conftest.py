@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["browser"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -10,7 +10,10 @@ import numpy as np
 from digit_recognizer.storage.datasets import load, replacing
 from digit_recognizer.storage.sources import make_sample, write_dataset
 
-QUICK = ("--n-splits", "2", "--epochs", "3", "--batch-size", "16", "--tta", "1")
+QUICK = (
+    *("--network", "residual", "--n-splits", "2"),
+    *("--epochs", "3", "--batch-size", "16", "--tta", "1"),
+)
 
 
 def make_small(data_dir: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from pipeline.runner import QUICK, command, outcome, train
 
+from digit_recognizer.storage.opening import lock_run
 from digit_recognizer.storage.runs import Run
 
 
@@ -64,6 +65,7 @@ def first_epoch(process: subprocess.Popen[str]) -> None:
     raise AssertionError("no epoch was reported")
 
 
+@pytest.mark.slow
 def test_killed_with_all_its_workers_in_the_first_epoch(place: Path) -> None:
     process = start(place, "group")
     first_epoch(process)
@@ -133,7 +135,7 @@ def test_a_full_disk_stops_with_a_line_and_keeps_what_was_done(place: Path) -> N
 
 
 def test_a_second_process_on_the_same_run_is_turned_away(place: Path) -> None:
-    with Run(place / "submissions" / "busy").lock():
+    with lock_run(Run(place / "submissions" / "busy")):
         refused = train(place, "busy")
     assert refused.returncode == 1
     assert refused.stderr.strip().endswith(

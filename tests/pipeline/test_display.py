@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from pipeline.runner import QUICK, command, train
 
 
@@ -29,6 +30,7 @@ def on_a_terminal(words: list[str]) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", b"".join(parts).decode())
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_live_table(place: Path) -> None:
     words = command("train", place, "--data", "small", "--run", "live", *QUICK)
     shown = on_a_terminal(words)

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -12,10 +13,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from pipeline.runner import command, run, train
+from pipeline.runner import QUICK, command, run, train
 
+from digit_recognizer.learning.device import Placement
 from digit_recognizer.learning.metrics import mean_proba
+from digit_recognizer.learning.recipe import BLENDS, NETWORK_NAMES, RECIPES
+from digit_recognizer.stages.predict import ensemble_proba
 from digit_recognizer.storage.datasets import load
+from digit_recognizer.storage.parcel import pack_run, unpack_run
 from digit_recognizer.storage.runs import Run
 
 
@@ -69,6 +74,45 @@ def test_no_member_predicts_a_row_that_it_was_trained_on(place: Path) -> None:
     for name in finished.member_names():
         fold = int(name[4])
         assert set(finished.read_member(name).val_index) == set(oof.row[oof.fold == fold])
+
+
+def test_a_run_of_some_folds_is_about_their_rows_only(place: Path, tmp_path: Path) -> None:
+    done = train(place, "half", "--folds", "1")
+    assert done.returncode == 0, done.stderr
+    half, whole = Run(place / "submissions" / "half"), Run(place / "submissions" / "whole")
+    assert half.member_names() == ["fold1-seed0"]
+    member = half.read_member("fold1-seed0")
+    same = whole.read_member("fold1-seed0")
+    assert (member.val_logits == same.val_logits).all()
+    oof = pd.read_csv(half.oof_path)
+    report = json.loads(half.cv_path.read_text())
+    assert (oof.row == np.sort(member.val_index)).all()
+    assert (oof.label == load(place / "data" / "small")[0].labels[oof.row]).all()
+    assert report["n_rows"] == len(oof) == 120
+    assert list(report["fold_accuracies"]) == ["1"]
+    assert report["cv_accuracy"] == pytest.approx((oof.predicted == oof.label).mean())
+    submission = pd.read_csv(half.submission_path)
+    assert (submission.Label == member.test_logits.argmax(axis=1)).all()
+    pack_run(half, tmp_path / "run.zip")
+    unpack_run(tmp_path / "run.zip", tmp_path / "arrived", half.request())
+    assert Run(tmp_path / "arrived").is_done()
+
+
+def test_a_run_that_is_older_than_some_settings_is_still_good(place: Path, tmp_path: Path) -> None:
+    older = Run(tmp_path / "submissions" / "older")
+    shutil.copytree(place / "submissions" / "whole", older.run_dir)
+    (tmp_path / "data").symlink_to(place / "data")
+    request = older.request()
+    for newer in ("folds", "optimizer", "beta2", "schedule", "lr_decay", "scaling", "crop"):
+        del request[newer]
+    older.recipe_path.write_text(json.dumps(request))
+    again = train(tmp_path, "older")
+    assert again.returncode == 0, again.stderr
+    assert "epoch" not in again.stderr
+    data, _ = load(place / "data" / "small")
+    proba = ensemble_proba(older, data.test_images, Placement("cpu", "fp32"))
+    assert (proba.argmax(axis=1) == pd.read_csv(older.submission_path).Label).mean() > 0.95
+    assert older.cv_path.read_bytes() == (place / "submissions" / "whole" / "cv.json").read_bytes()
 
 
 def test_a_finished_run_is_not_trained_again(place: Path) -> None:
@@ -129,9 +173,9 @@ def test_data_that_changed_since_a_run_began_is_refused(place: Path, tmp_path: P
     with replacing(other, "sample", may_submit=False) as aside:
         write_dataset(aside, (changed, data.labels), (data.test_images, data.solution))
     refused = run(
-        "train", place, "--data-dir", str(tmp_path / "data"), "--data", "small", "--run", "whole",
-        "--n-splits", "2", "--epochs", "3", "--batch-size", "16", "--tta", "1",
-    )  # fmt: skip
+        *("train", place, "--data-dir", str(tmp_path / "data")),
+        *("--data", "small", "--run", "whole", *QUICK),
+    )
     assert refused.returncode == 1
     assert "the data changed since this run began" in refused.stderr
     write_pixels(other / "test.csv", changed)
@@ -140,14 +184,17 @@ def test_data_that_changed_since_a_run_began_is_refused(place: Path, tmp_path: P
     assert "test.csv: is missing or no longer what was verified" in damaged.stderr
 
 
+KNOWN_RECIPES = ", ".join((*RECIPES, *BLENDS))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--epochs", "0"], "error: epochs is 0: give a number from 1 to 1000\n"),
         (["--lr", "fast"], "digit_recognizer train: argument --lr: invalid float value: 'fast' (see --help)\n"),
         (["--epoch", "3"], "digit_recognizer: unrecognized arguments: --epoch 3 (see --help)\n"),
-        (["--recipe", "best"], "error: no recipe is called 'best': give one of default, quick\n"),
-        (["--network", "x"], "error: network is 'x': give one of residual, residual-wide, mlp\n"),
+        (["--recipe", "best"], f"error: no recipe is called 'best': give one of {KNOWN_RECIPES}\n"),
+        (["--network", "x"], f"error: network is 'x': give one of {', '.join(NETWORK_NAMES)}\n"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line_and_exit_code_2(

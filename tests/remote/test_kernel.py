@@ -98,6 +98,7 @@ def test_the_script_runs_what_it_carries_where_small_packages_are_missing(
     assert not list(place.glob("digit-recognizer-*"))
 
 
+@pytest.mark.slow
 def test_the_other_input_folder_and_a_full_image_give_the_same_run(
     small: Path, parcel: bytes, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ def cv_text(name: str, report: dict[str, Any]) -> str:
     expected = report["expected_score"]
     folds = " ".join(f"{value:.5f}" for value in report["fold_accuracies"].values())
     lines = [
-        f"run {name}: {report['n_members']} members, {_duration(report['seconds'])} of training,"
+        f"run {name}: {report['n_members']} members, {duration(report['seconds'])} of training,"
         f" {report['augment_share']:.1%} of it augmentation",
         "",
         f"  out-of-fold accuracy  {report['cv_accuracy']:.5f}"
@@ -48,7 +48,8 @@ def _confusion(matrix: list[list[int]]) -> list[str]:
     return rows
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as a person says them, such as ``10 min 44 s``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 

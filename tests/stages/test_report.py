@@ -1,0 +1,195 @@
+"""`make report`: what it gathers from a run's files."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pipeline.runner import make_small
+from pipeline.written_runs import write_run
+
+from digit_recognizer.cli import main
+from digit_recognizer.commands.looking import draw_report
+from digit_recognizer.learning.calibration import Bin
+from digit_recognizer.pages.report import report_page
+from digit_recognizer.pages.report_content import Calibration, Curve, Digit, Report
+from digit_recognizer.remote.ledger import Entry, Ledger
+from digit_recognizer.stages.blend import blend
+from digit_recognizer.stages.ensemble import finish
+from digit_recognizer.stages.report import MOST_ERRORS, MOST_ISSUES, is_drawn, report
+from digit_recognizer.storage.files import read_json, write_json
+from digit_recognizer.storage.oof import read_oof
+from digit_recognizer.storage.runs import Run, RunError
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("place")
+    make_small(place / "data")
+    return place
+
+
+def drawn(run: Run, place: Path) -> tuple[str, dict[str, Any]]:
+    """The page, and the data that it holds."""
+    text = report(run, place / "data").read_text(encoding="utf-8")
+    found = re.search(r'id="data">(.*?)</script>', text)
+    assert found
+    return text, json.loads(found[1])
+
+
+def test_every_error_is_there_the_surest_first(place: Path) -> None:
+    run = write_run(place, "errors", skill=2.5)
+    oof = read_oof(run.oof_path)
+    _, data = drawn(run, place)
+    wrong = oof.rows[oof.labels != oof.predicted]
+    assert sorted(item["row"] for item in data["errors"]) == wrong.tolist()
+    sure = [max(item["p"]) for item in data["errors"]]
+    assert sure == sorted(sure, reverse=True)
+
+
+def test_label_issues_are_errors_of_the_networks_ranked_by_the_labels_own_probability(
+    place: Path,
+) -> None:
+    run = write_run(place, "issues", skill=2.5)
+    report(run, place / "data")
+    oof = read_oof(run.oof_path)
+    with open(run.label_issues_path, newline="", encoding="utf-8") as file:
+        issues = list(csv.DictReader(file))
+    assert issues
+    assert list(issues[0]) == [
+        *("row", "label", "suggested"),
+        *("proba_label", "proba_suggested", "rank"),
+    ]
+    for issue in issues:
+        row, label, suggested = (int(issue[key]) for key in ("row", "label", "suggested"))
+        assert (oof.labels[row], oof.predicted[row]) == (label, suggested)
+        assert label != suggested
+        assert float(issue["proba_suggested"]) == oof.proba[row, suggested]
+    assert [int(issue["rank"]) for issue in issues] == list(range(1, len(issues) + 1))
+    own = [float(issue["proba_label"]) for issue in issues]
+    assert own == sorted(own)
+
+
+def test_a_public_score_is_shown_beside_the_expected_one(place: Path) -> None:
+    run = write_run(place, "uploaded", skill=2.5)
+    assert "this run may not be submitted" in drawn(run, place)[0]
+    entry = Entry("2026-01-02T03:04:05+00:00", run.name, "0" * 64, 0.9, 0.12345, 7, "complete")
+    Ledger(place / "submissions").add(entry)
+    text, _ = drawn(run, place)
+    assert "0.12345" in text
+    assert "below the expected interval" in text
+
+
+def test_a_run_of_one_fold_and_one_member_is_drawn(place: Path) -> None:
+    run = write_run(place, "one", skill=2.5, folds="1")
+    text, data = drawn(run, place)
+    assert len(data["curves"]) == 1
+    assert "There is one member only" in text
+    assert "votes" not in data["disputed"][0]
+    assert sum(item["n_rows"] for item in data["calibration"]["after"]) == 120
+
+
+def test_a_blend_shows_the_members_of_all_its_parts(place: Path) -> None:
+    parts = [
+        write_run(place, "left", skill=2.5, draw=1),
+        write_run(place, "right", skill=3, draw=2, rotation=30.0, n_seeds=2),
+    ]
+    submissions = place / "submissions"
+    run = blend(place / "data", submissions, [part.name for part in parts], "both")
+    finish(run, place / "data")
+    text, data = drawn(run, place)
+    assert sorted(curve["name"] for curve in data["curves"]) == [
+        f"{part.name}, {member}" for part in parts for member in part.member_names()
+    ]
+    assert [len(data["accuracy"]), len(data["gain"])] == [3, 6]
+    assert "<h3>left</h3>" in text
+    assert "rotation up to 30°" in text
+
+
+def test_accuracy_by_number_of_networks_ends_at_the_runs_own(place: Path) -> None:
+    run = write_run(place, "seeds", skill=2.5, n_seeds=3)
+    _, data = drawn(run, place)
+    own = read_json(run.cv_path)["cv_accuracy"]
+    assert data["accuracy"][-1]["accuracy"] == pytest.approx(own)
+    assert data["accuracy"][0]["accuracy"] < own
+
+
+def test_a_report_is_drawn_once_until_the_scores_change(place: Path) -> None:
+    run = write_run(place, "fresh")
+    assert not is_drawn(run)
+    report(run, place / "data")
+    assert is_drawn(run)
+    write_json(run.cv_path, read_json(run.cv_path))
+    assert not is_drawn(run)
+
+
+def test_an_unfinished_run_and_other_data_are_one_line(place: Path) -> None:
+    run = write_run(place, "spoiled")
+    environment = read_json(run.environment_path)
+    write_json(run.environment_path, {**environment, "data": {"train.csv": "0"}})
+    with pytest.raises(RunError, match="was trained on other data"):
+        report(run, place / "data")
+    run.cv_path.unlink()
+    with pytest.raises(RunError, match="is not finished: run 'make train RUN=spoiled'"):
+        report(run, place / "data")
+    assert not run.report_path.exists()
+
+
+def test_the_page_of_a_very_bad_run_stays_below_5_mb(place: Path) -> None:
+    run = write_run(place, "bad", skill=2.5)
+    rng = np.random.default_rng(0)
+
+    def noise(count: int) -> list[Digit]:
+        """Digits that no PNG makes smaller."""
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        return [
+            Digit(row, image, rng.dirichlet(np.ones(10)), 1, 2) for row, image in enumerate(images)
+        ]
+
+    bins = [Bin(0.0, 1.0, 10, 0.5, 5)]
+    page = report_page(
+        Report(
+            name="bad",
+            cv=read_json(run.cv_path),
+            request=run.request(),
+            environment=read_json(run.environment_path),
+            changed={},
+            upload=None,
+            curves=[Curve("fold0-seed0", run.read_history("fold0-seed0"))],
+            errors=noise(MOST_ERRORS),
+            unsure=noise(120),
+            issues=noise(MOST_ISSUES),
+            n_issues=9000,
+            disputed=noise(60),
+            calibration=Calibration(bins, bins, (1.0, 1.0), [1.0]),
+            augmentations=[],
+            gain_by_size=[],
+        )
+    )
+    assert len(page.encode()) < 5_000_000
+
+
+def test_make_report_says_where_the_page_is_or_what_is_wrong(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(place, "printed")
+    folders = ["--data-dir", str(place / "data"), "--submissions-dir", str(place / "submissions")]
+    assert main(["report", *folders, "--run", "printed"]) == 0
+    assert capsys.readouterr().out == f"to look at: {run.report_path}\n"
+    assert main(["report", *folders, "--run", "nobody"]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_report_that_cannot_be_drawn_does_not_lose_the_run(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(place, "torn")
+    run.oof_path.write_text("row,label\n", encoding="utf-8")
+    draw_report(run, place / "data")
+    printed = capsys.readouterr().out
+    assert printed.startswith("warning: no report (StorageError: ")
+    assert "'make report RUN=torn' tries again" in printed
+    assert run.is_done()

@@ -1,0 +1,256 @@
+"""`make report`: a finished run as a page to look at, and its probable label errors as a table."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import entr, softmax
+
+from digit_recognizer.learning import calibration, teamwork
+from digit_recognizer.learning.augment import augment, build_policy
+from digit_recognizer.learning.label_issues import probable_label_errors
+from digit_recognizer.learning.predict import drawn_views
+from digit_recognizer.learning.randomness import Purpose, stream
+from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict, recipe_of_run
+from digit_recognizer.pages.report import report_page
+from digit_recognizer.pages.report_content import (
+    Augmentation,
+    Calibration,
+    Curve,
+    Digit,
+    Report,
+    Upload,
+)
+from digit_recognizer.remote.ledger import Ledger
+from digit_recognizer.storage import datasets
+from digit_recognizer.storage.competition import Competition
+from digit_recognizer.storage.files import read_json, write_text
+from digit_recognizer.storage.oof import OutOfFold, read_oof
+from digit_recognizer.storage.runs import Run, RunError, expected_members
+
+MOST_ERRORS = 2000  # in the gallery: about 1.5 MB
+MOST_ISSUES = 500
+MOST_DISPUTED = 60
+UNSURE_OF_EACH = 12
+DRAWS = 12  # of each digit, beside the digit itself
+
+
+def report(run: Run, data_dir: Path) -> Path:
+    """Write ``label_issues.csv`` and ``report.html`` of a finished run anew; return the latter.
+
+    Needs files only: no network and no GPU.
+
+    Raises
+    ------
+    StorageError
+        If the run is not finished, a file is damaged, or the data is no longer what the run
+        was trained on.
+    """
+    if not run.is_done():
+        raise RunError(f"{run.run_dir}: is not finished: run 'make train RUN={run.name}'")
+    environment = read_json(run.environment_path)
+    data, provenance = datasets.load(data_dir / run.request()["dataset"])
+    if provenance.sha256 != environment["data"]:
+        raise RunError(f"{run.run_dir}: was trained on other data than {data_dir} holds now")
+    oof = read_oof(run.oof_path)
+    suspects = probable_label_errors(oof.labels, oof.proba)
+    write_text(run.label_issues_path, label_issues_csv(oof, suspects))
+    write_text(run.report_path, report_page(_gathered(run, environment, data, oof, suspects)))
+    return run.report_path
+
+
+def is_drawn(run: Run) -> bool:
+    """Whether there is a report that is newer than the run's scores."""
+    try:
+        drawn = min(path.stat().st_mtime_ns for path in (run.report_path, run.label_issues_path))
+        return drawn >= run.cv_path.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def label_issues_csv(oof: OutOfFold, suspects: NDArray[np.int64]) -> str:
+    """Rows whose labels are probably wrong, the most suspicious first.
+
+    Columns ``row,label,suggested,proba_label,proba_suggested,rank``; rows count from 0.
+    """
+    lines = ["row,label,suggested,proba_label,proba_suggested,rank"]
+    for rank, place in enumerate(suspects, start=1):
+        label, said = oof.labels[place], oof.predicted[place]
+        known, suggested = oof.proba[place, label], oof.proba[place, said]
+        lines.append(f"{oof.rows[place]},{label},{said},{known:.6f},{suggested:.6f},{rank}")
+    return "\n".join(lines) + "\n"
+
+
+def _gathered(
+    run: Run,
+    environment: dict[str, Any],
+    data: Competition,
+    oof: OutOfFold,
+    suspects: NDArray[np.int64],
+) -> Report:
+    request = run.request()
+    test_proba = _test_proba(run)
+    held_out = _held_out_proba(run, oof)
+    return Report(
+        name=run.name,
+        cv=read_json(run.cv_path),
+        request=request,
+        environment=environment,
+        changed=_changed(request),
+        upload=_last_upload(run),
+        curves=_curves(run),
+        errors=_labelled(data, oof, _surest_errors(oof)[:MOST_ERRORS]),
+        unsure=_labelled(data, oof, _barely_right(oof)),
+        issues=_labelled(data, oof, suspects[:MOST_ISSUES]),
+        n_issues=len(suspects),
+        disputed=_disputed(data, test_proba),
+        calibration=_calibration(oof),
+        augmentations=_augmentations(run, data),
+        gain_by_size=teamwork.gain_by_size(test_proba),
+        accuracy_by_size=teamwork.accuracy_by_size(oof.labels, held_out),
+    )
+
+
+def _changed(request: dict[str, Any]) -> dict[str, Any]:
+    """The settings that differ from the recipe that the run is named after."""
+    if request["recipe"] not in RECIPES or "blend_of" in request:
+        return {}
+    named = recipe_as_dict(RECIPES[request["recipe"]])
+    asked = recipe_as_dict(recipe_of_run(request))
+    return {key: value for key, value in asked.items() if named[key] != value}
+
+
+def _last_upload(run: Run) -> Upload | None:
+    uploads = [item for item in Ledger(run.run_dir.parent).entries() if item.run == run.name]
+    if not uploads:
+        return None
+    return Upload(uploads[-1].time, uploads[-1].status, uploads[-1].public_score)
+
+
+def _members(run: Run) -> list[tuple[Run, str]]:
+    """Every member, with the run that it is kept in."""
+    return [(part, name) for part in run.parts() for name in expected_members(part.request())]
+
+
+def _curves(run: Run) -> list[Curve]:
+    several = len(run.parts()) > 1
+    return [
+        Curve(f"{part.name}, {name}" if several else name, part.read_history(name))
+        for part, name in _members(run)
+    ]
+
+
+def _proba(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    proba: NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1)
+    return proba
+
+
+def _test_proba(run: Run) -> NDArray[np.float64]:
+    """Each member's probabilities of the test rows [K, M, 10]."""
+    return np.stack([_proba(part.read_member(name).test_logits) for part, name in _members(run)])
+
+
+def _held_out_proba(run: Run, oof: OutOfFold) -> NDArray[np.float64]:
+    """Probabilities [C, N, 10] of the held-out rows, one layer for each seed of each part."""
+    layers = []
+    for part in run.parts():
+        names = expected_members(part.request())
+        for seed in dict.fromkeys(name.split("-")[1] for name in names):
+            layer = np.empty_like(oof.proba)
+            for name in names:
+                if name.endswith(f"-{seed}"):
+                    member = part.read_member(name)
+                    layer[np.searchsorted(oof.rows, member.val_index)] = _proba(member.val_logits)
+            layers.append(layer)
+    return np.stack(layers)
+
+
+def _surest_errors(oof: OutOfFold) -> NDArray[np.int64]:
+    """Places of the errors, the surest first."""
+    wrong = np.flatnonzero(oof.predicted != oof.labels)
+    return wrong[np.argsort(-oof.proba[wrong].max(axis=1), kind="stable")]
+
+
+def _barely_right(oof: OutOfFold) -> NDArray[np.int64]:
+    """Places of the rows of each class that were right but least sure."""
+    sure = oof.proba.max(axis=1)
+    right = [np.flatnonzero((oof.labels == d) & (oof.predicted == d)) for d in range(10)]
+    return np.concatenate([p[np.argsort(sure[p], kind="stable")][:UNSURE_OF_EACH] for p in right])
+
+
+def _labelled(data: Competition, oof: OutOfFold, places: NDArray[np.int64]) -> list[Digit]:
+    return [
+        Digit(
+            int(oof.rows[place]),
+            data.images[oof.rows[place]],
+            oof.proba[place],
+            int(oof.predicted[place]),
+            int(oof.labels[place]),
+        )
+        for place in places
+    ]
+
+
+def _disputed(data: Competition, members: NDArray[np.float64]) -> list[Digit]:
+    """The test rows that the members contradict each other about, or that one is unsure of."""
+    mean = members.mean(axis=0)
+    alone = len(members) == 1
+    amount = entr(mean).sum(axis=1) if alone else teamwork.disagreement(members)
+    places = np.argsort(-amount, kind="stable")[:MOST_DISPUTED]
+    said = members.argmax(axis=2)  # [K, M]
+    return [
+        Digit(
+            int(place) + 1,
+            data.test_images[place],
+            mean[place],
+            int(mean[place].argmax()),
+            votes=() if alone else tuple(np.bincount(said[:, place], minlength=10).tolist()),
+        )
+        for place in places
+    ]
+
+
+def _calibration(oof: OutOfFold) -> Calibration:
+    scaled, temperatures = calibration.rescaled_out_of_fold(oof.labels, oof.folds, oof.proba)
+    before, after = (calibration.log_loss(oof.labels, proba) for proba in (oof.proba, scaled))
+    return Calibration(
+        calibration.reliability(oof.labels, oof.proba),
+        calibration.reliability(oof.labels, scaled),
+        (before, after),
+        temperatures,
+    )
+
+
+def _augmentations(run: Run, data: Competition) -> list[Augmentation]:
+    """What the run's policy draws; parts of a blend that draw the same share one entry."""
+    firsts = [int(np.argmax(data.labels == digit)) for digit in range(10)]
+    images = data.images[firsts]
+    known: dict[bytes, Augmentation] = {}
+    for part in run.parts():
+        recipe = recipe_of_run(part.request())
+        drawn = np.concatenate([images[:, None], _draws(recipe, images)], axis=1)
+        views = drawn_views(images[2], recipe)
+        key = drawn.tobytes() + views.tobytes()
+        entry = known.setdefault(key, Augmentation([], _policy_text(recipe), drawn, views))
+        entry.runs.append(part.name)
+    return list(known.values())
+
+
+def _draws(recipe: Recipe, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    rng = stream(recipe.seed, Purpose.AUGMENT, 0, 0)
+    copies = np.repeat(images, DRAWS, axis=0)
+    return augment(copies, build_policy(recipe), 1, rng).reshape(-1, DRAWS, 28, 28)
+
+
+def _policy_text(recipe: Recipe) -> str:
+    strengths = {
+        "rotation": f"up to {recipe.rotation:g}°",
+        "zoom": f"up to {100 * recipe.zoom:g} %",
+        "shift": f"up to {recipe.shift:g} pixels",
+        "shear": f"up to {recipe.shear:g}°",
+        "elastic": f"{recipe.elastic:g} pixels",
+        "crop": f"to {recipe.crop} pixels",
+    }
+    used = [f"{name} {text}" for name, text in strengths.items() if getattr(recipe, name)]
+    return ", ".join(used) if used else "no augmentation"

@@ -1,0 +1,1 @@
+"""What `make notebook` runs: a script with cells, for people who learn."""

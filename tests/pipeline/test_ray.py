@@ -14,7 +14,7 @@ from pipeline.runner import QUICK, command, outcome, train
 from digit_recognizer.storage.files import read_json
 from digit_recognizer.storage.runs import Run
 
-LONG = ("--n-splits", "4", "--epochs", "30", "--batch-size", "16", "--tta", "1")
+LONG = (*QUICK, "--n-splits", "4", "--epochs", "30")
 WILD = ("--epochs", "6", "--lr", "10", "--weight-decay", "10")  # weights grow a hundredfold a step
 
 

@@ -175,8 +175,7 @@ RECIPES: dict[str, Recipe] = {
         lr_decay=0.8,
         scaling="half",
     ),
-    # Nothing was stated: batch and scaling are the book's, and a falling rate takes the place of
-    # more epochs.
+    # Nothing was stated: batch and scaling are the book's, epochs and the falling rate were chosen.
     "keras-cnn": replace(
         _PLAIN,
         network="keras-cnn",

@@ -194,6 +194,10 @@ KNOWN_RECIPES = ", ".join((*RECIPES, *BLENDS))
         (["--lr", "fast"], "digit_recognizer train: argument --lr: invalid float value: 'fast' (see --help)\n"),
         (["--epoch", "3"], "digit_recognizer: unrecognized arguments: --epoch 3 (see --help)\n"),
         (["--recipe", "best"], f"error: no recipe is called 'best': give one of {KNOWN_RECIPES}\n"),
+        (
+            ["--recipe", "record", "--seed", "5"],
+            "error: record averages runs that differ by seed: leave out --seed\n",
+        ),
         (["--network", "x"], f"error: network is 'x': give one of {', '.join(NETWORK_NAMES)}\n"),
     ],
 )  # fmt: skip

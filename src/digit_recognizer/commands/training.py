@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from digit_recognizer.commands.dataset import SAMPLE_NOTE, ready_dataset
 from digit_recognizer.commands.looking import draw_report, print_result
 from digit_recognizer.commands.screen import say
-from digit_recognizer.learning.recipe import BLENDS, Recipe, named_recipe, parts_of
+from digit_recognizer.learning.recipe import BLENDS, Recipe, RecipeError, named_recipe, parts_of
 
 if TYPE_CHECKING:
     from digit_recognizer.storage.runs import Run
@@ -54,8 +54,9 @@ def asked_recipe(arguments: Namespace, name: str) -> Recipe:
 def check_recipes(arguments: Namespace, names: Sequence[str]) -> None:
     """RecipeError if one is unknown or a setting does not fit it: before anything is begun."""
     for name in names:
-        for part in parts_of(name):
-            asked_recipe(arguments, part)
+        parts = [asked_recipe(arguments, part) for part in parts_of(name)]
+        if len(set(parts)) < len(parts):
+            raise RecipeError(f"{name} averages runs that differ by seed: leave out --seed")
 
 
 def trained_run(arguments: Namespace, dataset: str, name: str, run: str | None = None) -> "Run":

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.environment import commit
+from digit_recognizer.learning.expectation import held_out_rows
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.files import read_json
 from digit_recognizer.storage.finding import finished_run
@@ -87,25 +88,22 @@ def finished_part(submissions_dir: Path, name: str) -> Run:
 
 
 def _refuse_other_rows(parts: Sequence[Run], environments: Sequence[dict[str, Any]]) -> None:
-    rows = held_out_rows(parts[0])
+    rows = _rows_of(parts[0])
     for part, environment in zip(parts[1:], environments[1:], strict=True):
         if environment["data"] != environments[0]["data"]:
             raise RunError(
                 f"{part.run_dir}: was trained on other data than {parts[0].name}: blend runs of"
                 " the same data"
             )
-        if not np.array_equal(held_out_rows(part), rows):
+        if not np.array_equal(_rows_of(part), rows):
             raise RunError(
                 f"{part.run_dir}: holds out other rows than {parts[0].name}: blend runs of all"
                 " folds, or of the same ones"
             )
 
 
-def held_out_rows(part: Run) -> NDArray[np.int64]:
-    """The rows [N] that a run's members predict without having seen them, in order."""
-    return np.unique(
-        np.concatenate([part.read_member(name).val_index for name in part.member_names()])
-    )
+def _rows_of(part: Run) -> NDArray[np.int64]:
+    return held_out_rows({name: part.read_member(name) for name in part.member_names()})
 
 
 def blended_environment(

@@ -24,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         return _fail(130, "interrupted: what was done is kept; the same command goes on")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("digit_recognizer"):
+            raise
+        return _fail(1, f"{error.name} is not installed: 'make setup' installs all there is")
     except Exception as error:
         if type(error).__name__ in _USER_ERRORS:
             return _fail(_USER_ERRORS[type(error).__name__], error)

@@ -1,5 +1,7 @@
 """The drawing board in a real browser."""
 
+import subprocess
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -125,3 +127,14 @@ def test_a_picture_is_opened_or_pasted_without_a_pointer(
     expect(page.get_by_role("alert")).to_have_text("This is no PNG or JPEG picture.")
     page.keyboard.press("Escape")
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_without_flask_one_line_says_what_to_do(drawing: Path) -> None:
+    program = (
+        "import sys; sys.modules['flask'] = None;"
+        "from digit_recognizer.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["play", "--submissions-dir", str(drawing / "submissions"), "--run", "drawing"]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "error: flask is not installed: 'make setup' installs all there is\n"

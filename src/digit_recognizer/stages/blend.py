@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from digit_recognizer.environment import commit
 from digit_recognizer.learning.expectation import held_out_rows
-from digit_recognizer.storage import datasets
 from digit_recognizer.storage.files import read_json
-from digit_recognizer.storage.finding import finished_run
+from digit_recognizer.storage.finding import data_of, finished_run
 from digit_recognizer.storage.opening import open_run
 from digit_recognizer.storage.runs import Run, RunError, checked_name
 
@@ -45,9 +44,7 @@ def blend(
     _refuse_other_rows(parts, environments)
     run = Run(submissions_dir / checked_name(run_name))
     dataset = parts[0].request()["dataset"]
-    _, provenance = datasets.load(data_dir / dataset)
-    if provenance.sha256 != environments[0]["data"]:
-        raise RunError(f"{parts[0].run_dir}: was trained on other data than {data_dir} holds now")
+    data_of(parts[0], data_dir)  # refuses data that changed since
     request = {"dataset": dataset, "recipe": recipe_name, "blend_of": list(names)}
     open_run(run, request, blended_environment(parts, environments)).release()
     return run

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from digit_recognizer.learning import metrics
 from digit_recognizer.learning.expectation import expected_score, take_apart
-from digit_recognizer.storage import datasets
 from digit_recognizer.storage.competition import Competition, write_submission
 from digit_recognizer.storage.files import read_json, write_json
+from digit_recognizer.storage.finding import data_of
 from digit_recognizer.storage.oof import write_oof
 from digit_recognizer.storage.opening import lock_run
 from digit_recognizer.storage.runs import Predictions, Run, RunError, expected_members
@@ -29,13 +29,10 @@ def finish(run: Run, data_dir: Path) -> dict[str, Any]:
     """
     if run.is_done():
         return read_json(run.cv_path)
-    request = run.request()
     environment = read_json(run.environment_path)
     predictions = [read_predictions(part) for part in run.parts()]
     _refuse_changed_parts(run, environment)
-    data, provenance = datasets.load(data_dir / request["dataset"])
-    if provenance.sha256 != environment["data"]:
-        raise RunError(f"{run.run_dir}: was trained on other data than {data_dir} holds now")
+    data = data_of(run, data_dir)
     with lock_run(run):
         return _write(run, data, predictions, environment)
 

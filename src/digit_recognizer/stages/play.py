@@ -19,9 +19,9 @@ from digit_recognizer.learning.neighbours import Neighbours
 from digit_recognizer.learning.reader import ImageReader, use_one_thread
 from digit_recognizer.learning.recipe import recipe_of_run
 from digit_recognizer.pages.play import Neighbour, Reading, build_app, play_page
-from digit_recognizer.storage import datasets
 from digit_recognizer.storage.competition import Competition
-from digit_recognizer.storage.files import StorageError, read_json
+from digit_recognizer.storage.files import StorageError
+from digit_recognizer.storage.finding import data_of
 from digit_recognizer.storage.pictures import picture_digit
 from digit_recognizer.storage.runs import Run
 from digit_recognizer.storage.weights import network_names, read_weights
@@ -124,14 +124,10 @@ def _load(part: Run, name: str) -> _Loaded:
 def _training_digits(run: Run, data_dir: Path, say: Callable[[str], None]) -> Competition | None:
     """The rows that the run was trained on; None, and a word about it, if they are not there."""
     try:
-        data, provenance = datasets.load(data_dir / run.request()["dataset"])
-        if provenance.sha256 == read_json(run.environment_path)["data"]:
-            return data
-        reason = f"{data_dir} holds other data than the run was trained on"
+        return data_of(run, data_dir)
     except StorageError as error:
-        reason = str(error)
-    say(f"note: no nearest training digits: {reason}")
-    return None
+        say(f"note: no nearest training digits: {error}")
+        return None
 
 
 def play(run: Run, data_dir: Path, port: int, say: Callable[[str], None]) -> None:

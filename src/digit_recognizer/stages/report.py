@@ -23,9 +23,9 @@ from digit_recognizer.pages.report_content import (
     Upload,
 )
 from digit_recognizer.remote.ledger import Ledger
-from digit_recognizer.storage import datasets
 from digit_recognizer.storage.competition import Competition
 from digit_recognizer.storage.files import read_json, write_text
+from digit_recognizer.storage.finding import data_of
 from digit_recognizer.storage.oof import OutOfFold, read_oof
 from digit_recognizer.storage.runs import Run, RunError, expected_members
 
@@ -50,9 +50,7 @@ def report(run: Run, data_dir: Path) -> Path:
     if not run.is_done():
         raise RunError(f"{run.run_dir}: is not finished: run 'make train RUN={run.name}'")
     environment = read_json(run.environment_path)
-    data, provenance = datasets.load(data_dir / run.request()["dataset"])
-    if provenance.sha256 != environment["data"]:
-        raise RunError(f"{run.run_dir}: was trained on other data than {data_dir} holds now")
+    data = data_of(run, data_dir)
     oof = read_oof(run.oof_path)
     suspects = probable_label_errors(oof.labels, oof.proba)
     write_text(run.label_issues_path, label_issues_csv(oof, suspects))

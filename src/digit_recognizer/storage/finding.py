@@ -1,7 +1,10 @@
-"""Finding a run: by its name, or the one that was finished last."""
+"""Finding a run, by its name or as the latest finished, and the data that it was trained on."""
 
 from pathlib import Path
 
+from digit_recognizer.storage import datasets
+from digit_recognizer.storage.competition import Competition
+from digit_recognizer.storage.files import read_json
 from digit_recognizer.storage.runs import Run, RunError, checked_name
 
 
@@ -28,3 +31,17 @@ def latest_run(submissions_dir: Path) -> Run:
         raise RunError(f"{submissions_dir}: holds no finished run: run 'make train' first")
     newest = max(finished, key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
     return Run(newest.parent)
+
+
+def data_of(run: Run, data_dir: Path) -> Competition:
+    """The data that a run was trained on.
+
+    Raises
+    ------
+    StorageError
+        If it is missing, damaged, or no longer the same: RunError.
+    """
+    data, provenance = datasets.load(data_dir / run.request()["dataset"])
+    if provenance.sha256 != read_json(run.environment_path)["data"]:
+        raise RunError(f"{run.run_dir}: was trained on other data than {data_dir} holds now")
+    return data

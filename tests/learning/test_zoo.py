@@ -34,7 +34,7 @@ def test_every_system_is_trained_on_the_folds_of_default(name: str) -> None:
     [
         ("two-conv", 320 + 18_496 + 3_137_000 + 100_100 + 1_010),
         ("mlp", 401_920 + 131_328 + 32_896 + 8_256 + 650),
-        ("keras-cnn", 93_322),
+        ("keras-cnn", 1_199_882),
         ("deotte", 326_410),
         ("ttdoucet", 4_732_682),
     ],

@@ -13,21 +13,25 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network fo
 import albumentations as A
 import cv2
 
+SIDE = 28  # pixels of an image
 ELASTIC_SIGMA = 4.0  # pixels; the width of the Gaussian that smooths the displacement field
 
 
 def build_policy(recipe: Recipe) -> A.Compose:
-    """Crop, affine and elastic distortion as the recipe asks; nothing for strengths of zero."""
+    """Crop, affine and elastic distortion as the recipe asks; nothing for strengths of zero.
+
+    A crop that is resized is an enlargement and a shift: one warp does both, and blurs once.
+    """
     transforms: list[A.BasicTransform] = []
-    if recipe.crop:
-        transforms += [A.RandomCrop(recipe.crop, recipe.crop), A.Resize(28, 28)]
-    if recipe.rotation or recipe.zoom or recipe.shift or recipe.shear:
+    enlarged = SIDE / recipe.crop if recipe.crop else 1.0
+    shift = recipe.shift + SIDE * (enlarged - 1) / 2
+    if recipe.rotation or recipe.zoom or shift or recipe.shear:
         transforms.append(
             A.Affine(
                 rotate=(-recipe.rotation, recipe.rotation),
-                scale=(1 - recipe.zoom, 1 + recipe.zoom),
+                scale=(enlarged * (1 - recipe.zoom), enlarged * (1 + recipe.zoom)),
                 # As a share of the size, because translate_px takes whole pixels only.
-                translate_percent=(-recipe.shift / 28, recipe.shift / 28),
+                translate_percent=(-shift / SIDE, shift / SIDE),
                 shear=(-recipe.shear, recipe.shear),
                 p=1.0,
             )

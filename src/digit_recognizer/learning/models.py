@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from digit_recognizer.learning.zoo import ZOO
+from digit_recognizer.learning.zoo import ZOO, ttdoucet
 
 
 class ResidualBlock(nn.Module):
@@ -94,5 +94,6 @@ def plain() -> nn.Module:
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "plain": plain,
     "residual": residual,
+    "narrow": lambda: ttdoucet(32),  # his shape at a quarter of its widths
     **ZOO,
 }

@@ -56,7 +56,7 @@ def check_recipes(arguments: Namespace, names: Sequence[str]) -> None:
     for name in names:
         parts = [asked_recipe(arguments, part) for part in parts_of(name)]
         if len(set(parts)) < len(parts):
-            raise RecipeError(f"{name} averages runs that differ by seed: leave out --seed")
+            raise RecipeError(f"{name} averages different runs, and these settings make them one")
 
 
 def trained_run(arguments: Namespace, dataset: str, name: str, run: str | None = None) -> "Run":

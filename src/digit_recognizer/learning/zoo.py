@@ -150,27 +150,24 @@ class NormedResidual(nn.Module):
         return x + F.relu(self.conv(x))
 
 
-def ttdoucet(width: int = 128) -> nn.Module:
-    """ttdoucet's committee member (https://github.com/ttdoucet/mnist); nothing was left open.
-
-    His own is 128 channels wide at first; each pooling but the first doubles them.
-    """
+def ttdoucet() -> nn.Module:
+    """ttdoucet's committee member (https://github.com/ttdoucet/mnist); nothing was left open."""
     return nn.Sequential(
-        nn.Conv2d(1, width, 5, padding=2),
+        nn.Conv2d(1, 128, 5, padding=2),
         nn.ReLU(),
-        NormedResidual(width),
+        NormedResidual(128),
         nn.MaxPool2d(2),  # [B, 128, 14, 14]
-        NormedResidual(width),
-        *_norm_conv_relu(width, 2 * width),
+        NormedResidual(128),
+        *_norm_conv_relu(128, 256),
         nn.MaxPool2d(2),  # [B, 256, 7, 7]
-        NormedResidual(2 * width),
-        *_norm_conv_relu(2 * width, 4 * width),
+        NormedResidual(256),
+        *_norm_conv_relu(256, 512),
         nn.MaxPool2d(2, ceil_mode=True),  # [B, 512, 4, 4]
-        NormedResidual(4 * width),
-        nn.BatchNorm2d(4 * width),
+        NormedResidual(512),
+        nn.BatchNorm2d(512),
         nn.AvgPool2d(4),
         nn.Flatten(),
-        nn.Linear(4 * width, 10),
+        nn.Linear(512, 10),
     )
 
 

@@ -5,7 +5,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digit_recognizer.learning.optimizer import lr_share, new_optimizer, one_cycle
+from digit_recognizer.learning.models import NETWORKS
+from digit_recognizer.learning.optimizer import (
+    Muon,
+    lr_share,
+    new_optimizers,
+    one_cycle,
+    orthogonal,
+)
 from digit_recognizer.learning.recipe import RECIPES, SCHEDULES, Recipe
 
 
@@ -45,7 +52,7 @@ def test_the_committee_schedule_falls_to_a_tenth_and_then_to_a_thousandth_of_tha
 
 def weight_after_a_step(recipe: Recipe, gradient: float) -> float:
     weight = torch.nn.Parameter(torch.ones(1))
-    optimizer = new_optimizer(recipe, [weight])
+    [optimizer] = new_optimizers(recipe, [weight])
     weight.grad = torch.full((1,), gradient)
     optimizer.step()
     return weight.item()
@@ -64,7 +71,7 @@ def test_weight_decay_is_a_penalty_in_adam_and_apart_from_the_gradient_in_adamw(
 def test_beta2_is_how_long_large_gradients_are_remembered() -> None:
     def second_step(beta2: float) -> float:
         weight = torch.nn.Parameter(torch.zeros(1))
-        optimizer = new_optimizer(Recipe(lr=0.1, beta2=beta2, weight_decay=0.0), [weight])
+        [optimizer] = new_optimizers(Recipe(lr=0.1, beta2=beta2, weight_decay=0.0), [weight])
         for gradient in (100.0, 0.1):
             before = weight.item()
             weight.grad = torch.full((1,), gradient)
@@ -72,3 +79,53 @@ def test_beta2_is_how_long_large_gradients_are_remembered() -> None:
         return abs(weight.item() - before)
 
     assert second_step(0.5) > second_step(0.999)
+
+
+def test_muon_moves_the_kernels_of_inner_convolutions_and_adamw_the_rest() -> None:
+    network = NETWORKS["plain"]()
+    adamw, muon = new_optimizers(RECIPES["default"], network.parameters())
+    convolutions = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+    inner = {id(layer.weight) for layer in convolutions[1:]}
+    assert isinstance(muon, Muon)
+    assert {id(weight) for weight in muon.param_groups[0]["params"]} == inner
+    others = {id(weight) for weight in network.parameters()} - inner
+    assert {id(weight) for weight in adamw.param_groups[0]["params"]} == others
+
+
+def test_a_network_without_inner_convolutions_is_left_to_adamw() -> None:
+    [optimizer] = new_optimizers(RECIPES["default"], NETWORKS["mlp"]().parameters())
+    assert isinstance(optimizer, torch.optim.AdamW)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99), st.floats(1e-3, 1e3))
+def test_an_orthogonal_matrix_has_the_same_directions_and_singular_values_near_one(
+    rows: int, columns: int, seed: int, scale: float
+) -> None:
+    matrix = scale * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    after = torch.diagonal(left.T @ orthogonal(matrix) @ right.T)
+    large = values > 1e-2 * matrix.norm()
+    assert ((after > 0.67) & (after < 1.21))[large].all()
+    torch.testing.assert_close(left * after @ right, orthogonal(matrix), atol=1e-3, rtol=0)
+
+
+def test_a_step_of_muon_is_about_as_long_as_one_of_adamw() -> None:
+    torch.manual_seed(0)
+    kernel = torch.nn.Parameter(torch.zeros(16, 8, 3, 3))
+    recipe = Recipe(lr=0.1, weight_decay=0.0)
+    _, muon = new_optimizers(recipe, [torch.nn.Parameter(torch.zeros(1)), kernel])
+    kernel.grad = torch.randn(kernel.shape) * 1e-4
+    muon.step()
+    length = kernel.detach().square().mean().sqrt().item()
+    assert length == pytest.approx(0.2 * recipe.lr, rel=0.2)
+    assert (kernel.detach() * kernel.grad).sum() < 0
+
+
+def test_muon_goes_on_where_earlier_gradients_pointed() -> None:
+    kernel = torch.nn.Parameter(torch.zeros(4, 4, 1, 1))
+    _, muon = new_optimizers(Recipe(), [torch.nn.Parameter(torch.zeros(1)), kernel])
+    for gradient in (100 * torch.eye(4), -torch.eye(4)):
+        before = kernel.detach().clone()
+        kernel.grad = gradient.view(4, 4, 1, 1)
+        muon.step()
+    assert ((kernel - before).diagonal() < 0).all()

@@ -16,7 +16,7 @@ from digit_recognizer.learning.average import Average, renew_norms
 from digit_recognizer.learning.device import Placement
 from digit_recognizer.learning.folds import Member
 from digit_recognizer.learning.models import NETWORKS
-from digit_recognizer.learning.optimizer import lr_share, new_optimizer
+from digit_recognizer.learning.optimizer import lr_share, new_optimizers
 from digit_recognizer.learning.predict import predict_logits, prepare, views
 from digit_recognizer.learning.randomness import Purpose, stream, torch_draws_from
 from digit_recognizer.learning.recipe import Recipe
@@ -109,7 +109,7 @@ def fit_member(
 
 
 class _Trainer:
-    """Network, optimizer, schedule and averaged weights of a member in training."""
+    """Network, optimizers, schedules and averaged weights of a member in training."""
 
     def __init__(self, recipe: Recipe, rows: Rows, member: Member, placement: Placement) -> None:
         self.recipe, self.rows, self.member, self.placement = recipe, rows, member, placement
@@ -120,12 +120,13 @@ class _Trainer:
         network = new_network(recipe.network, self._stream(Purpose.WEIGHTS))
         self.network = placement.put(network)
         self._average = Average(self.network, recipe.ema_decay) if recipe.ema_decay else None
-        self.optimizer = new_optimizer(recipe, self.network.parameters())
+        self.optimizers = new_optimizers(recipe, self.network.parameters())
         self.batch_size = min(recipe.batch_size, len(self.train_index))
         self.steps = len(self.train_index) // self.batch_size
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lr_share(recipe, self.steps)
-        )
+        share = lr_share(recipe, self.steps)
+        self.schedules = [
+            torch.optim.lr_scheduler.LambdaLR(optimizer, share) for optimizer in self.optimizers
+        ]
         # fp16 alone needs its small gradients scaled up; disabled, the scaler does nothing.
         self.scaler = torch.amp.GradScaler(
             placement.device.split(":")[0], enabled=placement.precision == "fp16"
@@ -157,7 +158,7 @@ class _Trainer:
         val_loss, val_accuracy = self._look_at_held_out(epoch == self.recipe.epochs)
         return Epoch(
             epoch,
-            float(self.schedule.get_last_lr()[0]),
+            float(self.schedules[0].get_last_lr()[0]),
             train_loss,
             train_accuracy,
             val_loss,
@@ -182,11 +183,13 @@ class _Trainer:
         with self.placement.autocast():
             logits = self.network(prepare(images, self.placement, self.recipe.scaling))
         loss = F.cross_entropy(logits.float(), target, label_smoothing=self.recipe.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss))
-        self.scaler.step(self.optimizer)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
         self.scaler.update()
-        self.schedule.step()
+        for schedule in self.schedules:
+            schedule.step()
         if self._average:
             self._average.update(self.network)
         return loss.detach(), logits.detach()

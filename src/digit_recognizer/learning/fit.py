@@ -22,7 +22,7 @@ from digit_recognizer.learning.randomness import Purpose, stream, torch_draws_fr
 from digit_recognizer.learning.recipe import Recipe
 
 GLIMPSE = 2000  # held-out rows looked at after each epoch but the last, which takes all of them
-NORM_ROWS = 8192  # rows over which the averaged network's BatchNorm statistics are taken
+NORM_ROWS = 4000  # rows over which the averaged network's BatchNorm statistics are taken
 
 
 class DivergedError(RuntimeError):

@@ -74,7 +74,7 @@ def test_a_training_step_multiplies_three_times_what_a_forward_pass_does() -> No
         ("aten::_foreach_lerp_", "averaged weights"),
         ("aten::copy_", "copies and casts"),
         ("aten::threshold_backward", "ReLU and sums"),
-        ("aten::addmm", "linear layers"),
+        ("aten::addmm", "linear layers and Muon"),
         ("aten::argmax", OTHERS),
     ],
 )

@@ -16,7 +16,7 @@ GROUPS = {
     "optimizer": ("adam", "Optimizer."),
     "averaged weights": ("lerp",),
     "copies and casts": ("copy", "clone", "contiguous", "empty", "zero", "fill", "Memcpy"),
-    "linear layers": ("addmm", "aten::mm", "linear"),
+    "linear layers and Muon": ("addmm", "aten::mm", "linear"),
     "ReLU and sums": ("relu", "threshold", "aten::add", "clamp"),
 }
 OTHERS, AUGMENTATION, BETWEEN = "others", "augmentation", "between operators"

@@ -1,6 +1,7 @@
 """No test sees the credentials or the home folder of whoever runs it."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ def _no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in ("HOME", "XDG_CONFIG_HOME"):
         os.environ[name] = str(home)
     assert not list(Path(home).iterdir())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_is_heard() -> None:
+    """A job in a shell's background ignores it, and so would every command that a test starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -76,6 +76,7 @@ def test_killed_with_all_its_workers_in_the_first_epoch(place: Path) -> None:
     assert outcome(place / "submissions" / "group") == outcome(place / "submissions" / "whole")
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_parent_that_is_killed_alone(place: Path) -> None:
     process = start(place, "parent")
     first_epoch(process)
@@ -118,6 +119,7 @@ def test_a_killed_worker_is_one_line(place: Path) -> None:
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_a_line_and_keeps_what_was_done(place: Path) -> None:
     def no_large_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, 2**19))

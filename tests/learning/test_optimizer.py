@@ -121,6 +121,15 @@ def test_a_step_of_muon_is_about_as_long_as_one_of_adamw() -> None:
     assert (kernel.detach() * kernel.grad).sum() < 0
 
 
+def test_weight_decay_is_apart_from_the_gradient_in_muon_too() -> None:
+    kernel = torch.nn.Parameter(torch.ones(4, 4, 1, 1))
+    recipe = Recipe(lr=0.1, weight_decay=0.5)
+    _, muon = new_optimizers(recipe, [torch.nn.Parameter(torch.zeros(1)), kernel])
+    kernel.grad = torch.zeros_like(kernel)
+    muon.step()
+    torch.testing.assert_close(kernel.detach(), torch.full_like(kernel, 0.95))
+
+
 def test_muon_goes_on_where_earlier_gradients_pointed() -> None:
     kernel = torch.nn.Parameter(torch.zeros(4, 4, 1, 1))
     _, muon = new_optimizers(Recipe(), [torch.nn.Parameter(torch.zeros(1)), kernel])

@@ -65,7 +65,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Nearly the closest matrix whose singular values are all 1; these end within 0.67 to 1.2.
+    """Nearly the closest matrix [M, N] to one [M, N] with all singular values 1: 0.67 to 1.21.
 
     Five steps of Jordan's Newton-Schulz iteration, x -> (3.4445 - 4.7750 g + 2.0315 g g) x with
     g = x x'. All factors are polynomials of the first g, a small square matrix, so that they are

@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from digit_recognizer.learning.device import Placement
 from digit_recognizer.learning.models import NETWORKS
-from digit_recognizer.learning.predict import centre_crop, predict_logits, prepare
+from digit_recognizer.learning.predict import SURE, centre_crop, predict_logits, prepare, views
 from digit_recognizer.learning.recipe import SCALINGS, Recipe
 
 CPU = Placement("cpu", "fp32")
@@ -66,6 +67,30 @@ def test_the_centre_crop_enlarges_the_middle() -> None:
 def test_predictions_see_through_the_recipes_scaling_and_crop() -> None:
     network, images = NETWORKS["mlp"](), noise(0, 20)
     plain = predict_logits(network, images, Recipe(tta=1), CPU)
-    for changes in ({"scaling": "half"}, {"crop": 20}, {"tta": 5}):
+    for changes in ({"scaling": "half"}, {"crop": 20}, {"tta": 5}):  # untrained: never sure
         other = predict_logits(network, images, replace(Recipe(tta=1), **changes), CPU)
         assert not np.allclose(other, plain, atol=1e-4)
+
+
+def test_only_images_that_leave_doubt_are_looked_at_again() -> None:
+    network, images = _bold_network(), noise(1, 60)
+    recipe = Recipe(tta=5)
+    with torch.inference_mode():
+        each = torch.stack(
+            [
+                network.eval()(prepare(view, CPU, recipe.scaling))
+                for view in views(torch.from_numpy(images), recipe)
+            ]
+        )
+    sure = each[0].softmax(1).amax(1) >= SURE
+    assert 5 < sure.sum() < 55
+    expected = torch.where(sure[:, None], each[0], each.mean(0))
+    np.testing.assert_allclose(predict_logits(network, images, recipe, CPU), expected, rtol=1e-4)
+
+
+def _bold_network() -> nn.Module:
+    """Sure of about half of all noise images."""
+    layer = nn.Linear(784, 10, bias=False)
+    weights = np.random.default_rng(0).normal(0, 0.2, (10, 784))
+    layer.load_state_dict({"weight": torch.from_numpy(weights)})
+    return nn.Sequential(nn.Flatten(), layer)

@@ -1,5 +1,7 @@
 """From images to logits, with test-time augmentation."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +18,9 @@ SCALES = {
     "unit": (0.0, 1.0),
 }
 SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # the views: (rows, columns) in pixels
+# An image whose likeliest class is at least this probable is not looked at again: of 42,000 rows,
+# 5 % are less sure, and the errors are those of five views of each image, for a fifth of the time.
+SURE = 0.97
 CHUNK, CHUNK_OF_CPU = 1000, 128  # on a core, 128 images fit its cache: 1.2 times as many a second
 SMALLEST_CHUNK = 16
 
@@ -79,7 +84,7 @@ def predict_logits(
     placement: Placement,
     chunk: int | None = None,
 ) -> NDArray[np.float32]:
-    """Mean logits over the views of each image.
+    """Logits of each image, or their mean over its views where the image alone leaves doubt.
 
     Parameters
     ----------
@@ -99,6 +104,25 @@ def predict_logits(
         If even `SMALLEST_CHUNK` images do not fit.
     """
     network.eval()
+    logits = _in_chunks(network, images, replace(recipe, tta=1), placement, chunk)
+    if recipe.tta > 1:
+        unsure = np.flatnonzero(~is_sure(torch.from_numpy(logits)).numpy())
+        logits[unsure] = _in_chunks(network, images[unsure], recipe, placement, chunk)
+    return logits
+
+
+def is_sure(logits: Tensor) -> Tensor:
+    """Whether logits [N, 10] of the images as they are need no second look: [N] bool."""
+    return logits.softmax(1).amax(1) >= SURE
+
+
+def _in_chunks(
+    network: nn.Module,
+    images: NDArray[np.uint8],
+    recipe: Recipe,
+    placement: Placement,
+    chunk: int | None,
+) -> NDArray[np.float32]:
     chunk = chunk or (CHUNK_OF_CPU if placement.device == "cpu" else CHUNK)
     done: list[NDArray[np.float32]] = [np.empty((0, 10), dtype=np.float32)]
     start = 0

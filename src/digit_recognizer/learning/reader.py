@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from digit_recognizer.learning.device import Placement
 from digit_recognizer.learning.fit import load_network
-from digit_recognizer.learning.predict import SHIFTS, centre_crop, prepare, shifted
+from digit_recognizer.learning.predict import SHIFTS, centre_crop, is_sure, prepare, shifted
 from digit_recognizer.learning.recipe import Recipe
 
 
@@ -29,14 +29,16 @@ class ImageReader:
 
     @torch.inference_mode()
     def logits(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Mean logits [1, 10] over the views of an image [28, 28]; as `predict_logits`."""
+        """Logits [1, 10] of an image [28, 28], as `predict_logits` takes them from its views."""
         recipe, pixels = self._recipe, torch.from_numpy(image[None])
         views = torch.cat([shifted(pixels, *shift) for shift in SHIFTS[: recipe.tta]])
         batch = prepare(centre_crop(views, recipe.crop), self._placement, recipe.scaling)
         with self._placement.autocast():
             logits = self._network(batch.to(self._placement.device)).float()  # [views, 10]
-        mean: NDArray[np.float32] = logits.mean(0, keepdim=True).cpu().numpy()
-        return mean
+        alone = logits[:1]
+        result = alone if is_sure(alone) else logits.mean(0, keepdim=True)
+        array: NDArray[np.float32] = result.cpu().numpy()
+        return array
 
 
 def use_one_thread() -> None:

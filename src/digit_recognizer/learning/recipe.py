@@ -66,7 +66,7 @@ class Recipe:
     shear: float = setting(8.0, "largest shear along each axis, degrees", 0, 60)
     elastic: float = setting(0.25, "elastic distortion, root mean square along each axis, pixels", 0, 10)
     group_size: int = setting(16, "images of a shuffled epoch that share one augmentation draw", 1, 4096)
-    tta: int = setting(5, "views averaged at prediction: 1 is the image itself, 5 adds four shifts of one pixel", 1, 5)
+    tta: int = setting(5, "views averaged at prediction: 1 is the image itself, 5 adds four shifts of one pixel where it leaves doubt", 1, 5)
     # fmt: on
 
     def __post_init__(self) -> None:

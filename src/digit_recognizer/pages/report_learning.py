@@ -144,7 +144,11 @@ def _policy(item: Augmentation, sprite: Sprite) -> str:
         _digits(draws, f"a digit and {n_draws} draws of it", sprite) for draws in item.draws
     )
     count = len(item.views)
-    looks = "the image itself" if count == 1 else f"the mean over {count} views"
+    looks = (
+        "the image itself"
+        if count == 1
+        else f"the mean over {count} views where the first leaves doubt"
+    )
     views = _digits(item.views, f"{count} views of a digit", sprite)
     return f"""<div class="policy"><div><h3>{escape(", ".join(item.runs))}</h3>
 <p class="soft">{escape(item.settings)}</p>

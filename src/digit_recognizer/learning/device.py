@@ -30,7 +30,10 @@ class Placement:
         network.to(self.device)
         for value in (*network.parameters(), *network.buffers()):
             if value.dim() == 4:
-                value.data = value.data.contiguous(memory_format=self.memory_format)
+                # Not contiguous(): kernels of one channel are so in either format, stay as they
+                # are, and then the first layers pass on images of both kinds, at half the speed.
+                laid_out = torch.empty_like(value, memory_format=self.memory_format)
+                value.data = laid_out.copy_(value.data)
         return network
 
     def autocast(self) -> torch.autocast:

@@ -123,7 +123,12 @@ def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Rows) 
     rows = handful(digits, 60)
     # All 30 training rows in one batch, as they are: then the statistics are known exactly.
     recipe = replace(
-        Recipe(epochs=3, batch_size=30), rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, elastic=0.0
+        Recipe(network="plain", epochs=3, batch_size=30),
+        rotation=0.0,
+        zoom=0.0,
+        shift=0.0,
+        shear=0.0,
+        elastic=0.0,
     )
     trainer = _Trainer(recipe, rows, Member(0, 0), CPU)
     for epoch in (1, 2, 3):

@@ -88,36 +88,42 @@ def residual(widths: tuple[int, int, int] = (32, 64, 128)) -> nn.Module:
 
 
 def plain() -> nn.Module:
-    """Deotte's shape (see `zoo`) with BatchNorm before ReLU, a stride early, and less dropout."""
+    """Deotte's shape (see `zoo`) with BatchNorm before ReLU, a stride early, and less dropout.
+
+    The first layer is the largest by far and has half of his channels: as good, and a third faster.
+    """
     return nn.Sequential(
-        conv_norm_relu(1, 32, 3, stride=1, padding=0),  # [B, 32, 26, 26]
-        conv_norm_relu(32, 32, 5),  # [B, 32, 13, 13]
+        nn.ZeroPad2d(-1),  # [B, 1, 26, 26]
+        conv_norm_relu(1, 16, 3, stride=1, padding=0),  # [B, 16, 24, 24]
+        conv_norm_relu(16, 32, 5),  # [B, 32, 12, 12]
         ByteDropout(0.2),
         conv_norm_relu(32, 64, 3, stride=1, padding=0),
-        conv_norm_relu(64, 64, 3, stride=1, padding=0),  # [B, 64, 9, 9]
-        conv_norm_relu(64, 64, 5),  # [B, 64, 5, 5]
+        conv_norm_relu(64, 64, 3, stride=1, padding=0),  # [B, 64, 8, 8]
+        conv_norm_relu(64, 64, 5),  # [B, 64, 4, 4]
         ByteDropout(0.2),
-        conv_norm_relu(64, 128, 4, stride=1, padding=0),  # [B, 128, 2, 2]
+        conv_norm_relu(64, 128, 4, stride=1, padding=0),  # [B, 128, 1, 1]
         nn.Flatten(),
         ByteDropout(0.2),
-        nn.Linear(512, 10),
+        nn.Linear(128, 10),
     )
 
 
 def narrow() -> nn.Module:
     """ttdoucet's shape (see `zoo`) at a quarter of its widths, skips past the BatchNorm.
 
+    It sees the middle 24x24 pixels: 0.2 % of all ink lies outside, a quarter of the work would.
     The larger of a pooled square is the same before ReLU as after, which has less to do then.
     """
     return nn.Sequential(
+        nn.ZeroPad2d(-2),  # [B, 1, 24, 24]
         nn.Conv2d(1, 32, 5, padding=2),
         nn.ReLU(inplace=True),
         NormFirstBlock(32),
-        nn.MaxPool2d(2),  # [B, 32, 14, 14]
+        nn.MaxPool2d(2),  # [B, 32, 12, 12]
         NormFirstBlock(32),
-        *_norm_conv_pool_relu(32, 64),  # [B, 64, 7, 7]
+        *_norm_conv_pool_relu(32, 64),  # [B, 64, 6, 6]
         NormFirstBlock(64),
-        *_norm_conv_pool_relu(64, 128),  # [B, 128, 4, 4]
+        *_norm_conv_pool_relu(64, 128),  # [B, 128, 3, 3]
         NormFirstBlock(128),
         nn.BatchNorm2d(128),
         nn.AdaptiveAvgPool2d(1),
@@ -128,13 +134,13 @@ def narrow() -> nn.Module:
 
 def _norm_conv_pool_relu(channels_in: int, channels_out: int) -> list[nn.Module]:
     conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-    pool = nn.MaxPool2d(2, ceil_mode=True)
+    pool = nn.MaxPool2d(2)
     return [nn.BatchNorm2d(channels_in), conv, pool, nn.ReLU(inplace=True)]
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "narrow": narrow,
     "plain": plain,
     "residual": residual,
-    "narrow": narrow,
     **ZOO,
 }

@@ -148,7 +148,6 @@ RECIPES: dict[str, Recipe] = {
     "quick": Recipe(network="plain", folds="0,1", epochs=7),
     # What `record` averages with `default`: another shape makes other mistakes.
     "plain": Recipe(network="plain", epochs=12),
-    "long": Recipe(epochs=16, seed=1),
     # The first network of all, for comparison: see EXPERIMENTS.md.
     "residual": Recipe(network="residual", optimizer="adamw", epochs=12),
     # Not stated: batch, scaling and how the rate falls. At a constant rate a fold ended anywhere

@@ -13,6 +13,7 @@ GROUPS = {
     "convolution backward": ("convolution_backward", "conv_depthwise2d_backward"),
     "convolution forward": ("convolution", "conv2d"),
     "batch norm": ("batch_norm",),
+    "pooling": ("max_pool", "adaptive_avg_pool"),
     "optimizer": ("adam", "Optimizer."),
     "averaged weights": ("lerp",),
     "copies and casts": ("copy", "clone", "contiguous", "empty", "zero", "fill", "Memcpy"),

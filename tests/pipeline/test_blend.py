@@ -233,7 +233,7 @@ def test_the_kernel_says_how_to_train_a_blend(
 @pytest.mark.slow
 def test_the_parts_that_are_missing_are_trained(tmp_path: Path) -> None:
     make_small(tmp_path / "data")
-    words = ["--data", "small", "--recipe", "record", "--network", "mlp", "--n-splits", "2"]
+    words = ["--data", "small", "--recipe", "record", "--n-splits", "2"]
     words += ["--epochs", "2", "--device", "cpu", "--batch-size", "16"]
     assert call(tmp_path, "train", *words) == 0
     run_dirs = sorted((tmp_path / "submissions").iterdir())

@@ -226,6 +226,6 @@ def test_the_command_says_where_it_is_answers_and_ends_cleanly_at_ctrl_c(drawing
         assert server.stdout.readline() == "Ctrl-C ends it\n"
         server.send_signal(signal.SIGINT)
         rest, errors = server.communicate(timeout=30)
-    assert server.returncode == 0
+    assert server.returncode == 0, errors
     assert rest == ""
     assert errors == ""

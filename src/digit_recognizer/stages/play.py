@@ -4,6 +4,7 @@ import errno
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from digit_recognizer.storage.weights import network_names, read_weights
 # An answer takes 29 ms of one core's time with six of the default networks, half of it theirs:
 # twice as many, or heavier ones, still answer within 100 ms.
 MOST_MEMBERS = 12
+LAST_ANSWER = 1.0  # seconds for requests to end after Ctrl-C; idle connections do not
 N_NEIGHBOURS = 10
 
 
@@ -180,3 +182,7 @@ def _serve(app: Flask, listening: socket.socket) -> None:
     # A browser opens connections that it does not use at once: each needs a thread.
     server = make_server("127.0.0.1", 0, app, threaded=True, fd=listening.fileno())
     server.serve_forever()  # returns at Ctrl-C
+    # A thread that still answers while Python is taken down under it now and then aborts all.
+    deadline = time.monotonic() + LAST_ANSWER
+    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+        thread.join(max(0.0, deadline - time.monotonic()))

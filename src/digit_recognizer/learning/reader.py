@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from digit_recognizer.learning.device import Placement
 from digit_recognizer.learning.fit import load_network
-from digit_recognizer.learning.predict import SHIFTS, centre_crop, is_sure, prepare, shifted
+from digit_recognizer.learning.predict import is_sure, prepare, views
 from digit_recognizer.learning.recipe import Recipe
 
 
@@ -31,8 +31,7 @@ class ImageReader:
     def logits(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits [1, 10] of an image [28, 28], as `predict_logits` takes them from its views."""
         recipe, pixels = self._recipe, torch.from_numpy(image[None])
-        views = torch.cat([shifted(pixels, *shift) for shift in SHIFTS[: recipe.tta]])
-        batch = prepare(centre_crop(views, recipe.crop), self._placement, recipe.scaling)
+        batch = prepare(torch.cat(views(pixels, recipe)), self._placement, recipe.scaling)
         with self._placement.autocast():
             logits = self._network(batch.to(self._placement.device)).float()  # [views, 10]
         alone = logits[:1]

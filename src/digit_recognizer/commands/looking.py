@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 def cv(arguments: Namespace) -> None:
     """Print the CV report of a finished run again."""
     from digit_recognizer.storage.finding import finished_run
-    from digit_recognizer.storage.runs import RunError
 
     run = finished_run(arguments.submissions_dir, arguments.run)
     if not run.cv_path.is_file():
-        raise RunError(f"{run.run_dir}: is not finished: run 'make train RUN={run.name}'")
+        raise run.unfinished()
     print_cv(run)
 
 

@@ -80,7 +80,7 @@ def finished_part(submissions_dir: Path, name: str) -> Run:
         runs = " ".join(part.request()["blend_of"])
         raise RunError(f"{part.run_dir}: is a blend itself: give its parts, {runs}, in its place")
     if not part.is_done() or part.missing_members():
-        raise RunError(f"{part.run_dir}: is not finished: run 'make train RUN={part.name}'")
+        raise part.unfinished()
     return part
 
 

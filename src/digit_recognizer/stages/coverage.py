@@ -80,7 +80,7 @@ def _out_of_fold(
     probas = []
     for run in runs:
         if not run.is_done():
-            raise RunError(f"{run.run_dir}: is not finished: run 'make train RUN={run.name}'")
+            raise run.unfinished()
         if read_json(run.environment_path)["data"] != provenance.sha256:
             raise RunError(f"{run.run_dir}: is of other data than {data_dir}: leave it out")
         rows_of_run, proba = _predictions(run)

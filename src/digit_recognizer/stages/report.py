@@ -27,7 +27,7 @@ from digit_recognizer.storage.competition import Competition
 from digit_recognizer.storage.files import read_json, write_text
 from digit_recognizer.storage.finding import data_of
 from digit_recognizer.storage.oof import OutOfFold, read_oof
-from digit_recognizer.storage.runs import Run, RunError, expected_members
+from digit_recognizer.storage.runs import Run, expected_members
 
 MOST_ERRORS = 2000  # in the gallery: about 1.5 MB
 MOST_ISSUES = 500
@@ -48,7 +48,7 @@ def report(run: Run, data_dir: Path) -> Path:
         was trained on.
     """
     if not run.is_done():
-        raise RunError(f"{run.run_dir}: is not finished: run 'make train RUN={run.name}'")
+        raise run.unfinished()
     environment = read_json(run.environment_path)
     data = data_of(run, data_dir)
     oof = read_oof(run.oof_path)

@@ -111,6 +111,10 @@ class Run:
         """Whether all of the run's files are there."""
         return all(path.is_file() for path in (self.cv_path, self.oof_path, self.submission_path))
 
+    def unfinished(self) -> RunError:
+        """What to raise where a finished run is needed and this one is not."""
+        return RunError(f"{self.run_dir}: is not finished: run 'make train RUN={self.name}'")
+
     def request(self) -> dict[str, Any]:
         """The content of ``recipe.json``."""
         if not self.recipe_path.is_file():

@@ -25,7 +25,7 @@ from digit_recognizer.learning.fit import (
 )
 from digit_recognizer.learning.folds import Member, fold_of_rows
 from digit_recognizer.learning.models import NETWORKS
-from digit_recognizer.learning.parallel import train_members
+from digit_recognizer.learning.parallel import count_cores, places, train_members
 from digit_recognizer.learning.predict import (
     OutOfMemoryError,
     predict_logits,
@@ -91,6 +91,15 @@ def test_held_out_rows_do_not_touch_the_weights(digits: Rows) -> None:
     images[rows.folds == 1] = 255 - images[rows.folds == 1]
     fooled = fit_member(recipe, replace(rows, labels=labels, images=images), Member(1, 0), CPU)
     assert all((honest.weights[key] == fooled.weights[key]).all() for key in honest.weights)
+
+
+def test_members_share_gpus_in_turn_and_a_cpu_core_by_core() -> None:
+    first, second = Placement("cuda:0", "bf16"), Placement("cuda:1", "bf16")
+    assert places([first, second], None) == [first, second]
+    assert places([first, second], 3) == [first, second, first]
+    assert places([first, second], 1) == [first]
+    assert places([CPU], None) == [CPU] * count_cores()
+    assert places([CPU], 3) == [CPU] * 3
 
 
 def test_members_come_out_the_same_for_any_number_of_workers(digits: Rows) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
 
@@ -67,6 +68,18 @@ def count_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def places(placements: Sequence[Placement], workers: int | None) -> list[Placement]:
+    """Where members are trained beside each other: one place for each.
+
+    Parameters
+    ----------
+    placements : the GPUs, or the CPU alone
+    workers : members at a time, on the GPUs in turn; if None, one on each GPU or core
+    """
+    at_a_time = workers or (count_cores() if placements[0].device == "cpu" else len(placements))
+    return list(islice(cycle(placements), at_a_time))
 
 
 def train_members(

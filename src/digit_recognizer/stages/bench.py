@@ -24,7 +24,7 @@ from digit_recognizer.learning.bench_profile import time_shares
 from digit_recognizer.learning.device import Placement, find_placements
 from digit_recognizer.learning.fit import Rows
 from digit_recognizer.learning.folds import Member, fold_of_rows
-from digit_recognizer.learning.parallel import count_cores
+from digit_recognizer.learning.parallel import places
 from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_of_run
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.files import read_json, write_json
@@ -71,8 +71,7 @@ def bench(
     if warning:
         say(warning)
     environment = describe(placements[0], provenance)
-    on_cpu = placements[0].device == "cpu"
-    placements = placements[:1] * (count_cores() if on_cpu else 1)  # a GPU beside one GPU
+    placements = places(placements[:1], None)  # one GPU beside one GPU
     folds = fold_of_rows(data.labels, recipe.n_splits, recipe.split_seed)
     rows = first_rows(Rows(data.images, data.labels, folds, data.test_images), len(folds))
     measured = _Measurements(recipe, rival, rows, placements, effort, say)

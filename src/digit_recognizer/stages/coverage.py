@@ -19,7 +19,7 @@ from digit_recognizer.learning.device import Placement, find_placements
 from digit_recognizer.learning.expectation import held_out_rows, take_apart
 from digit_recognizer.learning.fit import Rows
 from digit_recognizer.learning.folds import Member, fold_of_rows
-from digit_recognizer.learning.parallel import count_cores, train_members
+from digit_recognizer.learning.parallel import places, train_members
 from digit_recognizer.learning.recipe import Recipe, recipe_as_dict
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.competition import Competition
@@ -133,10 +133,8 @@ def count_resplits(
     placements, warning = find_placements(device)
     if warning:
         say(warning)
-    if placements[0].device == "cpu":
-        placements = placements * (workers or count_cores())
     for number in range(len(counted["trials"]), n_resplits):
-        trial = _train_and_score(data, recipe, number, placements, say)
+        trial = _train_and_score(data, recipe, number, places(placements, workers), say)
         counted["trials"].append(asdict(trial))
         counted["tally"] = tally([Trial(**kept) for kept in counted["trials"]])
         _keep(path, "resplits", counted)

@@ -14,7 +14,7 @@ from digit_recognizer.learning.cost import network_cost
 from digit_recognizer.learning.device import Placement, find_placements
 from digit_recognizer.learning.fit import Epoch, Rows, Trained
 from digit_recognizer.learning.folds import Member, fold_of_rows
-from digit_recognizer.learning.parallel import Backend, count_cores, find_backend
+from digit_recognizer.learning.parallel import Backend, find_backend, places
 from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.opening import open_run, room_for
@@ -81,7 +81,7 @@ def train(
     ----------
     run_name : folder under `submissions_dir`; from the request if None
     device : ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``
-    workers : members at a time on a CPU; as many as cores if None
+    workers : members at a time, see `places`
     say : takes warnings
     backend : ``processes`` of this machine, or ``ray`` for tasks of a Ray cluster
 
@@ -97,13 +97,11 @@ def train(
     placements, warning = find_placements(device)
     if warning:
         say(warning)
-    if placements[0].device == "cpu":
-        placements = placements * (workers or count_cores())
     environment = describe(placements[0], provenance)
     spread = find_backend(backend)
     with open_run(run, request.as_dict(), environment, recipe_as_dict(Recipe())):
         rows = Rows(data.images, data.labels, folds, data.test_images)
-        _train_missing(run, recipe, rows, placements, watcher, spread)
+        _train_missing(run, recipe, rows, places(placements, workers), watcher, spread)
     return run
 
 

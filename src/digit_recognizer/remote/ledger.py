@@ -100,14 +100,13 @@ class Ledger:
         """Append a row."""
         self._write([*self.entries(), entry])
 
-    def update(self, ref: int, **changes: Any) -> Entry:
-        """Fill in what became known of an upload; return its row."""
+    def update(self, ref: int, **changes: Any) -> None:
+        """Fill in what became known of an upload."""
         entries = self.entries()
         place = next(i for i, entry in enumerate(entries) if entry.ref == ref)
         changed = replace(entries[place], **changes)
         if changed != entries[place]:
             self._write([*entries[:place], changed, *entries[place + 1 :]])
-        return changed
 
     def begin(self, intent: Intent) -> None:
         """Note an upload before it begins."""

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from digit_recognizer.pages.plain import columns
+
 
 class Row(Protocol):
     """A finished run and its last upload."""
@@ -36,12 +38,7 @@ def scores_table(rows: Sequence[Row], rank_correlation: float | None) -> str:
     """A table of runs and, where it is known, the rank correlation of the two scores."""
     if not rows:
         return "no finished run yet: 'make train' makes one"
-    table = [HEADER, *map(_cells, rows)]
-    widths = [max(len(cells[place]) for cells in table) for place in range(len(HEADER))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in table
-    ]
+    lines = [columns([HEADER, *map(_cells, rows)])]
     if rank_correlation is not None:
         lines += ["", f"rank correlation of CV accuracy and public score: {rank_correlation:+.2f}"]
     return "\n".join(lines)

@@ -17,7 +17,6 @@ def test_a_score_that_came_later_is_fetched_and_tabled(
     code, out, err = desk.run("scores")
     assert (code, err) == (0, "")
     date = desk.ledger[0][:10]
-    assert [line.split("  ") for line in out.splitlines()] != []
     header, first, second = [" ".join(line.split()) for line in out.splitlines()]
     assert header == "run dataset recipe CV accuracy expected public difference date"
     assert first == (

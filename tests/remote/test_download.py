@@ -110,8 +110,28 @@ def test_a_corrupt_zip_of_the_right_size_is_fetched_again(desk: Desk, kaggle: Ka
     assert is_in_place(desk)
 
 
-def test_a_zip_that_comes_corrupt_twice_is_said_to_be_so(desk: Desk, kaggle: Kaggle) -> None:
-    kaggle.archive = b"PK\x03\x04" + bytes(5000)
+def spoilt_inside(method: int) -> bytes:
+    """A zip whose directory is good, with a few bytes of its one file overwritten."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as bundle:
+        bundle.writestr("train.csv", bytes(range(256)) * 99)
+    content = packed.getvalue()
+    middle = len(content) // 3
+    return content[:middle] + b"\xff" * 20 + content[middle + 20 :]
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        b"PK\x03\x04" + bytes(5000),
+        *map(spoilt_inside, (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
+    ],
+    ids=["no directory", "deflate", "bzip2", "lzma"],
+)
+def test_a_zip_that_comes_corrupt_twice_is_said_to_be_so(
+    desk: Desk, kaggle: Kaggle, archive: bytes
+) -> None:
+    kaggle.archive = archive
     code, _, err = download(desk)
     assert (code, err) == (
         1,

@@ -74,9 +74,9 @@ def contents(parcel: bytes) -> dict[str, bytes]:
         return {name: bundle.read(name) for name in bundle.namelist()}
 
 
-def packed(files: dict[str, bytes]) -> bytes:
+def packed(files: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as bundle:
+    with zipfile.ZipFile(buffer, "w", method) as bundle:
         for name, content in files.items():
             bundle.writestr(name, content)
     return buffer.getvalue()
@@ -483,6 +483,19 @@ def test_a_zip_that_is_none_is_refused(desk: Desk, kernels: KernelKaggle, key: N
     code, _, err = desk.run("kernel", *WORDS)
     assert code == 1
     assert err == "error: run.zip: is not a good run (BadZipFile): it is not used\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "found"), [(zipfile.ZIP_BZIP2, "OSError"), (zipfile.ZIP_LZMA, "LZMAError")]
+)
+def test_a_zip_with_damaged_bytes_is_refused_however_it_is_compressed(
+    method: int, found: str, desk: Desk, kernels: KernelKaggle, key: None, parcel: bytes
+) -> None:
+    spoilt = bytearray(packed(contents(parcel), method))
+    spoilt[1000:1020] = b"\xff" * 20
+    kernels.outputs = {"run.zip": bytes(spoilt)}
+    code, _, err = desk.run("kernel", *WORDS)
+    assert (code, err) == (1, f"error: run.zip: is not a good run ({found}): it is not used\n")
 
 
 def test_a_transfer_that_breaks_off_is_repeated(

@@ -2,7 +2,6 @@
 
 import errno
 import zipfile
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from digit_recognizer.remote.failures import (
 from digit_recognizer.remote.listing import Submission, submission_of
 from digit_recognizer.remote.official import bounded, new_client
 from digit_recognizer.remote.patience import Patience
+from digit_recognizer.storage.damage import is_bad_zip
 from digit_recognizer.storage.files import Progress, silent
 
 COMPETITION = "digit-recognizer"
@@ -238,5 +238,7 @@ def _is_sound(archive: Path) -> bool:
     try:
         with zipfile.ZipFile(archive) as bundle:
             return bundle.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-        return False
+    except Exception as error:
+        if is_bad_zip(error):
+            return False
+        raise

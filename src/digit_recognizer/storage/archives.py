@@ -1,16 +1,14 @@
 """A dataset that the user already has: a zip or a folder."""
 
 import errno
-import lzma
 import os
 import shutil
 import stat
-import struct
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from digit_recognizer.storage.competition import DATA_FILES
+from digit_recognizer.storage.damage import is_bad_zip
 from digit_recognizer.storage.files import Progress, StorageError, silent
 
 
@@ -51,19 +49,6 @@ def _unreadable(error: OSError, source: Path) -> Exception:
     return StorageError(f"{source}: cannot be read ({error.strerror})")
 
 
-# What zipfile and its decompressors raise over damaged bytes.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
-
-
 def unzip(archive: Path, folder: Path, progress: Progress = silent) -> None:
     """Unpack the competition's three files and nothing else.
 
@@ -75,16 +60,12 @@ def unzip(archive: Path, folder: Path, progress: Progress = silent) -> None:
     try:
         with zipfile.ZipFile(archive) as bundle:
             _unpack(bundle, _checked_entries(archive, bundle), folder, archive.name, progress)
-    except _DAMAGE:
-        raise _damaged(archive) from None
-    except OSError as error:
-        if error.errno in (None, errno.EINVAL):  # from a decompressor, or a place before the start
-            raise _damaged(archive) from None
-        raise _unreadable(error, archive) from error
-
-
-def _damaged(archive: Path) -> StorageError:
-    return StorageError(f"{archive}: is not a good zip file: fetch it again")
+    except Exception as error:
+        if is_bad_zip(error):
+            raise StorageError(f"{archive}: is not a good zip file: fetch it again") from None
+        if isinstance(error, OSError):
+            raise _unreadable(error, archive) from error
+        raise
 
 
 def _unpack(

@@ -2,15 +2,14 @@
 
 import re
 import shutil
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from digit_recognizer.storage.competition import DATA_FILES, read_submission
+from digit_recognizer.storage.damage import ODD_SHAPE, is_bad_zip
 from digit_recognizer.storage.files import StorageError, read_json, writing
 from digit_recognizer.storage.runs import Run, RunError, expected_members
 
@@ -44,7 +43,7 @@ def unpack_run(archive: Path, run_dir: Path, request: dict[str, Any]) -> None:
         _verify(Run(run_dir), request)
     except BaseException as error:
         shutil.rmtree(run_dir, ignore_errors=True)
-        if isinstance(error, _DAMAGE):
+        if is_bad_zip(error) or isinstance(error, ODD_SHAPE):
             raise RunError(
                 f"{archive.name}: is not a good run ({type(error).__name__}): it is not used"
             ) from None
@@ -54,20 +53,6 @@ def unpack_run(archive: Path, run_dir: Path, request: dict[str, Any]) -> None:
             text = str(error).replace(f"{run_dir}/", "")
             raise RunError(f"{archive.name}: {text}: it is not used") from None
         raise
-
-
-# What zipfile and its decompressors raise over damaged bytes, and JSON of another shape brings.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
 
 
 def _names(request: dict[str, Any]) -> set[str]:
@@ -99,7 +84,7 @@ def _extract(archive: Path, run_dir: Path, names: set[str]) -> None:
 
 
 def _verify(run: Run, request: dict[str, Any]) -> None:
-    """Read every file; RunError, StorageError or one of _DAMAGE where one is not good."""
+    """Read every file; RunError, StorageError or one of ODD_SHAPE where one is not good."""
     if run.request() != request:
         raise StorageError("recipe.json is of another request")
     environment = read_json(run.environment_path)

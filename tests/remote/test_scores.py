@@ -1,10 +1,14 @@
 """`make scores` and the ledger."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from remote.conftest import Desk, make_run
 from remote.loopback import Kaggle, refusal
 
 from digit_recognizer.remote.ledger import Entry, Ledger, LedgerError
+from digit_recognizer.storage.files import read_json, write_json
 
 
 def test_a_score_that_came_later_is_fetched_and_tabled(
@@ -63,6 +67,30 @@ def test_when_kaggle_fails_the_table_is_shown_and_the_failure_told(
 def test_no_run_yet_is_said(desk: Desk) -> None:
     (desk.submissions_dir / "first" / "cv.json").unlink()
     assert desk.run("scores")[1] == "no finished run yet: 'make train' makes one\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda report: {}, "not a run's JSON (KeyError)"),
+        (lambda report: {**report, "cv_accuracy": None}, "not a run's JSON (TypeError)"),
+        (lambda report: {**report, "cv_accuracy": "good"}, "not a run's JSON (ValueError)"),
+        (lambda report: {**report, "cv_interval": [1]}, "not a run's JSON (ValueError)"),
+        (lambda report: {**report, "expected_score": [0.9, 1]}, "not a run's JSON (TypeError)"),
+        (lambda report: [report], "cv.json: is not a JSON object"),
+    ],
+)
+def test_a_run_with_an_odd_report_is_left_out_and_named(
+    change: Callable[[dict[str, Any]], object], found: str, desk: Desk
+) -> None:
+    path = make_run(desk, "odd", seed=1) / "cv.json"
+    write_json(path, change(read_json(path)))
+    code, out, err = desk.run("scores")
+    assert (code, err) == (0, "")
+    warning, _, *rows = out.splitlines()
+    assert warning.startswith(f"warning: left out: {path.parent}")
+    assert warning.endswith(found)
+    assert [row.split()[0] for row in rows] == ["first"]
 
 
 def entry(ref: int, **changes: object) -> Entry:

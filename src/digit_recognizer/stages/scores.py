@@ -9,6 +9,7 @@ from digit_recognizer.remote.credentials import find_credentials
 from digit_recognizer.remote.errors import RemoteError
 from digit_recognizer.remote.ledger import Entry, Ledger
 from digit_recognizer.remote.patience import Patience
+from digit_recognizer.storage.damage import ODD_SHAPE
 from digit_recognizer.storage.files import StorageError, read_json
 from digit_recognizer.storage.runs import Run
 
@@ -37,7 +38,7 @@ class RunScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """Every finished run, best CV first, and Spearman's correlation of CV and public score.
+    """Every finished run that can be read, best CV first, and Spearman's correlation of CV and public score.
 
     ``failure`` says why the figures are only those of the ledger.
     """
@@ -66,7 +67,7 @@ def scores(
         except RemoteError as error:
             failure = error
         entries = ledger.entries()
-    runs = [_score(run, entries) for run in _finished(submissions_dir, say)]
+    runs = _finished(submissions_dir, entries, say)
     runs.sort(key=lambda item: item.cv_accuracy, reverse=True)
     return Scores(runs, rank_correlation(runs), failure)
 
@@ -92,30 +93,33 @@ def _refresh(ledger: Ledger, say: Callable[[str], None], patience: Patience | No
     ledger.refresh(listing)
 
 
-def _finished(submissions_dir: Path, say: Callable[[str], None]) -> list[Run]:
-    runs = []
+def _finished(
+    submissions_dir: Path, entries: list[Entry], say: Callable[[str], None]
+) -> list[RunScore]:
+    found = []
     for path in sorted(submissions_dir.glob("*/cv.json")):
         run = Run(path.parent)
         try:
-            run.request(), read_json(run.cv_path)
+            found.append(_score(run, entries))
         except StorageError as error:
             say(f"warning: left out: {error}")
-        else:
-            runs.append(run)
-    return runs
+        except ODD_SHAPE as error:
+            say(f"warning: left out: {run.run_dir}: not a run's JSON ({type(error).__name__})")
+    return found
 
 
 def _score(run: Run, entries: list[Entry]) -> RunScore:
     report, request = read_json(run.cv_path), run.request()
     last = next((entry for entry in reversed(entries) if entry.run == run.name), None)
+    low, high = report["cv_interval"]
     expected = report["expected_score"]
     return RunScore(
         run=run.name,
         dataset=str(request["dataset"]),
         recipe=str(request["recipe"]),
-        cv_accuracy=report["cv_accuracy"],
-        cv_interval=tuple(report["cv_interval"]),
-        expected_score=(expected["low"], expected["high"]),
+        cv_accuracy=float(report["cv_accuracy"]),
+        cv_interval=(float(low), float(high)),
+        expected_score=(float(expected["low"]), float(expected["high"])),
         status=last.status if last else None,
         public_score=last.public_score if last else None,
         date=last.time[:10] if last else "",

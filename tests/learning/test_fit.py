@@ -1,13 +1,17 @@
 """What a member learns, and that nothing but its recipe decides it."""
 
 import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from digit_recognizer.learning import fit
 from digit_recognizer.learning.average import Average
 from digit_recognizer.learning.device import (
     DeviceError,
@@ -22,6 +26,7 @@ from digit_recognizer.learning.fit import (
     _Trainer,
     fit_member,
     load_network,
+    spread,
 )
 from digit_recognizer.learning.folds import Member, fold_of_rows
 from digit_recognizer.learning.models import NETWORKS
@@ -108,7 +113,7 @@ def test_members_come_out_the_same_for_any_number_of_workers(digits: Rows) -> No
     members = [Member(0, 0), Member(1, 0)]
     alone, beside = (
         {t.member: t for t in train_members(recipe, rows, members, [CPU] * n, lambda m, e: None)}
-        for n in (1, 2)
+        for n in (1, 5000)
     )
     assert set(alone) == set(beside) == set(members)
     for member in members:
@@ -153,6 +158,23 @@ def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Rows) 
     for place, (mean, variance) in enumerate(kept):
         assert torch.allclose(mean, seen[place].mean((0, 2, 3)), atol=1e-4)
         assert torch.allclose(variance, seen[place].var((0, 2, 3)), rtol=1e-3, atol=1e-5)
+
+
+def test_no_batch_of_the_statistics_is_a_single_image(
+    digits: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single image has no variance, and would count as much as all others."""
+    monkeypatch.setattr(fit, "NORM_CHUNK", 29)  # of 30 training rows
+    trainer = _Trainer(Recipe(network="plain", epochs=2), handful(digits, 60), Member(0, 0), CPU)
+    assert math.isfinite(trainer.run_epoch(1).val_loss)
+
+
+@given(st.integers(1, 300), st.integers(1, 100))
+def test_rows_that_stand_for_all_are_spread_over_all(n_rows: int, asked: int) -> None:
+    chosen = spread(np.arange(n_rows), asked)
+    assert len(chosen) == min(asked, n_rows)
+    assert len(chosen) == 1 or (chosen[0], chosen[-1]) == (0, n_rows - 1)
+    assert len(chosen) < 2 or np.ptp(np.diff(chosen)) <= 1 <= np.diff(chosen).min()
 
 
 def test_without_averaging_the_last_weights_and_the_running_statistics_count(

@@ -41,7 +41,7 @@ def renew_norms(network: nn.Module, chunks: Sequence[Tensor]) -> None:
 
     Parameters
     ----------
-    chunks : images [B, 1, 28, 28] each, prepared
+    chunks : images [B, 1, 28, 28] each, prepared, of sizes as good as equal: each counts the same
     """
     network.eval()
     for layer in network.modules():

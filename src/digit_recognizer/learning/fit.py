@@ -21,8 +21,9 @@ from digit_recognizer.learning.predict import predict_logits, prepare, views
 from digit_recognizer.learning.randomness import Purpose, stream, torch_draws_from
 from digit_recognizer.learning.recipe import Recipe
 
-GLIMPSE = 2000  # held-out rows looked at after each epoch but the last, which takes all of them
-NORM_ROWS = 4000  # rows over which the averaged network's BatchNorm statistics are taken
+NORM_ROWS = 4000  # training rows over which the averaged network's BatchNorm statistics are taken
+NORM_CHUNK = 1000  # of these at a time, or a few less
+GLIMPSE = 2000  # held-out and norm rows after each epoch but the last, whose figures count
 
 
 class DivergedError(RuntimeError):
@@ -62,7 +63,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained member: averaged weights, logits [V, 10] and [M, 10] float32, history."""
+    """A trained member: the weights that predict, logits [V, 10] and [M, 10] float32, history."""
 
     member: Member
     weights: dict[str, NDArray[np.generic]]
@@ -81,8 +82,8 @@ def fit_member(
 ) -> Trained:
     """Train one network on all folds but its own and predict its own fold and the test rows.
 
-    The number of steps is fixed and the last averaged weights are used: the held-out rows
-    are looked at only to report on them.
+    The number of steps is fixed and the last weights are used, averaged where the recipe says
+    so: the held-out rows are looked at only to report on them.
 
     Raises
     ------
@@ -198,7 +199,7 @@ class _Trainer:
         """Loss and accuracy of the resulting network, on all held-out rows when `last`."""
         if self._average:
             self._renew_norms(self._average.network, NORM_ROWS if last else GLIMPSE)
-        index = self.val_index if last else self.val_index[:GLIMPSE]
+        index = self.val_index if last else spread(self.val_index, GLIMPSE)
         recipe = self.recipe if last else replace(self.recipe, tta=1)
         logits = predict_logits(self.result, self.rows.images[index], recipe, self.placement)
         if last:
@@ -209,8 +210,9 @@ class _Trainer:
         return F.cross_entropy(scores, labels).item(), accuracy
 
     def _renew_norms(self, network: nn.Module, n_rows: int) -> None:
-        images = torch.from_numpy(self.rows.images[self.train_index[:n_rows]])
-        chunks = torch.split(images.to(self.placement.device), min(1000, len(images)))
+        images = torch.from_numpy(self.rows.images[spread(self.train_index, n_rows)])
+        # Every chunk counts the same: so they are of one size, give or take a row.
+        chunks = images.to(self.placement.device).tensor_split(math.ceil(len(images) / NORM_CHUNK))
         as_predicted = replace(self.recipe, tta=1)
         with self.placement.autocast():
             renew_norms(
@@ -225,6 +227,11 @@ class _Trainer:
     def _stream(self, purpose: Purpose, epoch: int = 0) -> np.random.Generator:
         member = self.member
         return stream(self.recipe.seed, purpose, member.seed, member.fold, epoch)
+
+
+def spread(index: NDArray[np.int64], n_rows: int) -> NDArray[np.int64]:
+    """At most `n_rows` of `index`, from first to last: rows may be in the order of their labels."""
+    return index[np.linspace(0, len(index) - 1, min(n_rows, len(index))).astype(np.int64)]
 
 
 def new_network(name: str, rng: np.random.Generator) -> nn.Module:

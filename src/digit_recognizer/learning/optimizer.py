@@ -69,8 +69,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
     Five steps of Jordan's Newton-Schulz iteration, x -> (3.4445 - 4.7750 g + 2.0315 g g) x with
     g = x x'. All factors are polynomials of the first g, a small square matrix, so that they are
-    multiplied with each other first, and with x once: less work. Singular values of less than a
-    thousandth of the whole end smaller.
+    multiplied with each other first, and with x once: less work. Singular values of less than
+    0.0015 of the whole matrix's norm end smaller.
     """
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix  # a wide one has a small g
     x = x.div(x.norm() + 1e-7)

@@ -1,4 +1,4 @@
-"""Members beside each other: one process for each, on a core or a GPU of its own."""
+"""Members beside each other: one process for each, on its core or GPU."""
 
 import multiprocessing as mp
 import os
@@ -106,12 +106,13 @@ def train_members(
     alive, lifeline = context.Pipe(duplex=False)
     epochs: SimpleQueue[tuple[Member, Epoch]] = context.SimpleQueue()
     waiting: SimpleQueue[Placement] = context.SimpleQueue()
-    for placement in placements:
+    n_workers = min(len(placements), len(members))
+    for placement in placements[:n_workers]:  # no more: nobody reads yet, and the pipe is small
         waiting.put(placement)
     for name, value in ALLOCATOR.items():
         os.environ.setdefault(name, value)
     pool = ProcessPoolExecutor(
-        min(len(placements), len(members)),
+        n_workers,
         context,
         initializer=_start_worker,
         initargs=(alive, recipe, rows, waiting, epochs),

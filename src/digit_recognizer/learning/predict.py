@@ -59,7 +59,7 @@ def centre_crop(images: Tensor, side: int) -> Tensor:
 
 
 def shifted(images: Tensor, rows: int, columns: int) -> Tensor:
-    """Images [B, 28, 28] moved down and right by whole pixels, black where nothing was."""
+    """Images [B, 28, 28] moved down and right by -1, 0 or 1 pixels, black where nothing was."""
     size = images.shape[-1]
     padded = F.pad(images, (1, 1, 1, 1))
     return padded[:, 1 - rows : 1 - rows + size, 1 - columns : 1 - columns + size]

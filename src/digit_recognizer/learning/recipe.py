@@ -246,8 +246,17 @@ def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Reci
         raise RecipeError(f"unknown setting: {error}") from None
 
 
+# Settings whose default is not what was computed before they were there.
+_BEFORE = {"optimizer": "adamw"}
+
+
+def settings_before() -> dict[str, object]:
+    """What every setting was, in effect, in runs that are older than it."""
+    return {**recipe_as_dict(Recipe()), **_BEFORE}
+
+
 def recipe_of_run(request: Mapping[str, Any]) -> Recipe:
-    """The recipe in a run's ``recipe.json``; settings newer than the run have their defaults.
+    """The recipe in a run's ``recipe.json``, with what was meant where it is older than a setting.
 
     Raises
     ------
@@ -256,7 +265,7 @@ def recipe_of_run(request: Mapping[str, Any]) -> Recipe:
     """
     settings = {key: value for key, value in request.items() if key not in ("dataset", "recipe")}
     try:
-        return Recipe(**settings)
+        return Recipe(**{**_BEFORE, **settings})
     except TypeError as error:
         raise RecipeError(f"unknown setting: {error}") from None
 

@@ -108,7 +108,11 @@ def _add_coverage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resplits", type=int, default=5, help="trained anew; 0 for none")
     parser.add_argument("--data", help="the dataset's folder under the data folder")
     parser.add_argument("--recipe", default="quick", help=f"of re-splits, {', '.join(RECIPES)}")
-    parser.add_argument("--workers", type=_positive, help="members at a time; one a GPU or core")
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        help="members at a time; one a GPU or core; with ray, it decides",
+    )
     _add_device(parser)
     _add_settings(parser)
 
@@ -123,7 +127,11 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=_positive, help="members at a time; one a GPU or core")
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        help="members at a time; one a GPU or core; with ray, it decides",
+    )
     parser.add_argument(
         "--backend", choices=("processes", "ray"), default="processes", help="who runs members"
     )

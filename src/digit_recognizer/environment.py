@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from digit_recognizer.storage.bundle import COMMIT_NOTE
 from digit_recognizer.storage.datasets import Provenance
 from digit_recognizer.storage.files import read_json
 
+MACHINE = ("device", "hardware", "precision")
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "albumentations", "safetensors")
 
 
@@ -35,6 +37,18 @@ def describe(placement: Placement, provenance: Provenance) -> dict[str, Any]:
         "repeats": provenance.repeats,
         "data": provenance.sha256,
     }
+
+
+def joined_machines(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Device, hardware and precision of several, those that differ with ``+`` between them.
+
+    ``deterministic`` is whether all are.
+    """
+    joined: dict[str, Any] = {}
+    for key in MACHINE:
+        names = [name for item in environments for name in str(item[key]).split(" + ")]
+        joined[key] = " + ".join(dict.fromkeys(names))
+    return {**joined, "deterministic": all(item["deterministic"] for item in environments)}
 
 
 def _version(package: str) -> str | None:

@@ -151,7 +151,7 @@ def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
         ("two two", "new", "RUNS names 'two' twice: give each run once"),
         ("two three", "two", "RUN is 'two', which is one of RUNS: give the blend another name"),
         ("two none", "new", f"{submissions}/none: there is no such run"),
-        ("two unfinished", "new", "unfinished: is not finished: run 'make train RUN=unfinished'"),
+        ("two unfinished", "new", "unfinished: is not finished: run 'make train DATA=small"),
         ("two blend", "new", "blend: is a blend itself: give its parts, two three, in its place"),
         ("two three", "../new", "RUN is '../new': give a plain name"),
         ("two three", "unfinished", "was begun with blend_of None, not ['two', 'three']"),

@@ -66,7 +66,7 @@ def test_runs_that_cannot_be_resampled_are_refused_in_one_line(place: Path, runs
     assert refused("whole", "whole") == refused("whole")
     assert "there is no such run" in refused("whole", "gone")
     (runs / "twin" / "cv.json").unlink()
-    assert refused("whole", "twin").endswith("twin: is not finished: run 'make train RUN=twin'")
+    assert "twin: is not finished: run 'make train DATA=small" in refused("whole", "twin")
     assert not coverage_path(runs).exists()
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from pipeline.runner import QUICK, command, run, train
+from pipeline.runner import QUICK, command, outcome, run, train
 
 from digit_recognizer.learning.device import Placement
 from digit_recognizer.learning.metrics import mean_proba
@@ -103,7 +103,7 @@ def test_a_run_that_is_older_than_some_settings_is_still_good(place: Path, tmp_p
     shutil.copytree(place / "submissions" / "whole", older.run_dir)
     (tmp_path / "data").symlink_to(place / "data")
     request = older.request()
-    for newer in ("folds", "optimizer", "beta2", "schedule", "lr_decay", "scaling", "crop"):
+    for newer in ("folds", "beta2", "schedule", "lr_decay", "scaling", "crop"):
         del request[newer]
     older.recipe_path.write_text(json.dumps(request))
     again = train(tmp_path, "older")
@@ -113,6 +113,26 @@ def test_a_run_that_is_older_than_some_settings_is_still_good(place: Path, tmp_p
     proba = ensemble_proba(older, data.test_images, Placement("cpu", "fp32"))
     assert (proba.argmax(axis=1) == pd.read_csv(older.submission_path).Label).mean() > 0.95
     assert older.cv_path.read_bytes() == (place / "submissions" / "whole" / "cv.json").read_bytes()
+
+
+def test_a_lost_member_is_trained_anew_and_so_are_the_scores(place: Path, tmp_path: Path) -> None:
+    worn = Run(tmp_path / "submissions" / "worn")
+    shutil.copytree(place / "submissions" / "whole", worn.run_dir)
+    (tmp_path / "data").symlink_to(place / "data")
+    shutil.rmtree(worn.member_dir("fold1-seed0"))
+    report = json.loads(worn.cv_path.read_text())
+    worn.cv_path.write_text(json.dumps({**report, "cv_accuracy": 0.123}))
+    elsewhere = {"device": "cuda:0", "hardware": "a GPU", "deterministic": False}
+    machine = json.loads(worn.environment_path.read_text())
+    worn.environment_path.write_text(json.dumps({**machine, **elsewhere}))
+    again = train(tmp_path, "worn")
+    assert again.returncode == 0, again.stderr
+    assert outcome(worn.run_dir) == outcome(place / "submissions" / "whole")
+    assert json.loads(worn.cv_path.read_text())["cv_accuracy"] == report["cv_accuracy"]
+    both = json.loads(worn.environment_path.read_text())
+    assert both["device"] == "cuda:0 + cpu"
+    assert both["hardware"] == f"a GPU + {machine['hardware']}"
+    assert not both["deterministic"]
 
 
 def test_a_finished_run_is_not_trained_again(place: Path) -> None:

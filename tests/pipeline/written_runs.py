@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from digit_recognizer.environment import describe
 from digit_recognizer.learning.device import find_placements
 from digit_recognizer.learning.fit import Epoch, new_network
-from digit_recognizer.learning.folds import fold_of_rows
+from digit_recognizer.learning.folds import all_members, fold_of_rows
 from digit_recognizer.learning.recipe import Recipe, named_recipe
 from digit_recognizer.stages.ensemble import finish
-from digit_recognizer.stages.train import Request, all_members
+from digit_recognizer.stages.train import Request
 from digit_recognizer.storage.datasets import load
 from digit_recognizer.storage.opening import open_run
 from digit_recognizer.storage.runs import Predictions, Run

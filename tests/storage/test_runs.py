@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 from storage.small import contents
 
+from digit_recognizer.storage.files import write_json
 from digit_recognizer.storage.opening import open_run
 from digit_recognizer.storage.runs import (
     Predictions,
@@ -48,6 +49,30 @@ def test_a_member_comes_back_as_it_was_written(run: Run) -> None:
     )
     assert run.read_history("fold0-seed0") == HISTORY
     assert run.member_names() == ["fold0-seed0"]
+
+
+@pytest.mark.parametrize("content", [None, "", "epoch,seconds\n", "epoch,seconds\n1,soon\n"])
+def test_a_history_that_is_missing_empty_or_damaged_is_named(run: Run, content: str | None) -> None:
+    run.write_member("fold0-seed0", WEIGHTS, predictions(), HISTORY)
+    path = run.history_path("fold0-seed0")
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(RunError) as caught:
+        run.read_history("fold0-seed0")
+    assert str(caught.value) == (
+        f"{path}: is damaged: delete its folder and run 'make train' again"
+    )
+
+
+def test_an_unfinished_run_says_which_command_ends_it(run: Run) -> None:
+    write_json(run.recipe_path, {"dataset": "mnist", "recipe": "quick"})
+    assert str(run.unfinished()) == (
+        f"{run.run_dir}: is not finished: run 'make train DATA=mnist RECIPE=quick RUN=mine' with"
+        " the settings that it was begun with"
+    )
+    write_json(run.recipe_path, {"dataset": "mnist", "recipe": "blend", "blend_of": ["a", "b"]})
+    assert str(run.unfinished()) == (
+        f"{run.run_dir}: is not finished: run 'make blend RUNS=\"a b\" RUN=mine'"
+    )
 
 
 def test_weights_that_lie_in_memory_channels_last_come_back_in_order(run: Run) -> None:

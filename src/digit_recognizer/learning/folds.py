@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
+from digit_recognizer.learning.recipe import Recipe
+
 
 class TooFewRowsError(ValueError):
     """A class has fewer rows than there are folds."""
@@ -22,6 +24,11 @@ class Member:
     def name(self) -> str:
         """The member's folder name, such as ``fold0-seed0``."""
         return f"fold{self.fold}-seed{self.seed}"
+
+
+def all_members(recipe: Recipe) -> list[Member]:
+    """Every member of a recipe, seed by seed."""
+    return [Member(f, s) for s in range(recipe.n_seeds) for f in recipe.trained_folds]
 
 
 def fold_of_rows(labels: NDArray[np.integer], n_splits: int, split_seed: int) -> NDArray[np.int64]:

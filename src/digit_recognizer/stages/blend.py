@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.environment import commit
+from digit_recognizer.environment import commit, joined_machines
 from digit_recognizer.learning.expectation import held_out_rows
 from digit_recognizer.storage.files import read_json
 from digit_recognizer.storage.finding import data_of, finished_run
 from digit_recognizer.storage.opening import open_run
 from digit_recognizer.storage.runs import Run, RunError, checked_name
-
-MACHINE = ("device", "hardware", "precision")
 
 
 def blend(
@@ -111,15 +109,11 @@ def blended_environment(
     It may be submitted where every part may.
     """
     strictest = min(environments, key=lambda item: bool(item["may_submit"]))
-    joined = {
-        key: " + ".join(dict.fromkeys(str(item[key]) for item in environments)) for key in MACHINE
-    }
     known, dirty = commit()
     return {
         **strictest,
-        **joined,
+        **joined_machines(environments),
         "commit": known,
         "dirty": dirty,
-        "deterministic": all(item["deterministic"] for item in environments),
         "parts": {part.name: part.predictions_digest() for part in parts},
     }

@@ -18,14 +18,15 @@ from digit_recognizer.learning.coverage import Trial, resamples, tally, try_inte
 from digit_recognizer.learning.device import Placement, find_placements
 from digit_recognizer.learning.expectation import held_out_rows, take_apart
 from digit_recognizer.learning.fit import Rows
-from digit_recognizer.learning.folds import Member, fold_of_rows
+from digit_recognizer.learning.folds import all_members, fold_of_rows
 from digit_recognizer.learning.parallel import places, train_members
 from digit_recognizer.learning.recipe import Recipe, recipe_as_dict
+from digit_recognizer.stages.ensemble import read_predictions
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.competition import Competition
 from digit_recognizer.storage.files import StorageError, read_json, write_json
 from digit_recognizer.storage.finding import finished_run
-from digit_recognizer.storage.runs import Run, RunError, expected_members
+from digit_recognizer.storage.runs import Run, RunError
 
 PUT_AWAY = 0.3  # of the labelled rows, in a re-split
 
@@ -93,10 +94,7 @@ def _out_of_fold(
 
 def _predictions(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """A run's held-out rows [N] in order, and their probabilities [N, 10]."""
-    parts = [
-        {name: part.read_member(name) for name in expected_members(part.request())}
-        for part in run.parts()
-    ]
+    parts = [read_predictions(part) for part in run.parts()]
     return held_out_rows(parts[0]), take_apart(parts).oof_proba
 
 
@@ -159,7 +157,7 @@ def _train_and_score(
     labels = data.labels[seen]
     folds = fold_of_rows(labels, recipe.n_splits, recipe.split_seed)
     rows = Rows(data.images[seen], labels, folds, data.images[put_away])
-    members = [Member(f, s) for s in range(recipe.n_seeds) for f in recipe.trained_folds]
+    members = all_members(recipe)
     predictions = {}
     with closing(
         train_members(recipe, rows, members, placements, lambda member, epoch: None)

@@ -15,6 +15,8 @@ from digit_recognizer.storage.oof import write_oof
 from digit_recognizer.storage.opening import lock_run
 from digit_recognizer.storage.runs import Predictions, Run, RunError, expected_members
 
+ENOUGH_ROWS = 10_000  # of fewer, a good network may get all right
+
 
 def finish(run: Run, data_dir: Path) -> dict[str, Any]:
     """Write ``oof.csv``, ``submission.csv`` and, last, ``cv.json``; return the last's content.
@@ -42,8 +44,8 @@ def read_predictions(part: Run) -> dict[str, Predictions]:
     members, missing = expected_members(part.request()), part.missing_members()
     if missing:
         raise RunError(
-            f"{part.run_dir}: {len(missing)} of {len(members)} members are not trained:"
-            f" run 'make train RUN={part.name}' with the same settings as before"
+            f"{part.run_dir}: {len(missing)} of {len(members)} members are not trained: run"
+            f" {part.command()}"
         )
     return {name: part.read_member(name) for name in members}
 
@@ -68,14 +70,13 @@ def _write(
     test_labels = blended_test_proba(predictions).argmax(axis=1)
     report = metrics.cv_report(labels, folds, proba)
     report["expected_score"] = expected_score(labels, take_apart(predictions))
-    report["ensemble_gain"] = report["expected_score"]["gain"]
     if data.solution is not None:
         report["test_accuracy"] = float((test_labels == data.solution).mean())
     report["n_members"] = sum(map(len, predictions))
     report["seconds"] = sum(part.seconds() for part in run.parts())
     report["augment_share"] = augment_share(run.parts())
     report["may_submit"] = environment["may_submit"]
-    report["suspicious"] = report["cv_accuracy"] > metrics.SUSPICIOUS and len(rows) > 10_000
+    report["suspicious"] = report["cv_accuracy"] > metrics.SUSPICIOUS and len(rows) > ENOUGH_ROWS
     write_oof(run.oof_path, rows, labels, folds, proba)
     write_submission(run.submission_path, test_labels)
     write_json(run.cv_path, report)

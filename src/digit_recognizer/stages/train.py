@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from digit_recognizer.environment import describe
+from digit_recognizer.environment import describe, joined_machines
 from digit_recognizer.learning.cost import network_cost
 from digit_recognizer.learning.device import Placement, find_placements
 from digit_recognizer.learning.fit import Epoch, Rows, Trained
-from digit_recognizer.learning.folds import Member, fold_of_rows
+from digit_recognizer.learning.folds import Member, all_members, fold_of_rows
 from digit_recognizer.learning.parallel import Backend, find_backend, places
-from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict
+from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict, settings_before
 from digit_recognizer.storage import datasets
+from digit_recognizer.storage.files import read_json, write_json
 from digit_recognizer.storage.opening import open_run, room_for
 from digit_recognizer.storage.runs import Predictions, Run, checked_name
 
@@ -99,15 +100,19 @@ def train(
         say(warning)
     environment = describe(placements[0], provenance)
     spread = find_backend(backend)
-    with open_run(run, request.as_dict(), environment, recipe_as_dict(Recipe())):
+    with open_run(run, request.as_dict(), environment, settings_before()):
         rows = Rows(data.images, data.labels, folds, data.test_images)
+        if run.missing_members():
+            _prepare(run, environment)
         _train_missing(run, recipe, rows, places(placements, workers), watcher, spread)
     return run
 
 
-def all_members(recipe: Recipe) -> list[Member]:
-    """Every member of a recipe, seed by seed."""
-    return [Member(f, s) for s in range(recipe.n_seeds) for f in recipe.trained_folds]
+def _prepare(run: Run, environment: dict[str, Any]) -> None:
+    """Add this machine to those that the run was trained on, and drop scores of lost members."""
+    before = read_json(run.environment_path)
+    write_json(run.environment_path, {**before, **joined_machines([before, environment])})
+    run.cv_path.unlink(missing_ok=True)
 
 
 def _train_missing(

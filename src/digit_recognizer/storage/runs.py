@@ -84,6 +84,26 @@ class Run:
         """The training rows whose labels are probably wrong."""
         return self.run_dir / "label_issues.csv"
 
+    @property
+    def seconds_path(self) -> Path:
+        """How long training took."""
+        return self.run_dir / "seconds.json"
+
+    @property
+    def augmented_path(self) -> Path:
+        """What the augmentation does, as a picture."""
+        return self.run_dir / "augmented.png"
+
+    @property
+    def hardest_path(self) -> Path:
+        """The out-of-fold errors, as a picture."""
+        return self.run_dir / "hardest.png"
+
+    @property
+    def answers_path(self) -> Path:
+        """What `make predict` said last."""
+        return self.run_dir / "predictions.csv"
+
     def member_dir(self, member: str) -> Path:
         """The folder of the member called, for instance, ``fold0-seed0``."""
         return self.run_dir / "members" / member
@@ -113,7 +133,19 @@ class Run:
 
     def unfinished(self) -> RunError:
         """What to raise where a finished run is needed and this one is not."""
-        return RunError(f"{self.run_dir}: is not finished: run 'make train RUN={self.name}'")
+        return RunError(f"{self.run_dir}: is not finished: run {self.command()}")
+
+    def command(self) -> str:
+        """What ends the run, or begins it anew."""
+        request = self.request()
+        recipe = request.get("recipe")
+        if recipe == "blend":
+            return f"'make blend RUNS=\"{' '.join(request['blend_of'])}\" RUN={self.name}'"
+        dataset = request.get("dataset")
+        return (
+            f"'make train DATA={dataset} RECIPE={recipe} RUN={self.name}' with the settings that it"
+            " was begun with"
+        )
 
     def request(self) -> dict[str, Any]:
         """The content of ``recipe.json``."""
@@ -123,12 +155,13 @@ class Run:
 
     def seconds(self) -> float:
         """Wall-clock seconds that training took, over all its sittings."""
-        path = self.run_dir / "seconds.json"
-        return float(read_json(path)["seconds"]) if path.is_file() else 0.0
+        if not self.seconds_path.is_file():
+            return 0.0
+        return float(read_json(self.seconds_path)["seconds"])
 
     def add_seconds(self, seconds: float) -> None:
         """Count one more sitting. A killed sitting is not counted."""
-        write_json(self.run_dir / "seconds.json", {"seconds": round(self.seconds() + seconds, 1)})
+        write_json(self.seconds_path, {"seconds": round(self.seconds() + seconds, 1)})
 
     def member_names(self) -> list[str]:
         """The members that are done, sorted."""
@@ -175,16 +208,30 @@ class Run:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return Predictions(**{name: arrays[name] for name in arrays.files})
         except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
-            raise RunError(
-                f"{path}: is damaged: delete its folder and run 'make train' again"
-            ) from None
+            raise _damaged(path) from None
 
     def read_history(self, member: str) -> list[dict[str, float]]:
-        """A member's epochs, as written."""
-        with open(self.history_path(member), newline="", encoding="utf-8") as file:
-            return [
-                {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
-            ]
+        """A member's epochs, as written.
+
+        Raises
+        ------
+        RunError
+            If the file is missing, damaged or empty.
+        """
+        path = self.history_path(member)
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                table = csv.DictReader(file)
+                epochs = [{key: float(value) for key, value in row.items()} for row in table]
+        except (OSError, ValueError, TypeError, csv.Error):
+            epochs = []
+        if not epochs:
+            raise _damaged(path)
+        return epochs
+
+
+def _damaged(path: Path) -> RunError:
+    return RunError(f"{path}: is damaged: delete its folder and run 'make train' again")
 
 
 def expected_members(request: dict[str, Any]) -> list[str]:

@@ -28,13 +28,14 @@ def ready_dataset(arguments: Namespace) -> str:
 def _default_dataset(data_dir: Path) -> str:
     """The competition's data if it is there, else downloaded if there are credentials."""
     from digit_recognizer.remote.credentials import find_credentials
+    from digit_recognizer.storage.datasets import COMPETITION
 
-    if (data_dir / "digit-recognizer" / "source.json").exists():
-        return "digit-recognizer"
+    if (data_dir / COMPETITION / "source.json").exists():
+        return COMPETITION
     if find_credentials() is None:
         return "sample"
     _fetch(data_dir, "kaggle")
-    return "digit-recognizer"
+    return COMPETITION
 
 
 def _fetch(data_dir: Path, source: str, mnist_url: str | None = None) -> None:

@@ -51,6 +51,7 @@ def kernel(arguments: Namespace) -> None:
     from digit_recognizer.display import waiting_progress
     from digit_recognizer.stages import kernel as stage
     from digit_recognizer.stages.train import Request
+    from digit_recognizer.storage.datasets import COMPETITION
 
     if arguments.recipe in BLENDS:
         parts = ", ".join(parts_of(arguments.recipe))
@@ -59,7 +60,7 @@ def kernel(arguments: Namespace) -> None:
             f" RECIPE, then 'make train RECIPE={arguments.recipe}' blends them here"
         )
     recipe = asked_recipe(arguments, arguments.recipe)
-    request = Request("digit-recognizer", arguments.recipe, recipe)
+    request = Request(COMPETITION, arguments.recipe, recipe)
     with waiting_progress() as waiting:
         run = stage.kernel(
             arguments.submissions_dir,

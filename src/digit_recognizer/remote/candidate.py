@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digit_recognizer.remote.client import COMPETITION
 from digit_recognizer.remote.ledger import Entry
 from digit_recognizer.storage.competition import read_submission
+from digit_recognizer.storage.datasets import COMPETITION
 from digit_recognizer.storage.files import read_json, sha256
 from digit_recognizer.storage.runs import Run, RunError
 
@@ -67,7 +67,7 @@ def _refuse_provenance(run: Run) -> None:
         )
     raise RunError(
         f"{run.run_dir}: was trained on data from {source!r}, which may never be submitted: run"
-        " 'make download', then 'make train DATA=digit-recognizer'"
+        f" 'make download', then 'make train DATA={COMPETITION}'"
     )
 
 

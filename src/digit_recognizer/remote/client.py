@@ -24,9 +24,9 @@ from digit_recognizer.remote.listing import Submission, submission_of
 from digit_recognizer.remote.official import bounded, new_client
 from digit_recognizer.remote.patience import Patience
 from digit_recognizer.storage.damage import is_bad_zip
+from digit_recognizer.storage.datasets import COMPETITION
 from digit_recognizer.storage.files import Progress, silent
 
-COMPETITION = "digit-recognizer"
 PAGE_SIZE = 100
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from urllib3.util import Retry
 
 from digit_recognizer.remote.credentials import kaggle_json
 from digit_recognizer.remote.patience import Patience
+from digit_recognizer.storage.datasets import COMPETITION
 from digit_recognizer.storage.files import Progress
 
 _MODULE = "kaggle.api.kaggle_api_extended"
@@ -121,7 +122,7 @@ class _Bar:
 
     def update(self, n_bytes: int) -> None:
         self._done += n_bytes
-        self._progress("digit-recognizer", self._done, self._total)
+        self._progress(COMPETITION, self._done, self._total)
 
 
 def _imported() -> Any:

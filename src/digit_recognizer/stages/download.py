@@ -5,11 +5,10 @@ from pathlib import Path
 
 from digit_recognizer.storage import archives, datasets, sources
 from digit_recognizer.storage.competition import DATA_FILES
-from digit_recognizer.storage.datasets import Provenance
+from digit_recognizer.storage.datasets import COMPETITION, Provenance
 from digit_recognizer.storage.exchange import recover
 from digit_recognizer.storage.files import Progress, StorageError, silent
 
-COMPETITION = "digit-recognizer"
 NAMED_SOURCES = ("kaggle", "mnist", "sample")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from digit_recognizer.pages import submission_text
 from digit_recognizer.remote.candidate import Candidate, check, refuse_repeat
-from digit_recognizer.remote.client import COMPETITION, Kaggle
+from digit_recognizer.remote.client import Kaggle
 from digit_recognizer.remote.credentials import (
     HOW_TO_GET_ONE,
     find_credentials,
@@ -17,6 +17,7 @@ from digit_recognizer.remote.errors import RemoteError
 from digit_recognizer.remote.ledger import Entry, Intent, Ledger, find, now
 from digit_recognizer.remote.listing import Submission
 from digit_recognizer.remote.patience import Patience
+from digit_recognizer.storage.datasets import COMPETITION
 from digit_recognizer.storage.runs import Run
 
 PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}"

@@ -29,6 +29,7 @@ from digit_recognizer.storage.files import (
 )
 from digit_recognizer.storage.tables import FormatError
 
+COMPETITION = "digit-recognizer"  # Kaggle's name for it, and the folder of its data
 # Of test images, the share that may also be a training row, byte for byte, by nature. There
 # is none in MNIST nor in the sample; a fold of a leaked test set has hundreds of times this.
 NATURAL_REPEATS = 0.001

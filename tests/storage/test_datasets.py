@@ -103,6 +103,30 @@ def test_a_dataset_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
         load(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("name", ["mnist", "sample"])
+def test_the_advice_for_mnist_and_the_sample_is_not_to_fetch_kaggles_data(
+    name: str, tmp_path: Path
+) -> None:
+    folder, command = tmp_path / name, f"make download SOURCE={name}"
+
+    def complaint() -> str:
+        with pytest.raises(StorageError) as caught:
+            load(folder)
+        return str(caught.value)
+
+    assert complaint() == f"{folder}: is not there: run '{command}'"
+    with replacing(folder, name, may_submit=False) as aside:
+        write_small(aside)
+    (folder / "test.csv").unlink()
+    assert complaint() == (
+        f"{folder / 'test.csv'}: is missing or no longer what was verified: run '{command}' again"
+    )
+    (folder / "source.json").write_text("{}")
+    assert complaint() == f"{folder / 'source.json'}: is damaged: run '{command}' again"
+    (folder / "source.json").unlink()
+    assert complaint() == f"{folder / 'source.json'}: is not there: run '{command}'"
+
+
 @pytest.mark.parametrize(
     ("repeats", "may_submit"), [(0, True), (1, True), (2, True), (3, False), (2000, False)]
 )

@@ -41,12 +41,13 @@ def _default_dataset(data_dir: Path) -> str:
 def _fetch(data_dir: Path, source: str, mnist_url: str | None = None) -> None:
     from digit_recognizer.display import transfer_progress
     from digit_recognizer.stages import download as stage
+    from digit_recognizer.storage.datasets import PRACTICE
 
     with transfer_progress() as progress:
         folder, provenance, fetched = stage.download(data_dir, source, mnist_url, progress)
     verb = "is in place" if fetched else "is there already, intact"
     say(f"{folder}: {verb} ({len(provenance.sha256)} files verified)")
-    if provenance.repeats and not provenance.may_submit and source not in ("mnist", "sample"):
+    if provenance.repeats and not provenance.may_submit and source not in PRACTICE:
         say(
             f"warning: {provenance.repeats} of its test images are training rows too:"
             " scores of runs trained on it mean nothing, and they are not submitted"

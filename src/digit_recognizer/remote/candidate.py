@@ -6,7 +6,7 @@ from typing import Any
 
 from digit_recognizer.remote.ledger import Entry
 from digit_recognizer.storage.competition import read_submission
-from digit_recognizer.storage.datasets import COMPETITION
+from digit_recognizer.storage.datasets import COMPETITION, PRACTICE
 from digit_recognizer.storage.files import read_json, sha256
 from digit_recognizer.storage.runs import Run, RunError
 
@@ -60,7 +60,7 @@ def _refuse_provenance(run: Run) -> None:
     if environment["may_submit"]:
         return
     source = environment["source"]
-    if environment["repeats"] and source not in ("mnist", "sample"):
+    if environment["repeats"] and source not in PRACTICE:
         raise RunError(
             f"{run.run_dir}: {environment['repeats']} test images stand in its training rows: its"
             " score would mean nothing, so it is not submitted; get the data with 'make download'"

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from digit_recognizer.storage import archives, datasets, sources
 from digit_recognizer.storage.competition import DATA_FILES
-from digit_recognizer.storage.datasets import COMPETITION, Provenance
+from digit_recognizer.storage.datasets import COMPETITION, PRACTICE, Provenance
 from digit_recognizer.storage.exchange import recover
 from digit_recognizer.storage.files import Progress, StorageError, silent
 
-NAMED_SOURCES = ("kaggle", "mnist", "sample")
+NAMED_SOURCES = ("kaggle", *PRACTICE)
 
 
 def dataset_of(source: str) -> str:
     """The name of the folder that a source fills."""
-    return source if source in ("mnist", "sample") else COMPETITION
+    return source if source in PRACTICE else COMPETITION
 
 
 def download(
@@ -43,7 +43,7 @@ def download(
     origin, version = origin_of(source)
     if datasets.is_intact(folder, origin, version):
         return folder, Provenance.read(folder), False
-    may_submit = source not in ("mnist", "sample")
+    may_submit = source not in PRACTICE
     with datasets.replacing(folder, origin, may_submit, version) as aside:
         _fill(aside, source, mnist_url, progress)
     return folder, Provenance.read(folder), True
@@ -86,7 +86,7 @@ def _refuse_unsubmittable(path: Path) -> None:
         source = Provenance.read(path).source
     except StorageError:
         return  # no dataset that was put in place here before
-    if source in ("mnist", "sample"):
+    if source in PRACTICE:
         raise StorageError(
             f"{path}: is {source}, not the competition's data: use it as DATA={source}"
         )

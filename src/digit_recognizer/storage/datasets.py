@@ -30,6 +30,7 @@ from digit_recognizer.storage.files import (
 from digit_recognizer.storage.tables import FormatError
 
 COMPETITION = "digit-recognizer"  # Kaggle's name for it, and the folder of its data
+PRACTICE = ("mnist", "sample")  # sources that fill a folder of their own name, never submitted
 # Of test images, the share that may also be a training row, byte for byte, by nature. There
 # is none in MNIST nor in the sample; a fold of a leaked test set has hundreds of times this.
 NATURAL_REPEATS = 0.001
@@ -56,19 +57,24 @@ class Provenance:
         """Read ``source.json``; StorageError if it is missing or damaged."""
         path = folder / "source.json"
         if not folder.is_dir():
-            raise StorageError(f"{folder}: is not there: run 'make download'")
+            raise StorageError(f"{folder}: is not there: run '{_command(folder)}'")
         if not path.exists():
-            raise StorageError(
-                f"{path}: is not there: run 'make download', or 'make download SOURCE={folder}'"
-                " to verify the files that are"
-            )
+            advice = f"{path}: is not there: run '{_command(folder)}'"
+            if folder.name not in PRACTICE:  # these would become the competition's
+                advice += f", or 'make download SOURCE={folder}' to verify the files that are"
+            raise StorageError(advice)
         try:
             provenance = cls(**read_json(path))
             if set(DATA_FILES) <= set(provenance.sha256) <= {*DATA_FILES, "solution.csv"}:
                 return provenance
         except (StorageError, TypeError):
             pass
-        raise StorageError(f"{path}: is damaged: run 'make download' again")
+        raise StorageError(f"{path}: is damaged: run '{_command(folder)}' again")
+
+
+def _command(folder: Path) -> str:
+    """The command that brings the data of a folder, which its name tells."""
+    return f"make download SOURCE={folder.name}" if folder.name in PRACTICE else "make download"
 
 
 def verified(folder: Path, source: str, may_submit: bool, version: str = "") -> Provenance:
@@ -202,7 +208,7 @@ def _refuse_changed(folder: Path, provenance: Provenance) -> None:
     if changed:
         raise StorageError(
             f"{folder / changed[0]}: is missing or no longer what was verified: run"
-            " 'make download' again"
+            f" '{_command(folder)}' again"
         )
 
 

@@ -13,7 +13,7 @@ from digit_recognizer.cli import main
 from digit_recognizer.learning.cost import network_cost
 from digit_recognizer.learning.mcnemar import mcnemar_p
 from digit_recognizer.stages.blend import blend
-from digit_recognizer.stages.compare import COMPARED, compare, find_reference
+from digit_recognizer.stages.compare import compare, find_reference
 from digit_recognizer.stages.ensemble import finish
 from digit_recognizer.storage.runs import Run
 
@@ -145,10 +145,3 @@ def test_a_recipe_that_is_not_known_is_said_before_anything_is_trained(
     assert main(["compare", *folders, "--recipes", "quick best"]) == 2
     assert capsys.readouterr().err.startswith("error: no recipe is called 'best': give one of ")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_without_recipes_the_systems_for_beginners_and_ours_are_compared() -> None:
-    assert set(COMPARED) == {
-        *("lenet5", "simple-cnn", "two-conv", "mlp", "keras-cnn"),
-        *("quick", "default"),
-    }

@@ -21,7 +21,6 @@ from digit_recognizer.learning.fit import Rows
 from digit_recognizer.learning.folds import all_members, fold_of_rows
 from digit_recognizer.learning.parallel import places, train_members
 from digit_recognizer.learning.recipe import Recipe, recipe_as_dict
-from digit_recognizer.stages.ensemble import read_predictions
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.competition import Competition
 from digit_recognizer.storage.files import StorageError, read_json, write_json
@@ -94,7 +93,7 @@ def _out_of_fold(
 
 def _predictions(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """A run's held-out rows [N] in order, and their probabilities [N, 10]."""
-    parts = [read_predictions(part) for part in run.parts()]
+    parts = [part.read_members() for part in run.parts()]
     return held_out_rows(parts[0]), take_apart(parts).oof_proba
 
 

@@ -32,22 +32,11 @@ def finish(run: Run, data_dir: Path) -> dict[str, Any]:
     if run.is_done():
         return read_json(run.cv_path)
     environment = read_json(run.environment_path)
-    predictions = [read_predictions(part) for part in run.parts()]
+    predictions = [part.read_members() for part in run.parts()]
     _refuse_changed_parts(run, environment)
     data = data_of(run, data_dir)
     with lock_run(run):
         return _write(run, data, predictions, environment)
-
-
-def read_predictions(part: Run) -> dict[str, Predictions]:
-    """The predictions of every member of an ordinary run; RunError if one is not trained."""
-    members, missing = expected_members(part.request()), part.missing_members()
-    if missing:
-        raise RunError(
-            f"{part.run_dir}: {len(missing)} of {len(members)} members are not trained: run"
-            f" {part.command()}"
-        )
-    return {name: part.read_member(name) for name in members}
 
 
 def _refuse_changed_parts(run: Run, environment: dict[str, Any]) -> None:

@@ -210,6 +210,18 @@ class Run:
         except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
             raise _damaged(path) from None
 
+    def read_members(self) -> dict[str, Predictions]:
+        """The predictions of every member of an ordinary run, seed by seed.
+
+        Raises
+        ------
+        RunError
+            If one is not trained, or its file is damaged.
+        """
+        if self.missing_members():
+            raise self.unfinished()
+        return {name: self.read_member(name) for name in expected_members(self.request())}
+
     def read_history(self, member: str) -> list[dict[str, float]]:
         """A member's epochs, as written.
 

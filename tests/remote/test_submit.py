@@ -45,6 +45,15 @@ def test_a_score_outside_the_expected_interval_is_called_so(desk: Desk, kaggle: 
     assert "BELOW the expected 0.99300" in desk.submit()[1]
 
 
+def test_a_score_on_the_edge_is_inside_because_kaggle_rounds(desk: Desk, kaggle: Kaggle) -> None:
+    make_run(desk, "second", cv=0.996004, seed=1)
+    out = desk.submit("--run", "second")[1]
+    assert out.endswith(
+        "public score 0.99400, CV accuracy 0.99600 (-0.00200): inside the expected"
+        " 0.99400 to 0.99800\n"
+    )
+
+
 def test_the_latest_scores_are_shown_before_the_question(desk: Desk, kaggle: Kaggle) -> None:
     desk.submit()
     make_run(desk, "second", seed=1)

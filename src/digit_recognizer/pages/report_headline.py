@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from digit_recognizer.pages.cv_text import duration
+from digit_recognizer.pages.public_score import place
 from digit_recognizer.pages.report_blocks import percent
 from digit_recognizer.pages.report_content import Report, Upload
 
@@ -64,9 +65,7 @@ def _public(upload: Upload | None, expected: dict[str, float], may_submit: bool)
     if upload.public_score is None:
         return _figure("Public score", escape(upload.status), f"uploaded {escape(upload.time)}")
     score = upload.public_score
-    inside = expected["low"] <= score <= expected["high"]
-    place = "inside" if inside else "below" if score < expected["low"] else "above"
-    more = f"{place} the expected interval<br>uploaded {escape(upload.time)}"
+    more = f"{place(score, expected)} the expected interval<br>uploaded {escape(upload.time)}"
     return _figure("Public score", f"{score:.5f}", more)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from digit_recognizer.pages.public_score import place
+
 
 def plan(
     name: str,
@@ -39,17 +41,23 @@ def plan(
     return "\n".join(lines)
 
 
-def verdict(score: float | None, report: dict[str, Any] | None, inside: bool | None) -> str:
-    """The public score beside the CV score."""
+def verdict(score: float | None, report: dict[str, Any] | None) -> str:
+    """The public score beside the CV score.
+
+    Parameters
+    ----------
+    report : content of ``cv.json``, where the file is a run's own
+    """
     if score is None:
         return "Kaggle has scored it, and shows no public score"
     line = f"public score {score:.5f}"
-    if report is None:
-        return line
-    expected = report["expected_score"]
-    difference = score - report["cv_accuracy"]
-    place = "inside" if inside else "BELOW" if score < expected["low"] else "ABOVE"
-    return (
-        f"{line}, CV accuracy {report['cv_accuracy']:.5f} ({difference:+.5f}): {place} the expected"
-        f" {expected['low']:.5f} to {expected['high']:.5f}"
-    )
+    if report is not None:
+        expected = report["expected_score"]
+        difference = score - report["cv_accuracy"]
+        where = place(score, expected)
+        shown = where if where == "inside" else where.upper()
+        line += (
+            f", CV accuracy {report['cv_accuracy']:.5f} ({difference:+.5f}): {shown} the"
+            f" expected {expected['low']:.5f} to {expected['high']:.5f}"
+        )
+    return line

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from digit_recognizer.pages import submission_text
 from digit_recognizer.remote.candidate import Candidate, check, refuse_repeat
@@ -33,7 +32,6 @@ class Outcome:
     ref: int | None
     public_score: float | None
     cv_accuracy: float | None
-    inside_expected: bool | None
 
 
 def submit(
@@ -89,7 +87,7 @@ def submit(
             entry = _upload_if_agreed(kaggle, ledger, candidate, listing, yes, ask, say)
         if entry is None:
             say("nothing was uploaded")
-            return Outcome(None, None, None, None)
+            return Outcome(None, None, None)
         return _await_score(kaggle, ledger, entry, candidate, say, waiting)
 
 
@@ -198,15 +196,14 @@ def _await_score(
         raise RemoteError(f"Kaggle could not score {candidate.file} ({entry.ref}): {reason}")
     if item.status == "PENDING":
         say("no score yet: 'make scores' asks for it later")
-        return Outcome(entry.ref, None, cv, None)
+        return Outcome(entry.ref, None, cv)
     if item.status != "COMPLETE":
         raise RemoteError(
             f"the file is uploaded ({entry.ref}), with the status {item.status!r}, which is new to"
             f" this program: look at {PAGE}/submissions; 'make scores' asks again"
         )
-    inside = _is_inside(item.public_score, candidate.report)
-    say(submission_text.verdict(item.public_score, candidate.report, inside))
-    return Outcome(entry.ref, item.public_score, cv, inside)
+    say(submission_text.verdict(item.public_score, candidate.report))
+    return Outcome(entry.ref, item.public_score, cv)
 
 
 def _poll(kaggle: Kaggle, ref: int, waiting: Waiting) -> Submission:
@@ -223,11 +220,3 @@ def _poll(kaggle: Kaggle, ref: int, waiting: Waiting) -> Submission:
         waiting(waited, patience.score_limit)
         patience.sleep(pause)
         waited, pause = waited + pause, min(pause * 1.5, 15.0)
-
-
-def _is_inside(score: float | None, report: dict[str, Any] | None) -> bool | None:
-    if score is None or report is None:
-        return None
-    expected = report["expected_score"]
-    # Kaggle rounds to five decimals.
-    return bool(expected["low"] - 5e-6 <= score <= expected["high"] + 5e-6)

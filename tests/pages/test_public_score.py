@@ -2,7 +2,7 @@
 
 import pytest
 
-from digit_recognizer.pages.public_score import place
+from digit_recognizer.pages.public_score import place, suspicion
 
 EXPECTED = {"low": 0.994004, "middle": 0.995, "high": 0.995996}
 
@@ -21,3 +21,8 @@ def test_a_score_is_inside_where_it_may_have_been_before_it_was_rounded(
     score: float, where: str
 ) -> None:
     assert place(score, EXPECTED) == where
+
+
+def test_only_a_score_that_the_labels_do_not_allow_is_suspicious() -> None:
+    assert suspicion(0.99870) == ""
+    assert suspicion(0.99871).startswith("a public score above 0.9987 is better than the labels")

@@ -54,6 +54,22 @@ def test_a_score_on_the_edge_is_inside_because_kaggle_rounds(desk: Desk, kaggle:
     )
 
 
+SUSPICION = (
+    "a public score above 0.9987 is better than the labels allow: look for test rows that leaked"
+    " into the training rows"
+)
+
+
+def test_a_score_too_good_to_be_true_is_a_suspicion(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.verdict = {"status": "COMPLETE", "publicScore": "0.99900"}
+    code, out, _ = desk.submit()
+    assert code == 0
+    score, warning = out.splitlines()[-2:]
+    assert score.endswith("ABOVE the expected 0.99300 to 0.99700")
+    assert warning == f"warning: {SUSPICION}"
+    assert desk.run("scores")[1].splitlines()[-1] == f"warning: first: {SUSPICION}"
+
+
 def test_the_latest_scores_are_shown_before_the_question(desk: Desk, kaggle: Kaggle) -> None:
     desk.submit()
     make_run(desk, "second", seed=1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from digit_recognizer.pages.plain import columns
+from digit_recognizer.pages.public_score import suspicion
 
 
 class Row(Protocol):
@@ -35,12 +36,16 @@ HEADER = ("run", "dataset", "recipe", "CV accuracy", "expected", "public", "diff
 
 
 def scores_table(rows: Sequence[Row], rank_correlation: float | None) -> str:
-    """A table of runs and, where it is known, the rank correlation of the two scores."""
+    """A table of runs, their rank correlation where it is known, and scores too good to be true."""
     if not rows:
         return "no finished run yet: 'make train' makes one"
     lines = [columns([HEADER, *map(_cells, rows)])]
     if rank_correlation is not None:
         lines += ["", f"rank correlation of CV accuracy and public score: {rank_correlation:+.2f}"]
+    doubts = [
+        (row.run, suspicion(row.public_score)) for row in rows if row.public_score is not None
+    ]
+    lines += [f"warning: {run}: {doubt}" for run, doubt in doubts if doubt]
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from digit_recognizer.pages.public_score import place
+from digit_recognizer.pages.public_score import place, suspicion
 
 
 def plan(
@@ -42,7 +42,7 @@ def plan(
 
 
 def verdict(score: float | None, report: dict[str, Any] | None) -> str:
-    """The public score beside the CV score.
+    """The public score beside the CV score, and a warning where it is too good to be true.
 
     Parameters
     ----------
@@ -60,4 +60,5 @@ def verdict(score: float | None, report: dict[str, Any] | None) -> str:
             f", CV accuracy {report['cv_accuracy']:.5f} ({difference:+.5f}): {shown} the"
             f" expected {expected['low']:.5f} to {expected['high']:.5f}"
         )
-    return line
+    doubt = suspicion(score)
+    return f"{line}\nwarning: {doubt}" if doubt else line

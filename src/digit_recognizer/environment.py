@@ -32,7 +32,8 @@ def describe(placement: Placement, provenance: Provenance) -> dict[str, Any]:
         "cores": count_cores(),
         # One thread and no atomics on a CPU; CUDA's convolutions may sum in any order.
         "deterministic": placement.device == "cpu",
-        "source": provenance.source.split(" ")[0].split("/")[-1],
+        # A user's own path tells more of the user than of the data: its last name is enough.
+        "source": Path(provenance.source).name,
         "may_submit": provenance.may_submit,
         "repeats": provenance.repeats,
         "data": provenance.sha256,

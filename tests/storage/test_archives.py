@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from storage.small import contents, data_bytes, write_small, zipped
 
+from digit_recognizer.environment import describe
+from digit_recognizer.learning.device import find_placements
 from digit_recognizer.stages.download import download
 from digit_recognizer.storage.competition import DATA_FILES
 from digit_recognizer.storage.datasets import load
@@ -27,6 +29,16 @@ def test_a_zip_is_unpacked_and_verified(prefix: str, tmp_path: Path) -> None:
     assert provenance.may_submit
     assert data_bytes(folder) == data_bytes(mine)
     assert set(contents(folder)) == {*DATA_FILES, "source.json"}
+
+
+def test_a_run_names_the_zip_that_its_data_came_from_and_not_the_path(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "mine.zip", write_small(tmp_path / "mine"))
+    place = tmp_path / "My Downloads"
+    place.mkdir()
+    archive = archive.rename(place / "digit recognizer (1).zip")
+    _, provenance, _ = download(tmp_path / "data", str(archive))
+    placements, _ = find_placements("cpu")
+    assert describe(placements[0], provenance)["source"] == "digit recognizer (1).zip"
 
 
 def test_a_folder_is_copied_and_verified(tmp_path: Path) -> None:

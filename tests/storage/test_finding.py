@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from digit_recognizer.storage.files import write_json
-from digit_recognizer.storage.finding import finished_run, latest_run
+from digit_recognizer.storage.finding import find_run, latest_run
 from digit_recognizer.storage.runs import Run, RunError
 
 
@@ -19,13 +19,13 @@ def test_the_latest_run_is_the_one_finished_last(tmp_path: Path) -> None:
         os.utime(Run(tmp_path / name).cv_path, (time, time))
     write_json(Run(tmp_path / "unfinished").recipe_path, {})
     assert latest_run(tmp_path).name == "b"
-    assert finished_run(tmp_path, None).name == "b"
-    assert finished_run(tmp_path, "a").name == "a"
+    assert find_run(tmp_path, None).name == "b"
+    assert find_run(tmp_path, "a").name == "a"
 
 
 def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
-        finished_run(tmp_path, "nothing")
+        find_run(tmp_path, "nothing")
     assert str(caught.value) == (
         f"{tmp_path / 'nothing'}: there is no such run: 'make train RUN=nothing' makes it"
     )

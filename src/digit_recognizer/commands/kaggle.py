@@ -14,11 +14,11 @@ def submit(arguments: Namespace) -> None:
     from digit_recognizer.display import waiting_progress
     from digit_recognizer.stages import submit as stage
     from digit_recognizer.stages.ensemble import finish
-    from digit_recognizer.storage.finding import finished_run
+    from digit_recognizer.storage.finding import find_run
 
     run = None
     if arguments.run or not arguments.file:
-        run = finished_run(arguments.submissions_dir, arguments.run)
+        run = find_run(arguments.submissions_dir, arguments.run)
         finish(run, arguments.data_dir)
     with waiting_progress() as waiting:
         stage.submit(

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 def cv(arguments: Namespace) -> None:
     """Print the CV report of a finished run again."""
-    from digit_recognizer.storage.finding import finished_run
+    from digit_recognizer.storage.finding import find_run
 
-    run = finished_run(arguments.submissions_dir, arguments.run)
+    run = find_run(arguments.submissions_dir, arguments.run)
     if not run.cv_path.is_file():
         raise run.unfinished()
     print_cv(run)
@@ -37,9 +37,9 @@ def print_result(run: "Run") -> None:
 def report(arguments: Namespace) -> None:
     """Draw a finished run's page anew."""
     from digit_recognizer.stages import report as stage
-    from digit_recognizer.storage.finding import finished_run
+    from digit_recognizer.storage.finding import find_run
 
-    run = finished_run(arguments.submissions_dir, arguments.run)
+    run = find_run(arguments.submissions_dir, arguments.run)
     say(f"to look at: {stage.report(run, arguments.data_dir)}")
 
 
@@ -68,9 +68,9 @@ def predict(arguments: Namespace) -> None:
     from digit_recognizer.learning.device import find_placements
     from digit_recognizer.pages.cv_text import answers_text
     from digit_recognizer.stages import predict as stage
-    from digit_recognizer.storage.finding import finished_run
+    from digit_recognizer.storage.finding import find_run
 
-    run = finished_run(arguments.submissions_dir, arguments.run)
+    run = find_run(arguments.submissions_dir, arguments.run)
     placements, warning = find_placements(arguments.device)
     if warning:
         say(warning)
@@ -82,9 +82,9 @@ def predict(arguments: Namespace) -> None:
 def play(arguments: Namespace) -> None:
     """Serve a page to draw on."""
     from digit_recognizer.stages import play as stage
-    from digit_recognizer.storage.finding import finished_run
+    from digit_recognizer.storage.finding import find_run
 
-    run = finished_run(arguments.submissions_dir, arguments.run)
+    run = find_run(arguments.submissions_dir, arguments.run)
     stage.play(run, arguments.data_dir, arguments.port, say)
 
 

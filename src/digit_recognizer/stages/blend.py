@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from digit_recognizer.environment import commit, joined_machines
 from digit_recognizer.learning.expectation import held_out_rows
 from digit_recognizer.storage.files import read_json
-from digit_recognizer.storage.finding import data_of, finished_run
+from digit_recognizer.storage.finding import data_of, find_run
 from digit_recognizer.storage.opening import open_run
 from digit_recognizer.storage.runs import Run, RunError, checked_name
 
@@ -73,7 +73,7 @@ def _checked(names: Sequence[str], run_name: str) -> Sequence[str]:
 
 def finished_part(submissions_dir: Path, name: str) -> Run:
     """The finished ordinary run called `name`; RunError if it is not one."""
-    part = finished_run(submissions_dir, name)
+    part = find_run(submissions_dir, name)
     if "blend_of" in part.request():
         runs = " ".join(part.request()["blend_of"])
         raise RunError(f"{part.run_dir}: is a blend itself: give its parts, {runs}, in its place")

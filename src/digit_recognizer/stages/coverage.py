@@ -24,7 +24,7 @@ from digit_recognizer.learning.recipe import Recipe, recipe_as_dict
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.competition import Competition
 from digit_recognizer.storage.files import StorageError, read_json, write_json
-from digit_recognizer.storage.finding import finished_run
+from digit_recognizer.storage.finding import find_run
 from digit_recognizer.storage.runs import Run, RunError
 
 PUT_AWAY = 0.3  # of the labelled rows, in a re-split
@@ -73,7 +73,7 @@ def _out_of_fold(
     """Labels [N] of the rows that all runs predicted, and their predictions [R, N, 10]."""
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise RunError("RUNS: give two or more different finished runs of one dataset")
-    runs = [finished_run(submissions_dir, name) for name in names]
+    runs = [find_run(submissions_dir, name) for name in names]
     first = runs[0]
     data, provenance = datasets.load(data_dir / first.request()["dataset"])
     rows: list[NDArray[np.int64]] = []

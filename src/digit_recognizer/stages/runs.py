@@ -8,11 +8,9 @@ from typing import Any
 
 from digit_recognizer.pages.runs_table import ListedRun
 from digit_recognizer.remote.ledger import Ledger
+from digit_recognizer.storage.damage import ODD_SHAPE
 from digit_recognizer.storage.files import StorageError, read_json
 from digit_recognizer.storage.runs import Run, expected_members
-
-# What JSON of another shape than a run's brings when it is taken for one.
-ODD_SHAPE = (KeyError, TypeError, ValueError, AttributeError)
 
 
 def list_runs(submissions_dir: Path) -> list[ListedRun]:

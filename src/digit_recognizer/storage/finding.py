@@ -8,8 +8,8 @@ from digit_recognizer.storage.files import read_json
 from digit_recognizer.storage.runs import Run, RunError, checked_name
 
 
-def finished_run(submissions_dir: Path, name: str | None) -> Run:
-    """The run called `name`, or the latest; RunError if it is not there."""
+def find_run(submissions_dir: Path, name: str | None) -> Run:
+    """The run called `name`, finished or not, or the one finished last; RunError if there is none."""
     if name is None:
         return latest_run(submissions_dir)
     run = Run(submissions_dir / checked_name(name))

@@ -203,7 +203,7 @@ def _what_can_be_known(report: Report) -> str:
             "Each training row was held out by one member only, so no ensemble can be scored on"
             " known labels in this run."
         )
-    gain = report.cv["expected_score"].get("gain", report.cv["ensemble_gain"])
+    gain = report.cv["expected_score"]["gain"]
     return (
         f"{known} The promised gain on the test rows needs no label: it takes the mean"
         " probabilities of all members at their word. The expected score counts on"

@@ -6,7 +6,12 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from digit_recognizer.learning.expectation import promised_gain
-from digit_recognizer.learning.teamwork import accuracy_by_size, disagreement, gain_by_size
+from digit_recognizer.learning.teamwork import (
+    accuracy_by_size,
+    disagreement,
+    gain_by_size,
+    team_of,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -21,13 +26,13 @@ def members(seed: int, count: int, n_rows: int = 40) -> NDArray[np.float64]:
 @given(seeds, st.integers(1, 6))
 def test_members_that_say_the_same_do_not_disagree(seed: int, count: int) -> None:
     one = members(seed, 1)
-    assert disagreement(np.repeat(one, count, axis=0)) == pytest.approx(0, abs=1e-9)
-    assert (disagreement(members(seed, 2)) > 0).all()
+    assert disagreement(team_of([np.repeat(one, count, axis=0)])) == pytest.approx(0, abs=1e-9)
+    assert (disagreement(team_of([members(seed, 2)])) > 0).all()
 
 
 def test_two_members_sure_of_different_digits_disagree_by_one_bit() -> None:
     sure = np.eye(10)
-    assert disagreement(np.stack([sure[:1], sure[1:2]])) == pytest.approx(1)
+    assert disagreement(team_of([np.stack([sure[:1], sure[1:2]])])) == pytest.approx(1)
 
 
 @given(seeds, st.integers(1, 6))
@@ -35,7 +40,7 @@ def test_the_gain_begins_at_nothing_and_ends_at_what_all_members_promise(
     seed: int, count: int
 ) -> None:
     several = members(seed, count)
-    rows = gain_by_size(several)
+    rows = gain_by_size(team_of([several]))
     assert [row["members"] for row in rows] == list(range(1, count + 1))
     assert rows[0]["gain"] == 0
     assert rows[-1]["gain"] == pytest.approx(promised_gain(several))
@@ -46,9 +51,30 @@ def test_the_gain_begins_at_nothing_and_ends_at_what_all_members_promise(
 def test_accuracy_goes_from_the_mean_of_members_to_that_of_all(seed: int, count: int) -> None:
     several = members(seed, count)
     labels = np.random.default_rng(seed).integers(0, 10, several.shape[1])
-    rows = accuracy_by_size(labels, several)
+    rows = accuracy_by_size(labels, team_of([several]))
     alone = (several.argmax(axis=2) == labels).mean(axis=1)
     together = (several.mean(axis=0).argmax(axis=1) == labels).mean()
     assert rows[0]["accuracy"] == pytest.approx(alone.mean())
     assert (rows[0]["low"], rows[0]["high"]) == (alone.min(), alone.max())
     assert rows[-1]["accuracy"] == pytest.approx(together)
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 4))
+def test_parts_weigh_the_same_however_many_members_each_has(
+    seed: int, one: int, other: int
+) -> None:
+    parts = [members(seed, one), members(seed + 1, other)]
+    expected = (parts[0].mean(axis=0) + parts[1].mean(axis=0)) / 2
+    np.testing.assert_allclose(team_of(parts).together, expected)
+
+
+@given(seeds, st.integers(1, 4))
+def test_copies_of_a_parts_only_member_change_nothing(seed: int, copies: int) -> None:
+    pair, single = np.split(members(seed, 3), [2])
+    once, often = team_of([pair, single]), team_of([pair, np.repeat(single, copies, axis=0)])
+    np.testing.assert_allclose(often.together, once.together)
+    np.testing.assert_allclose(disagreement(often), disagreement(once))
+    labels = pair[0].argmax(axis=1)
+    assert accuracy_by_size(labels, often)[-1]["accuracy"] == pytest.approx(
+        accuracy_by_size(labels, once)[-1]["accuracy"]
+    )

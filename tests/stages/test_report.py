@@ -20,6 +20,7 @@ from digit_recognizer.remote.ledger import Entry, Ledger
 from digit_recognizer.stages.blend import blend
 from digit_recognizer.stages.ensemble import finish
 from digit_recognizer.stages.report import MOST_ERRORS, MOST_ISSUES, is_drawn, report
+from digit_recognizer.storage.competition import read_submission
 from digit_recognizer.storage.files import read_json, write_json
 from digit_recognizer.storage.oof import read_oof
 from digit_recognizer.storage.runs import Run, RunError
@@ -92,14 +93,20 @@ def test_a_run_of_one_fold_and_one_member_is_drawn(place: Path) -> None:
     assert sum(item["n_rows"] for item in data["calibration"]["after"]) == 120
 
 
-def test_a_blend_shows_the_members_of_all_its_parts(place: Path) -> None:
+def blend_of_unequal_parts(place: Path) -> tuple[Run, list[Run]]:
+    """A blend of two members with four, and its parts."""
     parts = [
         write_run(place, "left", skill=2.5, draw=1),
         write_run(place, "right", skill=3, draw=2, rotation=30.0, n_seeds=2),
     ]
-    submissions = place / "submissions"
-    run = blend(place / "data", submissions, [part.name for part in parts], "both")
+    names = [part.name for part in parts]
+    run = blend(place / "data", place / "submissions", names, "both")
     finish(run, place / "data")
+    return run, parts
+
+
+def test_a_blend_shows_the_members_of_all_its_parts(place: Path) -> None:
+    run, parts = blend_of_unequal_parts(place)
     text, data = drawn(run, place)
     assert sorted(curve["name"] for curve in data["curves"]) == [
         f"{part.name}, {member}" for part in parts for member in part.member_names()
@@ -107,6 +114,16 @@ def test_a_blend_shows_the_members_of_all_its_parts(place: Path) -> None:
     assert [len(data["accuracy"]), len(data["gain"])] == [3, 6]
     assert "<h3>left</h3>" in text
     assert "rotation up to 30°" in text
+
+
+def test_what_all_members_of_a_blend_say_is_what_it_submits(place: Path) -> None:
+    run, _ = blend_of_unequal_parts(place)
+    _, data = drawn(run, place)
+    own = read_json(run.cv_path)["cv_accuracy"]
+    assert data["accuracy"][-1]["accuracy"] == pytest.approx(own)
+    submitted = read_submission(run.submission_path, 60)
+    assert len(data["disputed"]) == 60  # all of this small test set
+    assert all(item["said"] == submitted[item["row"] - 1] for item in data["disputed"])
 
 
 def test_accuracy_by_number_of_networks_ends_at_the_runs_own(place: Path) -> None:
@@ -133,7 +150,7 @@ def test_an_unfinished_run_and_other_data_are_one_line(place: Path) -> None:
     with pytest.raises(RunError, match="was trained on other data"):
         report(run, place / "data")
     run.cv_path.unlink()
-    with pytest.raises(RunError, match="is not finished: run 'make train RUN=spoiled'"):
+    with pytest.raises(RunError, match="is not finished: run 'make train .*RUN=spoiled"):
         report(run, place / "data")
     assert not run.report_path.exists()
 
@@ -167,6 +184,7 @@ def test_the_page_of_a_very_bad_run_stays_below_5_mb(place: Path) -> None:
             calibration=Calibration(bins, bins, (1.0, 1.0), [1.0]),
             augmentations=[],
             gain_by_size=[],
+            accuracy_by_size=[],
         )
     )
     assert len(page.encode()) < 5_000_000

@@ -88,8 +88,7 @@ def _gathered(
     suspects: NDArray[np.int64],
 ) -> Report:
     request = run.request()
-    test_proba = _test_proba(run)
-    held_out = _held_out_proba(run, oof)
+    test_team = _test_team(run)
     return Report(
         name=run.name,
         cv=read_json(run.cv_path),
@@ -102,11 +101,11 @@ def _gathered(
         unsure=_labelled(data, oof, _barely_right(oof)),
         issues=_labelled(data, oof, suspects[:MOST_ISSUES]),
         n_issues=len(suspects),
-        disputed=_disputed(data, test_proba),
+        disputed=_disputed(data, test_team),
         calibration=_calibration(oof),
         augmentations=_augmentations(run, data),
-        gain_by_size=teamwork.gain_by_size(test_proba),
-        accuracy_by_size=teamwork.accuracy_by_size(oof.labels, held_out),
+        gain_by_size=teamwork.gain_by_size(test_team),
+        accuracy_by_size=teamwork.accuracy_by_size(oof.labels, _held_out_team(run, oof)),
     )
 
 
@@ -126,16 +125,16 @@ def _last_upload(run: Run) -> Upload | None:
     return Upload(uploads[-1].time, uploads[-1].status, uploads[-1].public_score)
 
 
-def _members(run: Run) -> list[tuple[Run, str]]:
-    """Every member, with the run that it is kept in."""
-    return [(part, name) for part in run.parts() for name in expected_members(part.request())]
+def _names(part: Run) -> list[str]:
+    return expected_members(part.request())
 
 
 def _curves(run: Run) -> list[Curve]:
     several = len(run.parts()) > 1
     return [
         Curve(f"{part.name}, {name}" if several else name, part.read_history(name))
-        for part, name in _members(run)
+        for part in run.parts()
+        for name in _names(part)
     ]
 
 
@@ -144,24 +143,29 @@ def _proba(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return proba
 
 
-def _test_proba(run: Run) -> NDArray[np.float64]:
-    """Each member's probabilities of the test rows [K, M, 10]."""
-    return np.stack([_proba(part.read_member(name).test_logits) for part, name in _members(run)])
+def _test_team(run: Run) -> teamwork.Team:
+    """What each member says of the test rows."""
+    return teamwork.team_of(
+        [
+            np.stack([_proba(part.read_member(name).test_logits) for name in _names(part)])
+            for part in run.parts()
+        ]
+    )
 
 
-def _held_out_proba(run: Run, oof: OutOfFold) -> NDArray[np.float64]:
-    """Probabilities [C, N, 10] of the held-out rows, one layer for each seed of each part."""
-    layers = []
-    for part in run.parts():
-        names = expected_members(part.request())
-        for seed in dict.fromkeys(name.split("-")[1] for name in names):
-            layer = np.empty_like(oof.proba)
-            for name in names:
-                if name.endswith(f"-{seed}"):
-                    member = part.read_member(name)
-                    layer[np.searchsorted(oof.rows, member.val_index)] = _proba(member.val_logits)
-            layers.append(layer)
-    return np.stack(layers)
+def _held_out_team(run: Run, oof: OutOfFold) -> teamwork.Team:
+    """What each seed of each part says of the held-out rows."""
+    return teamwork.team_of([_by_seed(part, oof) for part in run.parts()])
+
+
+def _by_seed(part: Run, oof: OutOfFold) -> NDArray[np.float64]:
+    """Probabilities [S, N, 10] of the held-out rows, by the members of each seed."""
+    layers: dict[str, NDArray[np.float64]] = {}
+    for name in _names(part):
+        member = part.read_member(name)
+        layer = layers.setdefault(name.split("-")[1], np.empty_like(oof.proba))
+        layer[np.searchsorted(oof.rows, member.val_index)] = _proba(member.val_logits)
+    return np.stack(list(layers.values()))
 
 
 def _surest_errors(oof: OutOfFold) -> NDArray[np.int64]:
@@ -190,13 +194,13 @@ def _labelled(data: Competition, oof: OutOfFold, places: NDArray[np.int64]) -> l
     ]
 
 
-def _disputed(data: Competition, members: NDArray[np.float64]) -> list[Digit]:
+def _disputed(data: Competition, team: teamwork.Team) -> list[Digit]:
     """The test rows that the members contradict each other about, or that one is unsure of."""
-    mean = members.mean(axis=0)
-    alone = len(members) == 1
-    amount = entr(mean).sum(axis=1) if alone else teamwork.disagreement(members)
+    mean = team.together
+    alone = len(team.members) == 1
+    amount = entr(mean).sum(axis=1) if alone else teamwork.disagreement(team)
     places = np.argsort(-amount, kind="stable")[:MOST_DISPUTED]
-    said = members.argmax(axis=2)  # [K, M]
+    said = team.members.argmax(axis=2)  # [K, M]
     return [
         Digit(
             int(place) + 1,

@@ -1,7 +1,7 @@
 """What a run's report is made of: gathered by the stage, drawn by the page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,4 +82,4 @@ class Report:
     calibration: Calibration
     augmentations: list[Augmentation]
     gain_by_size: list[dict[str, float]]
-    accuracy_by_size: list[dict[str, float]] = field(default_factory=list)
+    accuracy_by_size: list[dict[str, float]]

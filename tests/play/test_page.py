@@ -39,15 +39,25 @@ def address(drawing: Path, drawing_run: Run) -> Iterator[str]:
 
 def draw(page: Page, digit: int) -> None:
     """Draw with the mouse, which sends true pointer events."""
+    for stroke in STROKES[digit]:
+        go(page, stroke[0])
+        page.mouse.down()
+        for point in stroke[1:]:
+            go(page, point)
+        page.mouse.up()
+
+
+def go(page: Page, point: tuple[float, float]) -> None:
+    """Move the mouse, as it is, pressed or not, to a point of the sheet."""
     box = page.locator("#sheet").bounding_box()
     assert box is not None
-    for stroke in STROKES[digit]:
-        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
-        page.mouse.move(*points[0])
-        page.mouse.down()
-        for point in points[1:]:
-            page.mouse.move(*point, steps=3)
-        page.mouse.up()
+    x, y = point
+    page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=3)
+
+
+def inked(page: Page) -> str:
+    """What can be seen on the sheet, as a PNG."""
+    return str(page.locator("#sheet").evaluate("sheet => sheet.toDataURL()"))
 
 
 def test_a_drawn_1_7_and_0_are_read(visit: Visitor, address: str) -> None:
@@ -111,6 +121,56 @@ def test_strokes_can_be_taken_back_one_by_one(visit: Visitor, address: str) -> N
     page.keyboard.press("Control+z")
     expect(undo).to_be_disabled()
     expect(page.locator("#glyph")).to_have_text("?")
+
+
+@pytest.mark.parametrize("keys", ["Escape", "Control+z"])
+def test_a_stroke_taken_back_under_the_pen_is_gone_and_the_next_one_counts(
+    visit: Visitor, address: str, keys: str
+) -> None:
+    page = visit(address).page
+    go(page, (0.3, 0.3))
+    page.mouse.down()
+    go(page, (0.7, 0.3))
+    page.keyboard.press(keys)
+    go(page, (0.7, 0.7))
+    page.mouse.up()
+    expect(page.locator("#invite")).to_be_visible()
+    expect(page.locator("#sure")).to_have_text("Nothing drawn yet")
+    draw(page, 7)
+    expect(page.locator("#spoken")).to_contain_text("7, ")
+
+
+def test_a_second_stroke_taken_back_under_the_pen_leaves_the_first_as_it_was(
+    visit: Visitor, address: str
+) -> None:
+    page = visit(address).page
+    draw(page, 1)
+    go(page, (0.8, 0.3))
+    before = inked(page)
+    page.mouse.down()
+    go(page, (0.8, 0.6))
+    assert inked(page) != before
+    page.keyboard.press("Control+z")
+    go(page, (0.8, 0.9))
+    page.mouse.up()
+    go(page, (0.8, 0.3))
+    assert inked(page) == before
+    expect(page.locator("#spoken")).to_contain_text("1, ")
+
+
+def test_a_picture_pasted_under_the_pen_stays_as_it_is(visit: Visitor, address: str) -> None:
+    page = visit(address).page
+    go(page, (0.2, 0.8))
+    page.mouse.down()
+    go(page, (0.4, 0.8))
+    page.evaluate(PASTE, b64encode(png(0)).decode())
+    expect(page.locator("#glyph")).to_have_text("0")
+    before = inked(page)
+    go(page, (0.8, 0.8))
+    page.mouse.up()
+    go(page, (0.4, 0.8))
+    assert inked(page) == before
+    expect(page.locator("#spoken")).to_contain_text("0, ")
 
 
 def test_a_picture_is_opened_or_pasted_without_a_pointer(

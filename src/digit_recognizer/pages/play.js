@@ -8,7 +8,7 @@ const SENT = 224; // pixels of the picture that is sent: eight for one of the ne
 const PEN = 0.07; // of the sheet's side; MNIST's strokes are about two of 28 pixels
 
 let strokes = []; // each a list of [x, y], from 0 to 1 of the sheet
-let pen = null; // the pointer that draws
+let pen = null; // the pointer that draws the last stroke; none where that is taken from under it
 let picture = null; // a file that was opened, pasted or dropped
 let shown = null; // the same, decoded, to be painted on the sheet
 let busy = false;
@@ -91,6 +91,7 @@ for (const end of ["pointerup", "pointercancel"]) {
 }
 
 function clear() {
+  pen = null;
   strokes = [];
   picture = shown = null;
   repaint();
@@ -98,6 +99,7 @@ function clear() {
 }
 
 function undo() {
+  pen = null;
   strokes.pop();
   repaint();
   ask();
@@ -117,6 +119,7 @@ async function take(file) {
   if (file.size > known.largest) return refuse("This picture is too large: 16 MB at most.");
   const decoded = await createImageBitmap(file).catch(() => null);
   if (decoded === null) return refuse("This picture is damaged.");
+  pen = null;
   strokes = [];
   [picture, shown] = [file, decoded];
   repaint();

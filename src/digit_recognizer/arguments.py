@@ -108,11 +108,7 @@ def _add_coverage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resplits", type=int, default=5, help="trained anew; 0 for none")
     parser.add_argument("--data", help="the dataset's folder under the data folder")
     parser.add_argument("--recipe", default="quick", help=f"of re-splits, {', '.join(RECIPES)}")
-    parser.add_argument(
-        "--workers",
-        type=_positive,
-        help="members at a time; one a GPU or core; with ray, it decides",
-    )
+    _add_workers(parser)
     _add_device(parser)
     _add_settings(parser)
 
@@ -127,11 +123,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers",
-        type=_positive,
-        help="members at a time; one a GPU or core; with ray, it decides",
-    )
+    _add_workers(parser)
     parser.add_argument(
         "--backend", choices=("processes", "ray"), default="processes", help="who runs members"
     )
@@ -176,15 +168,18 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
 
 
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    told = "members at a time; one a GPU or core without it; on a cluster, Ray decides"
+    parser.add_argument("--workers", type=_positive, help=told)
+
+
 def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"is {value}: give a whole number from 0 to 65535")
-    return value
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"is {text!r}: give a whole number from 0 to 65535")
+    return int(text)
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"is {value}: give a whole number from 1")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}: give a whole number from 1 on")
+    return int(text)

@@ -210,6 +210,8 @@ KNOWN_RECIPES = ", ".join((*RECIPES, *BLENDS))
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--workers", "two"], "digit_recognizer train: argument --workers: is 'two': give a whole number from 1 on (see --help)\n"),
+        (["--workers", "0"], "digit_recognizer train: argument --workers: is '0': give a whole number from 1 on (see --help)\n"),
         (["--epochs", "0"], "error: epochs is 0: give a number from 1 to 1000\n"),
         (["--lr", "fast"], "digit_recognizer train: argument --lr: invalid float value: 'fast' (see --help)\n"),
         (["--epoch", "3"], "digit_recognizer: unrecognized arguments: --epoch 3 (see --help)\n"),

@@ -17,8 +17,8 @@ from digit_recognizer.learning.recipe import Recipe
 class ImageReader:
     """A trained network with the views, scaling and crop of its recipe.
 
-    All views of an image pass the network as one batch: six default networks take 7 to 11 ms on
-    one core, where `predict_logits`, made for many images, takes 26 ms for one that leaves doubt.
+    All views of an image pass the network as one batch: six default networks take 7 ms on one
+    core, where `predict_logits`, made for many images, takes 23 ms for one that leaves doubt.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class ImageReader:
         return array
 
 
-def use_one_thread() -> None:
+def keep_to_one_core() -> None:
     """Keep torch, OpenCV and numpy from starting threads for the work of milliseconds.
 
-    Beside other programs, two threads wait for each other: preparing a drawing took 60 ms
-    instead of 20, the networks 45 ms instead of 12, and now and then more than a second.
+    Beside other programs, two threads wait for each other: half of the answers took more than
+    250 ms instead of 22 to 39, and now and then one took more than two seconds.
     """
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from pipeline.runner import make_small
@@ -16,11 +17,14 @@ from digit_recognizer.commands.looking import draw_report
 from digit_recognizer.learning.calibration import Bin
 from digit_recognizer.pages.report import report_page
 from digit_recognizer.pages.report_content import Calibration, Curve, Digit, Report
+from digit_recognizer.pages.sheets import GAP, SCALE
 from digit_recognizer.remote.ledger import Entry, Ledger
 from digit_recognizer.stages.blend import blend
 from digit_recognizer.stages.ensemble import finish
+from digit_recognizer.stages.pictures import draw_pictures
 from digit_recognizer.stages.report import MOST_ERRORS, MOST_ISSUES, is_drawn, report
 from digit_recognizer.storage.competition import read_submission
+from digit_recognizer.storage.datasets import load
 from digit_recognizer.storage.files import read_json, write_json
 from digit_recognizer.storage.oof import read_oof
 from digit_recognizer.storage.runs import Run, RunError
@@ -126,6 +130,21 @@ def test_what_all_members_of_a_blend_say_is_what_it_submits(place: Path) -> None
     assert all(item["said"] == submitted[item["row"] - 1] for item in data["disputed"])
 
 
+def test_a_blend_has_its_hardest_digits_drawn_and_its_parts_their_augmentation_too(
+    place: Path,
+) -> None:
+    run, parts = blend_of_unequal_parts(place)
+    hardest = run.run_dir / "hardest.png"
+    assert draw_pictures(run, place / "data") == [hardest]
+    picture = cv2.imread(str(hardest), cv2.IMREAD_GRAYSCALE)
+    first = read_oof(run.oof_path).surest_errors()[0]
+    data, _ = load(place / "data" / "small")
+    corner = picture[GAP : GAP + 28 * SCALE : SCALE, GAP : GAP + 28 * SCALE : SCALE]
+    np.testing.assert_array_equal(255 - corner, data.images[first])
+    drawn_of_part = [path.name for path in draw_pictures(parts[0], place / "data")]
+    assert drawn_of_part == ["augmented.png", "hardest.png"]
+
+
 def test_accuracy_by_number_of_networks_ends_at_the_runs_own(place: Path) -> None:
     run = write_run(place, "seeds", skill=2.5, n_seeds=3)
     _, data = drawn(run, place)
@@ -150,7 +169,7 @@ def test_an_unfinished_run_and_other_data_are_one_line(place: Path) -> None:
     with pytest.raises(RunError, match="was trained on other data"):
         report(run, place / "data")
     run.cv_path.unlink()
-    with pytest.raises(RunError, match="is not finished: run 'make train .*RUN=spoiled"):
+    with pytest.raises(RunError, match=r"is not finished: run 'make train .*RUN=spoiled"):
         report(run, place / "data")
     assert not run.report_path.exists()
 

@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from scipy.special import entr, softmax
 
 from digit_recognizer.learning import calibration, teamwork
-from digit_recognizer.learning.augment import augment, build_policy
 from digit_recognizer.learning.label_issues import probable_label_errors
 from digit_recognizer.learning.predict import drawn_views
-from digit_recognizer.learning.randomness import Purpose, stream
 from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict, recipe_of_run
 from digit_recognizer.pages.report import report_page
 from digit_recognizer.pages.report_content import (
@@ -22,6 +20,7 @@ from digit_recognizer.pages.report_content import (
     Report,
     Upload,
 )
+from digit_recognizer.pages.sheets import augmented_digits
 from digit_recognizer.remote.ledger import Ledger
 from digit_recognizer.storage.competition import Competition
 from digit_recognizer.storage.files import read_json, write_text
@@ -33,7 +32,6 @@ MOST_ERRORS = 2000  # in the gallery: about 1.5 MB
 MOST_ISSUES = 500
 MOST_DISPUTED = 60
 UNSURE_OF_EACH = 12
-DRAWS = 12  # of each digit, beside the digit itself
 
 
 def report(run: Run, data_dir: Path) -> Path:
@@ -97,7 +95,7 @@ def _gathered(
         changed=_changed(request),
         upload=_last_upload(run),
         curves=_curves(run),
-        errors=_labelled(data, oof, _surest_errors(oof)[:MOST_ERRORS]),
+        errors=_labelled(data, oof, oof.surest_errors()[:MOST_ERRORS]),
         unsure=_labelled(data, oof, _barely_right(oof)),
         issues=_labelled(data, oof, suspects[:MOST_ISSUES]),
         n_issues=len(suspects),
@@ -168,12 +166,6 @@ def _by_seed(part: Run, oof: OutOfFold) -> NDArray[np.float64]:
     return np.stack(list(layers.values()))
 
 
-def _surest_errors(oof: OutOfFold) -> NDArray[np.int64]:
-    """Places of the errors, the surest first."""
-    wrong = np.flatnonzero(oof.predicted != oof.labels)
-    return wrong[np.argsort(-oof.proba[wrong].max(axis=1), kind="stable")]
-
-
 def _barely_right(oof: OutOfFold) -> NDArray[np.int64]:
     """Places of the rows of each class that were right but least sure."""
     sure = oof.proba.max(axis=1)
@@ -226,23 +218,15 @@ def _calibration(oof: OutOfFold) -> Calibration:
 
 def _augmentations(run: Run, data: Competition) -> list[Augmentation]:
     """What the run's policy draws; parts of a blend that draw the same share one entry."""
-    firsts = [int(np.argmax(data.labels == digit)) for digit in range(10)]
-    images = data.images[firsts]
     known: dict[bytes, Augmentation] = {}
     for part in run.parts():
         recipe = recipe_of_run(part.request())
-        drawn = np.concatenate([images[:, None], _draws(recipe, images)], axis=1)
-        views = drawn_views(images[2], recipe)
+        drawn = augmented_digits(recipe, data.images, data.labels)
+        views = drawn_views(drawn[2, 0], recipe)
         key = drawn.tobytes() + views.tobytes()
         entry = known.setdefault(key, Augmentation([], _policy_text(recipe), drawn, views))
         entry.runs.append(part.name)
     return list(known.values())
-
-
-def _draws(recipe: Recipe, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    rng = stream(recipe.seed, Purpose.AUGMENT, 0, 0)
-    copies = np.repeat(images, DRAWS, axis=0)
-    return augment(copies, build_policy(recipe), 1, rng).reshape(-1, DRAWS, 28, 28)
 
 
 def _policy_text(recipe: Recipe) -> str:

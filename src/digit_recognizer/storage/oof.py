@@ -22,6 +22,11 @@ class OutOfFold:
     predicted: NDArray[np.int64]
     proba: NDArray[np.float64]
 
+    def surest_errors(self) -> NDArray[np.int64]:
+        """Places of the errors, the surest first, the earlier row first of those as sure."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        return wrong[np.argsort(-self.proba[wrong].max(axis=1), kind="stable")]
+
 
 def write_oof(
     path: Path,

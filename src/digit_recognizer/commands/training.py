@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digit_recognizer.commands.dataset import SAMPLE_NOTE, ready_dataset
@@ -17,14 +18,8 @@ def train(arguments: Namespace) -> None:
     """Train, ensemble, write submission and CV report."""
     check_recipes(arguments, [arguments.recipe])
     dataset = ready_dataset(arguments)
-    from digit_recognizer.stages.pictures import draw_pictures
-
     run = trained_run(arguments, dataset, arguments.recipe, arguments.run)
-    print_result(run)
-    if arguments.recipe not in BLENDS:
-        for path in draw_pictures(run, arguments.data_dir):
-            say(f"to look at: {path}")
-    draw_report(run, arguments.data_dir)
+    _show(run, arguments.data_dir)
     if dataset == "sample":
         say(SAMPLE_NOTE)
 
@@ -37,8 +32,17 @@ def blend(arguments: Namespace) -> None:
     names = arguments.runs.split()
     run = stage.blend(arguments.data_dir, arguments.submissions_dir, names, arguments.run)
     finish(run, arguments.data_dir)
+    _show(run, arguments.data_dir)
+
+
+def _show(run: "Run", data_dir: Path) -> None:
+    """Print a finished run's report, and where there is something to look at."""
+    from digit_recognizer.stages.pictures import draw_pictures
+
     print_result(run)
-    draw_report(run, arguments.data_dir)
+    for path in draw_pictures(run, data_dir):
+        say(f"to look at: {path}")
+    draw_report(run, data_dir)
 
 
 def asked_recipe(arguments: Namespace, name: str) -> Recipe:

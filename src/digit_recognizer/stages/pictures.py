@@ -30,7 +30,7 @@ def draw_pictures(run: Run, data_dir: Path) -> list[Path]:
         If the data or ``oof.csv`` is missing or damaged, or the disk is full.
     """
     request = run.request()
-    augmented, hardest = run.run_dir / "augmented.png", run.run_dir / "hardest.png"
+    augmented, hardest = run.augmented_path, run.hardest_path
     pictures = [hardest] if "blend_of" in request else [augmented, hardest]
     if not all(path.is_file() for path in pictures):
         data, _ = datasets.load(data_dir / request["dataset"])

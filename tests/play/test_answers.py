@@ -158,7 +158,9 @@ def test_the_parts_of_a_blend_weigh_the_same(drawing: Path, tmp_path: Path) -> N
     submissions = tmp_path / "submissions"
     for name in ("two", "one"):
         shutil.copytree(drawing / "submissions" / "drawing", submissions / name)
-    shutil.rmtree(submissions / "one" / "members" / "fold0-seed0")
+    one = Run(submissions / "one")
+    write_json(one.recipe_path, {**one.request(), "folds": "1"})
+    shutil.rmtree(one.member_dir("fold0-seed0"))
     environment = read_json(submissions / "one" / "environment.json")
     both = Run(submissions / "both")
     write_json(both.recipe_path, {"dataset": "sample", "blend_of": ["two", "one"]})
@@ -189,7 +191,10 @@ def test_damaged_and_missing_networks_are_one_line(drawing: Path, tmp_path: Path
     with pytest.raises(RunError, match=r"model\.safetensors: is damaged: delete its folder and"):
         Reader(worn, drawing / "data", print)
     worn.weights_path("fold1-seed0").unlink()
-    with pytest.raises(RunError, match=r"has no networks: run 'make train RUN=worn'"):
+    with pytest.raises(RunError, match=r"model\.safetensors: is damaged: delete its folder and"):
+        Reader(worn, drawing / "data", print)
+    shutil.rmtree(worn.member_dir("fold1-seed0"))
+    with pytest.raises(RunError, match=r"is not finished: run 'make train DATA=\w+ RECIPE="):
         Reader(worn, drawing / "data", print)
 
 

@@ -47,7 +47,7 @@ def predict(run: Run, source: Path, placement: Placement) -> tuple[list[Answer],
         Answer(name, int(chances.argmax()), tuple(chances.tolist()))
         for name, chances in zip(names, proba, strict=True)
     ]
-    path = run.run_dir / "predictions.csv"
+    path = run.answers_path
     write_text(path, _as_csv(answers))
     return answers, path
 

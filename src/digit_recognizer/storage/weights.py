@@ -10,17 +10,10 @@ from digit_recognizer.storage.runs import Run, RunError
 
 
 def network_names(run: Run) -> list[str]:
-    """The members of an ordinary run, each of which has its network.
-
-    Raises
-    ------
-    RunError
-        If there are none, or one lacks its network.
-    """
-    members = run.member_names()
-    if not members or not all(run.weights_path(name).is_file() for name in members):
-        raise RunError(f"{run.run_dir}: has no networks: run 'make train RUN={run.name}'")
-    return members
+    """The members of an ordinary run; RunError if one is not trained."""
+    if run.missing_members():
+        raise run.unfinished()
+    return run.member_names()
 
 
 def read_weights(run: Run, member: str) -> dict[str, NDArray[Any]]:

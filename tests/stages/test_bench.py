@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict
-from digit_recognizer.pages.bench_text import bench_text, duration
+from digit_recognizer.pages.bench_text import bench_text, short_duration
 from digit_recognizer.stages.bench import Effort, bench, own_seconds, spread, straight_line
 from digit_recognizer.storage.datasets import replacing
 from digit_recognizer.storage.files import read_json, write_json, write_text
@@ -72,7 +72,7 @@ def test_the_time_of_an_older_default_is_not_ours(tmp_path: Path) -> None:
     ("seconds", "text"), [(6.04, "6.0 s"), (648, "10.8 min"), (86400, "24.0 h")]
 )
 def test_durations_are_in_the_unit_that_is_read_easily(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert short_duration(seconds) == text
 
 
 @pytest.mark.slow

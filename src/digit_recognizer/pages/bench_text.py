@@ -41,8 +41,8 @@ def _rival(report: dict[str, Any]) -> list[str]:
         f"time for the default score beside {part['networks']} networks of Deotte's, {part['epochs']}"
         f" epochs of {part['rows']:,} rows in batches of {part['batch_size']}",
         _row("Deotte's in the plain loop, images/s", part["images_per_second"], "{:,.0f}".format),
-        _row("all of them, extrapolated from that", part["extrapolated_seconds"], duration),
-        _row(f"ours, {how}", part["our_seconds"], duration),
+        _row("all of them, extrapolated from that", part["extrapolated_seconds"], short_duration),
+        _row(f"ours, {how}", part["our_seconds"], short_duration),
         _row("ratio", part["ratio"], "{:.0f}x".format) + _aim("rival"),
     ]
 
@@ -100,7 +100,7 @@ def _tera(value: float) -> str:
     return f"{value / 1e12:.2f}"
 
 
-def duration(seconds: float) -> str:
+def short_duration(seconds: float) -> str:
     """Seconds, minutes or hours, to three digits or so."""
     if seconds < 120:
         return f"{seconds:.1f} s"

@@ -78,7 +78,7 @@ types: setup ## check types
 	@.venv/bin/mypy
 
 test: setup ## run the tests (under 5 minutes on 2 cores, no network)
-	@.venv/bin/python -m pytest $(ARGUMENTS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGUMENTS)
 
 test-slow: setup ## run the long tests
 	@.venv/bin/python -m pytest -m slow $(ARGUMENTS)

@@ -7,6 +7,7 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer.learning.randomness import Purpose, stream
 from digit_recognizer.learning.recipe import Recipe
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for updates otherwise
@@ -14,6 +15,7 @@ import albumentations as A
 import cv2
 
 SIDE = 28  # pixels of an image
+DRAWS = 11  # to look at, of each digit
 ELASTIC_SIGMA = 4.0  # pixels; the width of the Gaussian that smooths the displacement field
 
 
@@ -88,6 +90,16 @@ def augment(
         group = images[start : start + group_size, :, :, None]  # [G, 28, 28, 1]
         result[start : start + group_size] = policy(images=group)["images"][..., 0]
     return result
+
+
+def augmented_digits(
+    recipe: Recipe, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """The first of each digit as it is, and draws of the recipe's policy: [10, 1 + DRAWS, 28, 28]."""
+    firsts = images[[int(np.argmax(labels == digit)) for digit in range(10)]]
+    rng = stream(recipe.seed, Purpose.AUGMENT, 0, 0)
+    drawn = augment(np.repeat(firsts, DRAWS, axis=0), build_policy(recipe), 1, rng)
+    return np.concatenate([firsts[:, None], drawn.reshape(10, DRAWS, 28, 28)], axis=1)
 
 
 def use_one_thread() -> None:

@@ -15,7 +15,7 @@ GROUPS = {
     "batch norm": ("batch_norm",),
     "pooling": ("max_pool", "adaptive_avg_pool"),
     "optimizer": ("adam", "Optimizer."),
-    "averaged weights": ("lerp",),
+    "averages of weights and gradients": ("lerp",),
     "copies and casts": ("copy", "clone", "contiguous", "empty", "zero", "fill", "Memcpy"),
     "linear layers and Muon": ("addmm", "aten::mm", "linear"),
     "ReLU and sums": ("relu", "threshold", "aten::add", "clamp"),

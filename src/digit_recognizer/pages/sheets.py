@@ -6,25 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.learning.augment import augment, build_policy
-from digit_recognizer.learning.randomness import Purpose, stream
-from digit_recognizer.learning.recipe import Recipe
-
-DRAWS = 11  # of each digit, beside the digit itself
 SCALE = 2  # screen pixels for one of an image's
 GAP = 4
 CAPTION = 14  # pixels of height for the text under a digit
 PAPER, INK = 255, 60
-
-
-def augmented_digits(
-    recipe: Recipe, images: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    """The first of each digit as it is, and draws of the recipe's policy: [10, 1 + DRAWS, 28, 28]."""
-    firsts = images[[int(np.argmax(labels == digit)) for digit in range(10)]]
-    rng = stream(recipe.seed, Purpose.AUGMENT, 0, 0)
-    drawn = augment(np.repeat(firsts, DRAWS, axis=0), build_policy(recipe), 1, rng)
-    return np.concatenate([firsts[:, None], drawn.reshape(10, DRAWS, 28, 28)], axis=1)
 
 
 def sheet(

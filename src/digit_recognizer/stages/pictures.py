@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer.learning.augment import DRAWS, augmented_digits
 from digit_recognizer.learning.recipe import Recipe, recipe_of_run
-from digit_recognizer.pages.sheets import DRAWS, augmented_digits, png, sheet
+from digit_recognizer.pages.sheets import png, sheet
 from digit_recognizer.storage import datasets
 from digit_recognizer.storage.files import write_bytes
 from digit_recognizer.storage.oof import OutOfFold, read_oof

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import entr, softmax
 
 from digit_recognizer.learning import calibration, teamwork
+from digit_recognizer.learning.augment import augmented_digits
 from digit_recognizer.learning.label_issues import probable_label_errors
 from digit_recognizer.learning.predict import drawn_views
 from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict, recipe_of_run
@@ -20,7 +21,6 @@ from digit_recognizer.pages.report_content import (
     Report,
     Upload,
 )
-from digit_recognizer.pages.sheets import augmented_digits
 from digit_recognizer.remote.ledger import Ledger
 from digit_recognizer.storage.competition import Competition
 from digit_recognizer.storage.files import read_json, write_text

@@ -38,9 +38,10 @@ class RunScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """Every finished run that can be read, best CV first, and Spearman's correlation of CV and public score.
+    """Every finished run that can be read, best CV first.
 
-    ``failure`` says why the figures are only those of the ledger.
+    ``rank_correlation`` is Spearman's, of CV and public score; ``failure`` says why the figures
+    are only those of the ledger.
     """
 
     runs: list[RunScore]

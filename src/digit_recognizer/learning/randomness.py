@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     ORDER = 2
     AUGMENT = 3
     DROPOUT = 4
+    MIXUP = 5
 
 
 def stream(

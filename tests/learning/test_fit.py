@@ -160,31 +160,6 @@ def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Rows) 
         assert torch.allclose(variance, seen[place].var((0, 2, 3)), rtol=1e-3, atol=1e-5)
 
 
-def test_mixed_images_are_to_be_taken_for_both_of_their_labels(digits: Rows) -> None:
-    rows = handful(digits, 60)
-    recipe = Recipe(mixup=1.0, epochs=1, batch_size=30, label_smoothing=0.0)
-    trainer = _Trainer(recipe, rows, Member(0, 0), CPU)
-    images = torch.from_numpy(rows.images[trainer.train_index])
-    labels = torch.from_numpy(rows.labels[trainer.train_index])
-    x = prepare(images, CPU, "mnist")
-    before = copy.deepcopy(trainer.network).train()
-    log_proba = before(0.7 * x + 0.3 * x.flip(0)).log_softmax(1)
-    own, other = log_proba[range(30), labels], log_proba[range(30), labels.flip(0)]
-    loss, _ = trainer._step(images, labels, 0.7)
-    assert loss.item() == pytest.approx(-(0.7 * own + 0.3 * other).mean().item(), rel=1e-4)
-
-
-def test_mixup_leaves_every_image_the_larger_share_and_none_without(digits: Rows) -> None:
-    def shares(**settings: float) -> list[float]:
-        recipe = Recipe(epochs=1, batch_size=2, **settings)  # type: ignore[arg-type]
-        return _Trainer(recipe, handful(digits, 60), Member(0, 0), CPU)._shares(1)
-
-    assert set(shares()) == {1.0}
-    mixing = shares(mixup=0.5)
-    assert 0.5 <= min(mixing) < max(mixing) <= 1
-    assert mixing == shares(mixup=0.5)
-
-
 def test_no_batch_of_the_statistics_is_a_single_image(
     digits: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

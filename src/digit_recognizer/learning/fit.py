@@ -150,7 +150,7 @@ class _Trainer:
         batches, targets = batches.to(self.placement.device), targets.to(self.placement.device)
 
         with torch_draws_from(self._stream(Purpose.DROPOUT, epoch), self.placement.device):
-            train_loss, train_accuracy = self._pass_over(batches, targets, self._shares(epoch))
+            train_loss, train_accuracy = self._pass_over(batches, targets)
         if not math.isfinite(train_loss):
             raise DivergedError(
                 f"{self.member.name}: the loss is {train_loss} in epoch {epoch}:"
@@ -168,36 +168,22 @@ class _Trainer:
             augment_seconds,
         )
 
-    def _shares(self, epoch: int) -> list[float]:
-        """The share of each batch's own images, at least a half, in those that are trained on."""
-        alpha = self.recipe.mixup
-        if not alpha:
-            return [1.0] * self.steps
-        drawn = self._stream(Purpose.MIXUP, epoch).beta(alpha, alpha, self.steps)
-        shares: list[float] = np.maximum(drawn, 1 - drawn).tolist()
-        return shares
-
-    def _pass_over(
-        self, images: Tensor, targets: Tensor, shares: list[float]
-    ) -> tuple[float, float]:
+    def _pass_over(self, images: Tensor, targets: Tensor) -> tuple[float, float]:
         """Train on every batch once; their mean loss and accuracy."""
         self.network.train()
         loss_sum = torch.zeros((), device=self.placement.device)
         hits = torch.zeros((), device=self.placement.device)
-        batches = torch.split(images, self.batch_size), torch.split(targets, self.batch_size)
-        for batch, target, share in zip(*batches, shares, strict=True):
-            loss, logits = self._step(batch, target, share)
+        batches = torch.split(images, self.batch_size)
+        for batch, target in zip(batches, torch.split(targets, self.batch_size), strict=True):
+            loss, logits = self._step(batch, target)
             loss_sum += loss  # stays on the device: reading it here would stall a GPU
             hits += (logits.argmax(1) == target).sum()
         return loss_sum.item() / self.steps, hits.item() / len(targets)
 
-    def _step(self, images: Tensor, target: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        inputs = prepare(images, self.placement, self.recipe.scaling)
+    def _step(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         with self.placement.autocast():
-            logits = self.network(mixed(inputs, share))
-        loss = share * self._loss(logits, target)
-        if share < 1:
-            loss += (1 - share) * self._loss(logits, target.flip(0))
+            logits = self.network(prepare(images, self.placement, self.recipe.scaling))
+        loss = F.cross_entropy(logits.float(), target, label_smoothing=self.recipe.label_smoothing)
         self.network.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss))
         for optimizer in self.optimizers:
@@ -208,10 +194,6 @@ class _Trainer:
         if self._average:
             self._average.update(self.network)
         return loss.detach(), logits.detach()
-
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        smoothing = self.recipe.label_smoothing
-        return F.cross_entropy(logits.float(), target, label_smoothing=smoothing)
 
     def _look_at_held_out(self, last: bool) -> tuple[float, float]:
         """Loss and accuracy of the resulting network, on all held-out rows when `last`."""
@@ -250,11 +232,6 @@ class _Trainer:
 def spread(index: NDArray[np.int64], n_rows: int) -> NDArray[np.int64]:
     """At most `n_rows` of `index`, from first to last: rows may be in the order of their labels."""
     return index[np.linspace(0, len(index) - 1, min(n_rows, len(index))).astype(np.int64)]
-
-
-def mixed(images: Tensor, share: float) -> Tensor:
-    """Images [B, ...] over those of the same batch from last to first (mixup, arXiv:1710.09412)."""
-    return images if share == 1 else images.lerp(images.flip(0), 1 - share)
 
 
 def new_network(name: str, rng: np.random.Generator) -> nn.Module:

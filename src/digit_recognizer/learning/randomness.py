@@ -15,7 +15,6 @@ class Purpose(IntEnum):
     ORDER = 2
     AUGMENT = 3
     DROPOUT = 4
-    MIXUP = 5
 
 
 def stream(

@@ -65,7 +65,6 @@ class Recipe:
     shift: float = setting(2.0, "largest shift along each axis, pixels", 0, 14)
     shear: float = setting(8.0, "largest shear along each axis, degrees", 0, 60)
     elastic: float = setting(0.25, "elastic distortion, root mean square along each axis, pixels", 0, 10)
-    mixup: float = setting(0.0, "two images are laid over each other by a share from Beta(mixup, mixup), each batch its own; 0 for none", 0, 10)
     group_size: int = setting(16, "images of a shuffled epoch that share one augmentation draw", 1, 4096)
     tta: int = setting(5, "views averaged at prediction: 1 is the image itself, 5 adds four shifts of one pixel where it leaves doubt", 1, 5)
     # fmt: on
@@ -127,7 +126,6 @@ _PLAIN = Recipe(
     shift=0.0,
     shear=0.0,
     elastic=0.0,
-    mixup=0.0,
     tta=1,
 )
 
@@ -150,8 +148,6 @@ RECIPES: dict[str, Recipe] = {
     "quick": Recipe(network="plain", folds="0,1", epochs=7),
     # What `record` averages with `default`: another shape makes other mistakes.
     "plain": Recipe(network="plain", epochs=12),
-    # Trained on images laid over each other: as accurate, and less sure of itself.
-    "mixed": Recipe(epochs=8, mixup=0.1),
     # The first network of all, for comparison: see EXPERIMENTS.md.
     "residual": Recipe(network="residual", optimizer="adamw", epochs=12),
     # Not stated: batch, scaling and how the rate falls. At a constant rate a fold ended anywhere

@@ -237,7 +237,6 @@ def _policy_text(recipe: Recipe) -> str:
         "shear": f"up to {recipe.shear:g}°",
         "elastic": f"{recipe.elastic:g} pixels",
         "crop": f"to {recipe.crop} pixels",
-        "mixup": f"by Beta({recipe.mixup:g}, {recipe.mixup:g})",
     }
     used = [f"{name} {text}" for name, text in strengths.items() if getattr(recipe, name)]
     return ", ".join(used) if used else "no augmentation"

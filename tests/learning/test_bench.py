@@ -71,7 +71,7 @@ def test_a_training_step_multiplies_three_times_what_a_forward_pass_does() -> No
         ("aten::convolution_backward", "convolution backward"),
         ("aten::native_batch_norm_backward", "batch norm"),
         ("aten::_fused_adamw_", "optimizer"),
-        ("aten::_foreach_lerp_", "averaged weights"),
+        ("aten::_foreach_lerp_", "averages of weights and gradients"),
         ("aten::copy_", "copies and casts"),
         ("aten::threshold_backward", "ReLU and sums"),
         ("aten::addmm", "linear layers and Muon"),

@@ -122,11 +122,13 @@ def test_a_lost_member_is_trained_anew_and_so_are_the_scores(place: Path, tmp_pa
     shutil.rmtree(worn.member_dir("fold1-seed0"))
     report = json.loads(worn.cv_path.read_text())
     worn.cv_path.write_text(json.dumps({**report, "cv_accuracy": 0.123}))
+    worn.hardest_path.write_bytes(b"of another day")
     elsewhere = {"device": "cuda:0", "hardware": "a GPU", "deterministic": False}
     machine = json.loads(worn.environment_path.read_text())
     worn.environment_path.write_text(json.dumps({**machine, **elsewhere}))
     again = train(tmp_path, "worn")
     assert again.returncode == 0, again.stderr
+    assert worn.hardest_path.read_bytes() != b"of another day"
     assert outcome(worn.run_dir) == outcome(place / "submissions" / "whole")
     assert json.loads(worn.cv_path.read_text())["cv_accuracy"] == report["cv_accuracy"]
     both = json.loads(worn.environment_path.read_text())

@@ -99,20 +99,21 @@ def train(
     if warning:
         say(warning)
     environment = describe(placements[0], provenance)
-    spread = find_backend(backend)
+    train_with = find_backend(backend)
     with open_run(run, request.as_dict(), environment, settings_before()):
         rows = Rows(data.images, data.labels, folds, data.test_images)
         if run.missing_members():
             _prepare(run, environment)
-        _train_missing(run, recipe, rows, places(placements, workers), watcher, spread)
+        _train_missing(run, recipe, rows, places(placements, workers), watcher, train_with)
     return run
 
 
 def _prepare(run: Run, environment: dict[str, Any]) -> None:
-    """Add this machine to those that the run was trained on, and drop scores of lost members."""
+    """Add this machine to those that the run was trained on; drop what lost members brought."""
     before = read_json(run.environment_path)
     write_json(run.environment_path, {**before, **joined_machines([before, environment])})
-    run.cv_path.unlink(missing_ok=True)
+    for path in (run.cv_path, run.hardest_path):
+        path.unlink(missing_ok=True)
 
 
 def _train_missing(
@@ -121,7 +122,7 @@ def _train_missing(
     rows: Rows,
     placements: list[Placement],
     watcher: Watcher,
-    spread: Backend,
+    train_with: Backend,
 ) -> None:
     members = all_members(recipe)
     kept = set(run.member_names())
@@ -134,7 +135,7 @@ def _train_missing(
     watcher.begin(members, done, recipe.epochs)
     started = time.time()
     try:
-        with closing(spread(recipe, rows, missing, placements, watcher.epoch)) as results:
+        with closing(train_with(recipe, rows, missing, placements, watcher.epoch)) as results:
             for trained in results:
                 _keep(run, trained)
     finally:

@@ -418,6 +418,9 @@ def test_without_credentials_nothing_is_packed(desk: Desk, kernels: KernelKaggle
     assert kernels.steps == []
 
 
+DAMAGED = "run.zip: the predictions or the history of fold0-seed0 are damaged: it is not used"
+
+
 def changed(name: str, content: bytes) -> Callable[[dict[str, bytes]], None]:
     return lambda files: files.update({name: content})
 
@@ -449,8 +452,9 @@ def pickled(files: dict[str, bytes]) -> None:
         (lambda files: files.pop("oof.csv"), "run.zip: lacks oof.csv: it is not used"),
         (other_request, "run.zip: recipe.json is of another request: it is not used"),
         (other_answers, "run.zip: its submission is not its members': it is not used"),
-        (changed("members/fold0-seed0/predictions.npz", b"PK"), "predictions.npz: is damaged"),
-        (pickled, "predictions.npz: is damaged"),
+        (changed("members/fold0-seed0/predictions.npz", b"PK"), DAMAGED),
+        (changed("members/fold0-seed0/history.csv", b"epoch,seconds\n1,soon"), DAMAGED),
+        (pickled, DAMAGED),
         (changed("members/fold0-seed0/model.safetensors", b"x" * 99), "fold0-seed0 are damaged"),
         (changed("oof.csv", b"row\n1\n"), "oof.csv has 1 rows, its members 240"),
         (changed("environment.json", b"{}"), "run.zip: is not a good run (KeyError)"),

@@ -11,7 +11,7 @@ import numpy as np
 from digit_recognizer.storage.competition import DATA_FILES, read_submission
 from digit_recognizer.storage.damage import ODD_SHAPE, is_bad_zip
 from digit_recognizer.storage.files import StorageError, read_json, writing
-from digit_recognizer.storage.runs import Run, RunError, expected_members
+from digit_recognizer.storage.runs import Predictions, Run, RunError, expected_members
 
 RUN_FILES = ("recipe.json", "environment.json", "oof.csv", "cv.json", "submission.csv")
 SECONDS = "seconds.json"
@@ -105,6 +105,14 @@ def _verify(run: Run, request: dict[str, Any]) -> None:
         raise StorageError("cv.json has another accuracy than oof.csv")
 
 
+def _read_member(run: Run, name: str) -> Predictions:
+    try:
+        run.read_history(name)
+        return run.read_member(name)
+    except RunError:  # it says to delete a folder, which is only here on its way
+        raise StorageError(f"the predictions or the history of {name} are damaged") from None
+
+
 def _verify_members(run: Run, all_folds: bool) -> tuple[int, int]:
     """How many training and test rows the members are about; all of them about the same."""
     # Not above: the writer's machine may have the stand-in, which cannot read.
@@ -114,14 +122,13 @@ def _verify_members(run: Run, all_folds: bool) -> tuple[int, int]:
     rows_of: dict[str, list[int]] = {}
     n_tests = set()
     for name in run.member_names():
-        item = run.read_member(name)
+        item = _read_member(run, name)
         shapes = item.val_logits.shape == (len(item.val_index), 10), item.test_logits.shape[1:]
         finite = np.isfinite(item.val_logits).all() and np.isfinite(item.test_logits).all()
         if shapes != (True, (10,)) or not finite:
             raise StorageError(f"the predictions of {name} are not 10 finite numbers a row")
         rows_of.setdefault(name.split("-")[1], []).extend(item.val_index.tolist())
         n_tests.add(len(item.test_logits))
-        run.read_history(name)
         try:
             load_file(run.weights_path(name))
         except SafetensorError:

@@ -86,6 +86,9 @@ def test_a_public_score_is_shown_beside_the_expected_one(place: Path) -> None:
     text, _ = drawn(run, place)
     assert "0.12345" in text
     assert "below the expected interval" in text
+    assert "leaked" not in text
+    Ledger(place / "submissions").update(7, public_score=0.9999)
+    assert "A public score above 0.9987 is better than the labels allow" in drawn(run, place)[0]
 
 
 def test_a_run_of_one_fold_and_one_member_is_drawn(place: Path) -> None:

@@ -4,7 +4,7 @@ from html import escape
 from typing import Any
 
 from digit_recognizer.pages.cv_text import duration
-from digit_recognizer.pages.public_score import place
+from digit_recognizer.pages.public_score import place, suspicion
 from digit_recognizer.pages.report_blocks import percent
 from digit_recognizer.pages.report_content import Report, Upload
 
@@ -27,7 +27,7 @@ def headline(report: Report) -> str:
 <h1>{escape(report.name)}</h1>
 <dl class="figures">
 {"".join(_figures(report))}</dl>
-{_warning(report.cv)}<dl class="facts">
+{_warnings(report)}<dl class="facts">
 {"".join(_fact(name, value) for name, value in _facts(report).items() if value)}</dl>
 </header>"""
 
@@ -69,13 +69,17 @@ def _public(upload: Upload | None, expected: dict[str, float], may_submit: bool)
     return _figure("Public score", f"{score:.5f}", more)
 
 
-def _warning(cv: dict[str, Any]) -> str:
-    if not cv["suspicious"]:
-        return ""
-    return (
-        '<p class="note">This is better than the labels allow: look for test rows that leaked'
-        " into the training rows.</p>\n"
-    )
+def _warnings(report: Report) -> str:
+    doubts = []
+    if report.cv["suspicious"]:
+        doubts.append(
+            "The out-of-fold accuracy is better than the labels allow: look for test rows that"
+            " leaked into the training rows."
+        )
+    if report.upload is not None and report.upload.public_score is not None:
+        doubt = suspicion(report.upload.public_score)
+        doubts += [f"{doubt[0].upper()}{doubt[1:]}."] if doubt else []
+    return "".join(f'<p class="note">{doubt}</p>\n' for doubt in doubts)
 
 
 def _fact(name: str, value: str) -> str:

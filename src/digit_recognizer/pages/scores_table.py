@@ -42,10 +42,11 @@ def scores_table(rows: Sequence[Row], rank_correlation: float | None) -> str:
     lines = [columns([HEADER, *map(_cells, rows)])]
     if rank_correlation is not None:
         lines += ["", f"rank correlation of CV accuracy and public score: {rank_correlation:+.2f}"]
-    doubts = [
-        (row.run, suspicion(row.public_score)) for row in rows if row.public_score is not None
+    lines += [
+        f"warning: {row.run}: {doubt}"
+        for row in rows
+        if row.public_score is not None and (doubt := suspicion(row.public_score))
     ]
-    lines += [f"warning: {run}: {doubt}" for run, doubt in doubts if doubt]
     return "\n".join(lines)
 
 

@@ -7,11 +7,11 @@ import pytest
 from digit_recognizer.environment import describe
 from digit_recognizer.learning.device import find_placements
 from digit_recognizer.learning.fit import Rows, fit_member
-from digit_recognizer.learning.folds import fold_of_rows
+from digit_recognizer.learning.folds import all_members, fold_of_rows
 from digit_recognizer.learning.recipe import Recipe
 from digit_recognizer.stages.download import download
 from digit_recognizer.stages.ensemble import finish
-from digit_recognizer.stages.train import Request, all_members
+from digit_recognizer.stages.train import Request
 from digit_recognizer.storage.datasets import load
 from digit_recognizer.storage.opening import open_run
 from digit_recognizer.storage.runs import Predictions, Run

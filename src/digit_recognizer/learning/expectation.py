@@ -91,8 +91,8 @@ def take_apart(parts: Sequence[Mapping[str, MemberPredictions]]) -> Apart:
     many groups as the largest; members of the others serve in several.
     """
     if len(parts) == 1:
-        return Apart(_by_seed(parts[0]), _by_fold(parts[0]))
-    alone = np.stack([_by_seed(members).mean(axis=0) for members in parts])
+        return Apart(by_seed(parts[0]), _by_fold(parts[0]))
+    alone = np.stack([by_seed(members).mean(axis=0) for members in parts])
     folds = [_by_fold(members) for members in parts]
     places = range(max(map(len, folds)))
     groups = [np.mean([part[place % len(part)] for part in folds], axis=0) for place in places]
@@ -104,7 +104,8 @@ def held_out_rows(members: Mapping[str, MemberPredictions]) -> NDArray[np.int64]
     return np.unique(np.concatenate([member.val_index for member in members.values()]))
 
 
-def _by_seed(members: Mapping[str, MemberPredictions]) -> Proba:
+def by_seed(members: Mapping[str, MemberPredictions]) -> Proba:
+    """Probabilities [S, N, 10] of the held-out rows of an ordinary run, by each seed's members."""
     seeds: dict[str, list[MemberPredictions]] = {}
     for name, member in members.items():
         seeds.setdefault(name.split("-")[1], []).append(member)

@@ -98,7 +98,7 @@ def _refuse_other_rows(parts: Sequence[Run], environments: Sequence[dict[str, An
 
 
 def _rows_of(part: Run) -> NDArray[np.int64]:
-    return held_out_rows({name: part.read_member(name) for name in part.member_names()})
+    return held_out_rows(part.read_members())
 
 
 def blended_environment(

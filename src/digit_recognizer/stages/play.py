@@ -145,7 +145,7 @@ def play(run: Run, data_dir: Path, port: int, say: Callable[[str], None]) -> Non
     PortError
         If the port is taken or not allowed.
     RunError
-        If the run has no networks.
+        If a member is not trained, or its network is missing or damaged.
     """
     keep_to_one_core()
     with listen(port) as listening:

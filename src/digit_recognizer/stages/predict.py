@@ -39,7 +39,7 @@ def predict(run: Run, source: Path, placement: Placement) -> tuple[list[Answer],
     Raises
     ------
     StorageError
-        If there is nothing to predict, a file is damaged, or the run has no networks.
+        If there is nothing to predict, a file is damaged, or a member is not trained or its network damaged.
     """
     names, images = read_images(source)
     proba = ensemble_proba(run, images, placement)

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr, softmax
+from scipy.special import entr
 
 from digit_recognizer.learning import calibration, teamwork
 from digit_recognizer.learning.augment import augmented_digits
+from digit_recognizer.learning.expectation import by_seed
 from digit_recognizer.learning.label_issues import probable_label_errors
+from digit_recognizer.learning.metrics import mean_proba
 from digit_recognizer.learning.predict import drawn_views
 from digit_recognizer.learning.recipe import RECIPES, Recipe, recipe_as_dict, recipe_of_run
 from digit_recognizer.pages.report import report_page
@@ -26,7 +28,7 @@ from digit_recognizer.storage.competition import Competition
 from digit_recognizer.storage.files import read_json, write_text
 from digit_recognizer.storage.finding import data_of
 from digit_recognizer.storage.oof import OutOfFold, read_oof
-from digit_recognizer.storage.runs import Run, expected_members
+from digit_recognizer.storage.runs import Predictions, Run, expected_members
 
 MOST_ERRORS = 2000  # in the gallery: about 1.5 MB
 MOST_ISSUES = 500
@@ -86,7 +88,9 @@ def _gathered(
     suspects: NDArray[np.int64],
 ) -> Report:
     request = run.request()
-    test_team = _test_team(run)
+    parts = [part.read_members() for part in run.parts()]
+    on_test = teamwork.team_of([_on_test(members) for members in parts])
+    held_out = teamwork.team_of([by_seed(members) for members in parts])
     return Report(
         name=run.name,
         cv=read_json(run.cv_path),
@@ -99,11 +103,11 @@ def _gathered(
         unsure=_labelled(data, oof, _barely_right(oof)),
         issues=_labelled(data, oof, suspects[:MOST_ISSUES]),
         n_issues=len(suspects),
-        disputed=_disputed(data, test_team),
+        disputed=_disputed(data, on_test),
         calibration=_calibration(oof),
         augmentations=_augmentations(run, data),
-        gain_by_size=teamwork.gain_by_size(test_team),
-        accuracy_by_size=teamwork.accuracy_by_size(oof.labels, _held_out_team(run, oof)),
+        gain_by_size=teamwork.gain_by_size(on_test),
+        accuracy_by_size=teamwork.accuracy_by_size(oof.labels, held_out),
     )
 
 
@@ -123,47 +127,18 @@ def _last_upload(run: Run) -> Upload | None:
     return Upload(uploads[-1].time, uploads[-1].status, uploads[-1].public_score)
 
 
-def _names(part: Run) -> list[str]:
-    return expected_members(part.request())
-
-
 def _curves(run: Run) -> list[Curve]:
     several = len(run.parts()) > 1
     return [
         Curve(f"{part.name}, {name}" if several else name, part.read_history(name))
         for part in run.parts()
-        for name in _names(part)
+        for name in expected_members(part.request())
     ]
 
 
-def _proba(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    proba: NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1)
-    return proba
-
-
-def _test_team(run: Run) -> teamwork.Team:
-    """What each member says of the test rows."""
-    return teamwork.team_of(
-        [
-            np.stack([_proba(part.read_member(name).test_logits) for name in _names(part)])
-            for part in run.parts()
-        ]
-    )
-
-
-def _held_out_team(run: Run, oof: OutOfFold) -> teamwork.Team:
-    """What each seed of each part says of the held-out rows."""
-    return teamwork.team_of([_by_seed(part, oof) for part in run.parts()])
-
-
-def _by_seed(part: Run, oof: OutOfFold) -> NDArray[np.float64]:
-    """Probabilities [S, N, 10] of the held-out rows, by the members of each seed."""
-    layers: dict[str, NDArray[np.float64]] = {}
-    for name in _names(part):
-        member = part.read_member(name)
-        layer = layers.setdefault(name.split("-")[1], np.empty_like(oof.proba))
-        layer[np.searchsorted(oof.rows, member.val_index)] = _proba(member.val_logits)
-    return np.stack(list(layers.values()))
+def _on_test(members: dict[str, Predictions]) -> NDArray[np.float64]:
+    """Each member's probabilities of the test rows [K, M, 10]."""
+    return np.stack([mean_proba([member.test_logits]) for member in members.values()])
 
 
 def _barely_right(oof: OutOfFold) -> NDArray[np.int64]:

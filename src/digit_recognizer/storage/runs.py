@@ -109,7 +109,7 @@ class Run:
         return self.run_dir / "members" / member
 
     def weights_path(self, member: str) -> Path:
-        """A member's averaged weights."""
+        """A member's weights."""
         return self.member_dir(member) / "model.safetensors"
 
     def history_path(self, member: str) -> Path:

@@ -17,7 +17,7 @@ def network_names(run: Run) -> list[str]:
 
 
 def read_weights(run: Run, member: str) -> dict[str, NDArray[Any]]:
-    """A member's averaged weights, by their names in the network.
+    """A member's weights, by their names in the network.
 
     Raises
     ------

@@ -26,7 +26,7 @@ from digit_recognizer.learning.fit import (
     _Trainer,
     fit_member,
     load_network,
-    spread,
+    spread_rows,
 )
 from digit_recognizer.learning.folds import Member, fold_of_rows
 from digit_recognizer.learning.models import NETWORKS
@@ -171,7 +171,7 @@ def test_no_batch_of_the_statistics_is_a_single_image(
 
 @given(st.integers(1, 300), st.integers(1, 100))
 def test_rows_that_stand_for_all_are_spread_over_all(n_rows: int, asked: int) -> None:
-    chosen = spread(np.arange(n_rows), asked)
+    chosen = spread_rows(np.arange(n_rows), asked)
     assert len(chosen) == min(asked, n_rows)
     assert len(chosen) == 1 or (chosen[0], chosen[-1]) == (0, n_rows - 1)
     assert len(chosen) < 2 or np.ptp(np.diff(chosen)) <= 1 <= np.diff(chosen).min()

@@ -95,7 +95,17 @@ def augment(
 def augmented_digits(
     recipe: Recipe, images: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """The first of each digit as it is, and draws of the recipe's policy: [10, 1 + DRAWS, 28, 28]."""
+    """The first image of each digit as it is, and draws of the recipe's policy.
+
+    Parameters
+    ----------
+    images : array, shape [N, 28, 28], uint8
+    labels : array, shape [N]
+
+    Returns
+    -------
+    array, shape [10, 1 + DRAWS, 28, 28], uint8
+    """
     firsts = images[[int(np.argmax(labels == digit)) for digit in range(10)]]
     rng = stream(recipe.seed, Purpose.AUGMENT, 0, 0)
     drawn = augment(np.repeat(firsts, DRAWS, axis=0), build_policy(recipe), 1, rng)

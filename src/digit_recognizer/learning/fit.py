@@ -199,7 +199,7 @@ class _Trainer:
         """Loss and accuracy of the resulting network, on all held-out rows when `last`."""
         if self._average:
             self._renew_norms(self._average.network, NORM_ROWS if last else GLIMPSE)
-        index = self.val_index if last else spread(self.val_index, GLIMPSE)
+        index = self.val_index if last else spread_rows(self.val_index, GLIMPSE)
         recipe = self.recipe if last else replace(self.recipe, tta=1)
         logits = predict_logits(self.result, self.rows.images[index], recipe, self.placement)
         if last:
@@ -210,7 +210,7 @@ class _Trainer:
         return F.cross_entropy(scores, labels).item(), accuracy
 
     def _renew_norms(self, network: nn.Module, n_rows: int) -> None:
-        images = torch.from_numpy(self.rows.images[spread(self.train_index, n_rows)])
+        images = torch.from_numpy(self.rows.images[spread_rows(self.train_index, n_rows)])
         # Every chunk counts the same: so they are of one size, give or take a row.
         chunks = images.to(self.placement.device).tensor_split(math.ceil(len(images) / NORM_CHUNK))
         as_predicted = replace(self.recipe, tta=1)
@@ -229,8 +229,8 @@ class _Trainer:
         return stream(self.recipe.seed, purpose, member.seed, member.fold, epoch)
 
 
-def spread(index: NDArray[np.int64], n_rows: int) -> NDArray[np.int64]:
-    """At most `n_rows` of `index`, from first to last: rows may be in the order of their labels."""
+def spread_rows(index: NDArray[np.int64], n_rows: int) -> NDArray[np.int64]:
+    """At most `n_rows` of the rows `index` [N], evenly spread: a file may be sorted by label."""
     return index[np.linspace(0, len(index) - 1, min(n_rows, len(index))).astype(np.int64)]
 
 

@@ -133,10 +133,9 @@ class Run:
 
     def unfinished(self) -> RunError:
         """What to raise where a finished run is needed and this one is not."""
-        return RunError(f"{self.run_dir}: is not finished: run {self.command()}")
+        return RunError(f"{self.run_dir}: is not finished: run {self._command()}")
 
-    def command(self) -> str:
-        """What ends the run, or begins it anew."""
+    def _command(self) -> str:
         request = self.request()
         recipe = request.get("recipe")
         if recipe == "blend":

@@ -102,14 +102,20 @@ def train(
     train_with = find_backend(backend)
     with open_run(run, request.as_dict(), environment, settings_before()):
         rows = Rows(data.images, data.labels, folds, data.test_images)
-        if run.missing_members():
-            _prepare(run, environment)
-        _train_missing(run, recipe, rows, places(placements, workers), watcher, train_with)
+        kept = set(run.member_names())
+        missing = [member for member in all_members(recipe) if member.name not in kept]
+        if missing:
+            _prepare(run, recipe, len(missing), environment)
+            _train_missing(
+                run, recipe, rows, missing, places(placements, workers), watcher, train_with
+            )
     return run
 
 
-def _prepare(run: Run, environment: dict[str, Any]) -> None:
-    """Add this machine to those that the run was trained on; drop what lost members brought."""
+def _prepare(run: Run, recipe: Recipe, n_missing: int, environment: dict[str, Any]) -> None:
+    """See that there is room; add this machine to the run's; drop what lost members brought."""
+    bytes_of_weights = 4 * network_cost(recipe.network).parameters
+    room_for(run.run_dir, n_missing * (bytes_of_weights + BYTES_OF_PREDICTIONS))
     before = read_json(run.environment_path)
     write_json(run.environment_path, {**before, **joined_machines([before, environment])})
     for path in (run.cv_path, run.hardest_path):
@@ -120,18 +126,13 @@ def _train_missing(
     run: Run,
     recipe: Recipe,
     rows: Rows,
+    missing: list[Member],
     placements: list[Placement],
     watcher: Watcher,
     train_with: Backend,
 ) -> None:
     members = all_members(recipe)
-    kept = set(run.member_names())
-    done = [member for member in members if member.name in kept]
-    missing = [member for member in members if member.name not in kept]
-    if not missing:
-        return
-    bytes_of_weights = 4 * network_cost(recipe.network).parameters
-    room_for(run.run_dir, len(missing) * (bytes_of_weights + BYTES_OF_PREDICTIONS))
+    done = [member for member in members if member not in missing]
     watcher.begin(members, done, recipe.epochs)
     started = time.time()
     try:

@@ -185,7 +185,7 @@ class Run:
         history: Iterable[Mapping[str, float]],
     ) -> None:
         """Keep a trained member, its predictions last."""
-        write_table(self.history_path(member), list(history))
+        _write_epochs(self.history_path(member), list(history))
         # safetensors writes memory as it lies: channels-last weights would come back shuffled.
         plain = {name: np.asarray(value, order="C") for name, value in weights.items()}
         write_bytes(self.weights_path(member), save(plain))
@@ -241,6 +241,14 @@ class Run:
         return epochs
 
 
+def _write_epochs(path: Path, epochs: list[Mapping[str, float]]) -> None:
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(epochs[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(epochs)
+    write_text(path, text.getvalue())
+
+
 def _damaged(path: Path) -> RunError:
     return RunError(f"{path}: is damaged: delete its folder and run 'make train' again")
 
@@ -251,15 +259,6 @@ def expected_members(request: dict[str, Any]) -> list[str]:
     every = [str(fold) for fold in range(request["n_splits"])]
     folds = every if chosen == "all" else chosen.split(",")
     return [f"fold{fold}-seed{seed}" for seed in range(request["n_seeds"]) for fold in folds]
-
-
-def write_table(path: Path, rows: list[Mapping[str, float]]) -> None:
-    """Write rows that share their keys as CSV, atomically."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(path, text.getvalue())
 
 
 def checked_name(name: str) -> str:

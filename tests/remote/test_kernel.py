@@ -204,6 +204,19 @@ def test_pushed_followed_brought_back_and_fit_for_cv_and_submit(
     assert kernels.submissions[0]["description"].startswith(f"{RUN} cv=0.")
 
 
+def test_where_the_data_is_at_hand_a_run_brought_back_has_its_page(
+    desk: Desk, kernels: KernelKaggle, key: None, small: Path, tmp_path: Path
+) -> None:
+    put_data(small, tmp_path / "Downloads")
+    code, _, err = desk.run("download", "--source", str(tmp_path / "Downloads"))
+    assert code == 0, err
+    code, out, err = desk.run("kernel", *WORDS)
+    assert code == 0, err
+    page = desk.submissions_dir / RUN / "report.html"
+    assert out.endswith(f"to look at: {page}\n")
+    assert RUN in page.read_text()
+
+
 def test_the_kernel_is_private_offline_on_a_t4_with_the_competition_s_data(
     desk: Desk, kernels: KernelKaggle, key: None
 ) -> None:

@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 
-from digit_recognizer.commands.looking import print_result
+from digit_recognizer.commands.looking import draw_report, print_result
 from digit_recognizer.commands.screen import ask, say
 from digit_recognizer.commands.training import asked_recipe
 from digit_recognizer.learning.recipe import BLENDS, RecipeError, parts_of
@@ -73,6 +73,8 @@ def kernel(arguments: Namespace) -> None:
         )
     if run:
         print_result(run)
+        if (arguments.data_dir / COMPETITION).is_dir():  # the page shows digits of it
+            draw_report(run, arguments.data_dir)
 
 
 def doctor(arguments: Namespace) -> int:

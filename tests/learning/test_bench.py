@@ -1,5 +1,9 @@
 """What is measured is what is said to be measured."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -81,3 +85,25 @@ def test_a_training_step_multiplies_three_times_what_a_forward_pass_does() -> No
 def test_operators_fall_into_the_group_that_a_reader_expects(operator: str, group: str) -> None:
     assert group_of(operator) == group
     assert group in (*GROUPS, OTHERS)
+
+
+MEASURES_BESIDE = """
+from multiprocessing import get_context
+from digit_recognizer.learning.bench import alone
+
+kept = []
+
+def measure():
+    kept.append(get_context("spawn").SimpleQueue())  # semaphores, as every training has them
+    return 7
+
+if __name__ == "__main__":
+    print(alone(measure))
+"""
+
+
+def test_a_process_that_has_answered_leaves_nothing_behind(tmp_path: Path) -> None:
+    script = tmp_path / "measures.py"
+    script.write_text(MEASURES_BESIDE)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("7\n", "")

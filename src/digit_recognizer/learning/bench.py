@@ -39,7 +39,9 @@ def alone(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         ProcessPoolExecutor(1, context, initializer=tie_to_parent, initargs=(alive,)) as pool,
         lifeline,
     ):
-        return pool.submit(function, *args, **kwargs).result()
+        answer = pool.submit(function, *args, **kwargs).result()
+        pool.shutdown()  # it tidies up; without an answer, the lifeline's end ends it at once
+        return answer
 
 
 def training_rate(recipe: Recipe, rows: Rows, placements: Sequence[Placement]) -> float:

@@ -44,9 +44,9 @@ def new_client(patience: Patience, progress: Progress) -> Any:
 
         def download_file(self, response: Any, outfile: str, *rest: Any, **named: Any) -> None:
             # One attempt: its own repeats do not know our limits. The next call resumes.
-            super().download_file(
-                response, outfile, *rest, **{**named, "max_retries": 0, "timeout": patience.read}
-            )
+            once = {**named, "max_retries": 0, "timeout": patience.read}
+            with response:  # where the disk is full, the client leaves it open
+                super().download_file(response, outfile, *rest, **once)
 
         def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
             self.uploaded = False

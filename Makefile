@@ -18,7 +18,7 @@ help: ## show this help
 setup: .venv/.ready ## build or repair .venv
 
 .venv/.ready: pyproject.toml constraints.lock
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { echo "$(PYTHON) is missing, has no venv module, or is not Python 3.11 to 3.13: give PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || { echo "$(PYTHON) is missing, has no venv module, or is not Python 3.11 to 3.14: give PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.lock --editable '.[dev]'
 	@touch $@

@@ -65,7 +65,7 @@ def test_a_python_that_is_no_good_is_one_clear_line(tmp_path: Path) -> None:
         text=True,
     )
     assert refused.returncode == 2
-    assert "is not Python 3.11 to 3.13: give PYTHON=" in refused.stderr
+    assert "is not Python 3.11 to 3.14: give PYTHON=" in refused.stderr
     assert refused.stderr.count("\n") == 2  # ours, and make's own
 
 

@@ -42,7 +42,7 @@ def doctor(
 
 
 def _python() -> Check:
-    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    good = (3, 11) <= sys.version_info[:2] <= (3, 14)
     advice = "" if good else "give make PYTHON=/path/to/python3.12"
     return Check("Python", good, platform.python_version(), advice)
 

@@ -30,12 +30,19 @@ def _default_dataset(data_dir: Path) -> str:
     from digit_recognizer.remote.credentials import find_credentials
     from digit_recognizer.storage.datasets import COMPETITION
 
-    if (data_dir / COMPETITION / "source.json").exists():
+    if has_competition_data(data_dir):
         return COMPETITION
     if find_credentials() is None:
         return "sample"
     _fetch(data_dir, "kaggle")
     return COMPETITION
+
+
+def has_competition_data(data_dir: Path) -> bool:
+    """Whether the competition's data was brought here."""
+    from digit_recognizer.storage.datasets import COMPETITION
+
+    return (data_dir / COMPETITION / "source.json").exists()
 
 
 def _fetch(data_dir: Path, source: str, mnist_url: str | None = None) -> None:

@@ -3,6 +3,7 @@
 import sys
 from argparse import Namespace
 
+from digit_recognizer.commands.dataset import has_competition_data
 from digit_recognizer.commands.looking import draw_report, print_result
 from digit_recognizer.commands.screen import ask, say
 from digit_recognizer.commands.training import asked_recipe
@@ -73,7 +74,7 @@ def kernel(arguments: Namespace) -> None:
         )
     if run:
         print_result(run)
-        if (arguments.data_dir / COMPETITION).is_dir():  # the page shows digits of it
+        if has_competition_data(arguments.data_dir):  # the page shows digits of it
             draw_report(run, arguments.data_dir)
 
 

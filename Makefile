@@ -71,8 +71,8 @@ doctor: setup ## check what download, train and submit need, and say what to do
 bench: setup ## measure training beside a plain PyTorch loop and Deotte's networks (under 15 minutes): DATA=
 	@$(RUN_PYTHON) bench $(call given,DATA,--data) $(ARGUMENTS)
 
-lint: setup ## check style
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+lint: setup ## check style and the direction of imports
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/lint-imports
 
 types: setup ## check types
 	@.venv/bin/mypy

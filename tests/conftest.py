@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["browser"]
+pytest_plugins = ["support.browser", "support.place"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,70 +1,74 @@
-"""argv in, exit code out: which command answers which stage, and what an error comes to."""
+"""The commands and where they are; the one place where an error becomes a line and an exit code."""
 
+import logging
 from collections.abc import Sequence
 
-from digit_recognizer.arguments import build_parser
-from digit_recognizer.commands import dataset, kaggle, looking, measuring, training
-from digit_recognizer.commands.screen import complain
-from digit_recognizer.learning.recipe import RecipeError
-from digit_recognizer.remote.errors import RemoteError
-from digit_recognizer.storage.files import StorageError
+from cyclopts import App, CycloptsError, Parameter
+
+from digit_recognizer import __version__
+from digit_recognizer.commands.console import PrintHandler, print_error
+from digit_recognizer.errors import UserError
+
+# Modules are imported when their command runs, so that --help does without torch.
+COMMANDS = {
+    "download": ("commands.download", "Fetch a dataset and verify it."),
+    "train": ("commands.train", "Train, ensemble, write submission.csv and the CV report."),
+    "blend": ("commands.blend", "Average finished runs into a new one."),
+    "cv": ("commands.cv", "Print the CV report of a finished run again."),
+    "report": ("commands.report", "Draw report.html of a finished run again."),
+    "runs": ("commands.runs", "List all runs."),
+    "predict": ("commands.predict", "Predict the digits of images or of a CSV of pixels."),
+    "submit": ("commands.submit", "Check a run's submission, upload it, fetch its score."),
+    "scores": ("commands.scores", "Fetch public scores and compare all runs."),
+    "doctor": ("commands.doctor", "Check what download, train and submit need."),
+    "play": ("extras.play.command", "Draw digits in the browser; a run's networks answer."),
+    "compare": ("extras.compare.command", "Train recipes on the same folds and compare them."),
+    "coverage": ("extras.coverage.command", "Count how often scores lie in their interval."),
+    "bench": ("extras.bench.command", "Measure training speed beside a plain PyTorch loop."),
+    "kernel": ("extras.kernel.command", "Train on Kaggle's GPU and fetch the run."),
+    "notebook": ("extras.notebook.command", "Run the whole workflow as a notebook."),
+}
+
+
+def build_app() -> App:
+    """Build the command line of all commands."""
+    app = App(
+        suppress_keyboard_interrupt=False,
+        name="digit-recognizer",
+        help="Kaggle's Digit Recognizer, end to end.",
+        help_format="plaintext",
+        default_parameter=Parameter(allow_repeating=True),  # the last one counts
+        version=__version__,
+    )
+    for name, (module, summary) in COMMANDS.items():
+        app.command(f"digit_recognizer.{module}:{name}", name=name, help=summary)
+    return app
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one stage; 0 if it went well, 1 for an error to mend, 2 for wrong usage."""
-    arguments = build_parser().parse_args(argv)
+    """Run one command; return 0 on success, 1 for an error to fix, 2 for wrong usage."""
+    logger = logging.getLogger("digit_recognizer")
+    logger.handlers = [PrintHandler()]  # one, however often this is called
+    logger.setLevel(logging.INFO)
     try:
-        return int(_COMMANDS[arguments.stage](arguments) or 0)
-    except RecipeError as error:
-        return _fail(2, error)
-    except (StorageError, RemoteError) as error:
-        code = _fail(1, error)
-        if advice := getattr(error, "advice", ""):
-            complain(advice)
-        return code
+        code = build_app()(
+            argv, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        return int(code or 0)
+    except CycloptsError as error:
+        return _fail(2, f"{error} (see --help)")
+    except UserError as error:
+        return _fail(error.exit_code, error, error.advice)
     except KeyboardInterrupt:
         return _fail(130, "interrupted: what was done is kept; the same command goes on")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digit_recognizer"):
             raise
-        return _fail(1, f"{error.name} is not installed: 'make setup' installs all there is")
-    except Exception as error:
-        if type(error).__name__ in _USER_ERRORS:
-            return _fail(_USER_ERRORS[type(error).__name__], error)
-        raise
+        return _fail(1, f"{error.name} is not installed: 'make setup' installs everything")
 
 
-# By name, because importing the modules that define them would import torch or scikit-learn.
-_USER_ERRORS = {
-    "DeviceError": 2,
-    "TooFewRowsError": 1,
-    "DivergedError": 1,
-    "OutOfMemoryError": 1,
-    "WorkerDiedError": 1,
-    "ClusterError": 1,
-}
-
-
-def _fail(code: int, message: object) -> int:
-    complain(f"error: {' '.join(str(message).split())}")
+def _fail(code: int, message: object, advice: str = "") -> int:
+    print_error(f"error: {' '.join(str(message).split())}")
+    if advice:
+        print_error(advice)
     return code
-
-
-_COMMANDS = {
-    "download": dataset.download,
-    "train": training.train,
-    "compare": measuring.compare,
-    "blend": training.blend,
-    "runs": looking.runs,
-    "coverage": measuring.coverage,
-    "cv": looking.cv,
-    "report": looking.report,
-    "predict": looking.predict,
-    "play": looking.play,
-    "notebook": looking.notebook,
-    "bench": measuring.bench,
-    "submit": kaggle.submit,
-    "scores": kaggle.scores,
-    "kernel": kaggle.kernel,
-    "doctor": kaggle.doctor,
-}

@@ -1,0 +1,114 @@
+"""`make download`: fetch a dataset and verify it."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from digit_recognizer.commands.console import echo, transfer_progress
+from digit_recognizer.commands.options import Folders
+from digit_recognizer.data.files import Progress, silent
+
+if TYPE_CHECKING:
+    from digit_recognizer.data.competition import Provenance
+
+SAMPLE_NOTE = (
+    "note: this is scikit-learn's small bundled sample, not Kaggle's digits: the result is not"
+    " one to submit. 'make download' brings the competition's data."
+)
+
+
+def download(
+    *,
+    source: Annotated[
+        str, Parameter(help="kaggle, mnist, sample, or a path to a zip or folder")
+    ] = "kaggle",
+    mnist_url: Annotated[str | None, Parameter(help="another mirror of MNIST")] = None,
+    folders: Folders = Folders(),
+) -> None:
+    """Fetch a dataset and verify it."""
+    from digit_recognizer.data.dataset import UNSUBMITTABLE
+
+    with transfer_progress() as progress:
+        folder, provenance, fetched = fetch_dataset(folders.data_dir, source, mnist_url, progress)
+    state = "is in place" if fetched else "is there already, intact"
+    echo(f"{folder}: {state} ({len(provenance.sha256)} files verified)")
+    if provenance.repeats and not provenance.may_submit and source not in UNSUBMITTABLE:
+        echo(
+            f"warning: {provenance.repeats} of its test images are training rows too:"
+            " scores of runs trained on it mean nothing, and they are not submitted"
+        )
+
+
+def fetch_dataset(
+    data_dir: Path, source: str, mnist_url: str | None = None, progress: Progress = silent
+) -> "tuple[Path, Provenance, bool]":
+    """Fetch the dataset of a source; do nothing where it is there and intact.
+
+    Returns its folder, its provenance, and whether anything was fetched.
+    """
+    from digit_recognizer.data import dataset, sources
+
+    folder = data_dir / sources.dataset_of(source)
+    dataset.recover(folder)
+    origin, version = sources.source_and_version(source)
+    is_new = not dataset.is_intact(folder, origin, version)
+    if is_new:
+        may_submit = source not in dataset.UNSUBMITTABLE
+        with dataset.replacing(folder, origin, may_submit, version) as new:
+            _fill(new, source, mnist_url, progress)
+    return folder, dataset.read_provenance(folder), is_new
+
+
+def _fill(folder: Path, source: str, mnist_url: str | None, progress: Progress) -> None:
+    from digit_recognizer.data import sources
+
+    if source == "sample":
+        sources.make_sample(folder)
+    elif source == "mnist":
+        sources.fetch_mnist(folder, mnist_url or sources.MNIST_URL, progress)
+    elif source == "kaggle":
+        _fetch_from_kaggle(folder, progress)
+    else:
+        sources.copy_own_files(folder, Path(source).expanduser(), progress)
+
+
+def _fetch_from_kaggle(folder: Path, progress: Progress) -> None:
+    from digit_recognizer.data.sources import unzip
+    from digit_recognizer.kaggle import client
+
+    # Beside the folder that a failure removes, so that the next call resumes the transfer.
+    transfers = folder.parent / ".download"
+    archive = client.download_verified(transfers, progress)
+    try:
+        unzip(archive, folder, progress)
+    finally:
+        shutil.rmtree(transfers, ignore_errors=True)
+
+
+def ready_dataset(data: str | None, folders: Folders) -> str:
+    """Return the name of the dataset to use, fetched if need be.
+
+    It is `data` where given, else the competition's, else the sample if there are no
+    credentials to download the competition's.
+    """
+    from digit_recognizer.data.dataset import COMPETITION
+    from digit_recognizer.kaggle.credentials import find_credentials
+
+    if not data:
+        is_there = has_competition_data(folders.data_dir)
+        data = COMPETITION if is_there or find_credentials() else "sample"
+        if data == COMPETITION and not is_there:
+            download(source="kaggle", folders=folders)
+    if data == "sample":
+        echo(SAMPLE_NOTE)
+        download(source="sample", folders=folders)
+    return data
+
+
+def has_competition_data(data_dir: Path) -> bool:
+    """Return whether the competition's data was downloaded."""
+    from digit_recognizer.data.dataset import COMPETITION
+
+    return (data_dir / COMPETITION / "source.json").exists()

@@ -1,0 +1,91 @@
+"""Options that several commands share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter, Token
+from cyclopts.validators import Number
+
+from digit_recognizer.training.recipe import BLENDS, RECIPES, Recipe
+
+REPO = Path(__file__).parents[3]
+
+
+def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
+    """Convert digits to an int; cyclopts itself would round 2.7 to 3."""
+    text = tokens[0].value
+    if not text.removeprefix("-").isdecimal():
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+Positive = Annotated[int, Parameter(converter=whole_number, validator=Number(gte=1))]
+NotNegative = Annotated[int, Parameter(converter=whole_number, validator=Number(gte=0))]
+Flag = Annotated[bool, Parameter(negative="")]
+
+DatasetName = Annotated[str | None, Parameter(help="the dataset's folder under the data folder")]
+DeviceName = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps")]
+RecipeName = Annotated[str, Parameter(help=f"one of {', '.join((*RECIPES, *BLENDS))}")]
+Workers = Annotated[
+    Positive | None,
+    Parameter(help="members at a time; else one a GPU or core; on a cluster, Ray decides"),
+]
+NewRun = Annotated[str | None, Parameter(help="the run's name; else made from dataset and recipe")]
+FinishedRun = Annotated[str | None, Parameter(help="the run's name; else the latest finished run")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Folders:
+    """The folders of datasets and runs."""
+
+    data_dir: Annotated[Path, Parameter(help="the folder of datasets")] = REPO / "data"
+    submissions_dir: Annotated[Path, Parameter(help="the folder of runs")] = REPO / "submissions"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Execution:
+    """The devices that train members, and how many at a time; no part of a recipe."""
+
+    device: DeviceName = "auto"
+    workers: Workers = None
+    backend: Annotated[Literal["processes", "ray"], Parameter(help="what runs the members")] = (
+        "processes"
+    )
+
+
+def _setting(item: Any) -> tuple[str, Any, None]:
+    """Turn a field of the recipe into a field of `Settings`."""
+    limits = item.metadata
+    text = limits["help"]
+    if limits["choices"]:
+        text += f"; one of {', '.join(limits['choices'])}"
+    elif limits["minimum"] is not None:
+        text += f"; {limits['minimum']:.10g} to {limits['maximum']:.10g}"
+    parameter = Parameter(
+        help=f"{text} (default: {item.default})",
+        show_default=False,
+        group="Settings (defaults of the default recipe)",
+        converter=whole_number if item.type is int else None,
+    )
+    return item.name, Annotated[item.type | None, parameter], None
+
+
+if TYPE_CHECKING:
+
+    class Settings:
+        """Changes of a recipe's settings; None where the recipe's own counts."""
+
+else:
+    _here = {"__module__": __name__}  # cyclopts skips classes of the module "types"
+    Settings = Parameter(name="*")(
+        make_dataclass("Settings", map(_setting, fields(Recipe)), frozen=True, namespace=_here)
+    )
+
+
+def changes(settings: Settings) -> dict[str, object]:
+    """Return the settings that were given, by name."""
+    return {name: value for name, value in vars(settings).items() if value is not None}

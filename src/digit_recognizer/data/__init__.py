@@ -1,0 +1,1 @@
+"""Datasets: their files, sources and verification, and images from photos."""

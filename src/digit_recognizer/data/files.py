@@ -1,0 +1,149 @@
+"""Atomic writes: after a failure a file is as it was before."""
+
+import errno
+import hashlib
+import json
+import lzma
+import os
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from digit_recognizer.errors import FileError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that replaces `path` once it is written to the end."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+        with open(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp makes files that only their owner can read
+        Path(temporary).replace(path)
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise FileError(
+                f"{path}: cannot be written ({error.strerror or error}): make room or fix the"
+                " permissions, then repeat the command"
+            ) from error
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` atomically."""
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` atomically as UTF-8 with plain newlines."""
+    write_bytes(path, content.encode())
+
+
+def write_csv(path: Path, table: "pd.DataFrame", float_format: str | None = None) -> None:
+    """Write `table` atomically, without its index and with plain newlines."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write `content` atomically as indented JSON."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(f"{path}: cannot be read ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise FileError(f"{path}: is not a JSON object")
+    return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_json_as(path: Path, type_: type[T], advice: str) -> T:
+    """Read a JSON object as the dataclass `type_`, and check the type of every field.
+
+    `advice` tells what to do about a file of another structure.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(type_).validate_json(json.dumps(read_json(path)), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"])) or "the content"
+        raise FileError(f"{path}: {name}: {first['msg'].lower()}: {advice}") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name as an npz file, atomically."""
+    import numpy as np
+
+    with atomic_write(path) as file:
+        np.savez(file, **arrays)  # allow_pickle=False would be an array before numpy 2.1
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Read the arrays of an npz file by name; its errors are those of `np.load`."""
+    import numpy as np
+
+    # Opened here, because np.load leaves a damaged file open.
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def sha256(path: Path) -> str:
+    """Return the hex digest of a file's content (about 2 GB/s)."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files that a killed process left anywhere in `folder`."""
+    for path in folder.rglob(".tmp-*"):
+        if path.is_file():
+            path.unlink()
+
+
+# Exceptions that JSON of an unexpected structure causes.
+SCHEMA_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
+# From zipfile and its decompressors; their NotImplementedError is a RuntimeError.
+_BAD_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, RuntimeError, ValueError),
+)
+
+
+def is_bad_zip(error: BaseException) -> bool:
+    """Return whether an error in reading a zip is about its bytes, and not about the disk."""
+    if isinstance(error, OSError):  # bz2's have no number; a seek before the start is EINVAL
+        return error.errno in (None, errno.EINVAL)
+    return isinstance(error, _BAD_ZIP)

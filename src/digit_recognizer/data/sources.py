@@ -1,0 +1,213 @@
+"""Sources of a dataset that need no account: the user's own files, MNIST, the sample."""
+
+import errno
+import gzip
+import hashlib
+import http.client
+import os
+import shutil
+import stat
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.data.competition import DATA_FILES, write_pixels, write_submission
+from digit_recognizer.data.dataset import COMPETITION, UNSUBMITTABLE, read_provenance
+from digit_recognizer.data.files import Progress, is_bad_zip, silent
+from digit_recognizer.errors import FileError
+
+MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+TIMEOUT = 30  # seconds without a byte
+Labelled = tuple[NDArray[np.uint8], NDArray[np.integer]]  # images [N, 28, 28], labels [N]
+# SHA-256 of the decompressed content: mirrors compress anew.
+MNIST_DIGESTS = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
+def dataset_of(source: str) -> str:
+    """Return the name of the dataset that a source fills."""
+    return source if source in UNSUBMITTABLE else COMPETITION
+
+
+def source_and_version(source: str) -> tuple[str, str]:
+    """Return a source's name in ``source.json``, and the sizes and dates of a user's own files."""
+    if source in ("kaggle", *UNSUBMITTABLE):
+        return source, ""
+    path = Path(source).expanduser().resolve()
+    files = [path / name for name in DATA_FILES] if path.is_dir() else [path]
+    stats = [file.stat() for file in files if file.is_file()]
+    return str(path), ", ".join(f"{facts.st_size} {facts.st_mtime_ns}" for facts in stats)
+
+
+def copy_own_files(folder: Path, source: Path, progress: Progress = silent) -> None:
+    """Fill `folder` from a zip or a folder that the user already has."""
+    _refuse_unsubmittable(source)
+    if source.is_dir():
+        for name in DATA_FILES:
+            _copy(source, name, folder)
+    elif source.is_file():
+        unzip(source, folder, progress)
+    else:
+        raise FileError(f"{source}: is not there: give SOURCE=kaggle, mnist, sample or a path")
+
+
+def _refuse_unsubmittable(path: Path) -> None:
+    """Refuse a copy of `mnist` or `sample`, which must not pass for the competition's data."""
+    try:
+        source = read_provenance(path).source
+    except FileError:
+        return  # no dataset of this program
+    if source in UNSUBMITTABLE:
+        raise FileError(f"{path}: is {source}, not the competition's data: use it as DATA={source}")
+
+
+def _copy(source: Path, name: str, folder: Path) -> None:
+    if not (source / name).is_file():
+        raise _missing(source, name)
+    try:
+        shutil.copyfile(source / name, folder / name)
+    except OSError as error:
+        raise _as_user_error(error, source / name) from error
+    dates = (source / name).stat()  # they are part of what tells a source's versions apart
+    os.utime(folder / name, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+
+
+def _missing(source: Path, name: str) -> FileError:
+    return FileError(f"{source}: has no {name}: it must hold {', '.join(DATA_FILES)}")
+
+
+def _as_user_error(error: OSError, source: Path) -> Exception:
+    """Return `error` itself, or a FileError if it is about the user's own file."""
+    is_full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # copyfile names the source
+    if is_full or error.filename != str(source):
+        return error
+    return FileError(f"{source}: cannot be read ({error.strerror})")
+
+
+def unzip(archive: Path, folder: Path, progress: Progress = silent) -> None:
+    """Unpack the competition's three files and nothing else."""
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            entries = _checked_entries(archive, bundle)
+            done, total = 0, sum(entry.file_size for entry in entries.values())
+            for name, entry in entries.items():
+                with bundle.open(entry) as packed, open(folder / name, "wb") as file:
+                    while part := packed.read(1 << 20):
+                        file.write(part)
+                        done += len(part)
+                        progress(f"unpacking {archive.name}", done, total)
+    except Exception as error:
+        if is_bad_zip(error):
+            raise FileError(f"{archive}: is not a good zip file: fetch it again") from None
+        if isinstance(error, OSError):
+            raise _as_user_error(error, archive) from error
+        raise
+
+
+def _checked_entries(archive: Path, bundle: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the entries to unpack, by the names of the competition's files."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for entry in bundle.infolist():
+        path = PurePosixPath(entry.filename.replace("\\", "/"))
+        if _is_path_traversal(path, entry):
+            raise FileError(f"{archive}: holds {entry.filename!r}, which climbs out: not unpacked")
+        if path.name in DATA_FILES and not entry.is_dir() and "__MACOSX" not in path.parts:
+            if path.name in found:
+                raise FileError(f"{archive}: holds {path.name} twice: not unpacked")
+            if entry.flag_bits & 1:
+                raise FileError(f"{archive}: is encrypted: unpack it, and give the folder")
+            found[path.name] = entry
+    for name in DATA_FILES:
+        if name not in found:
+            raise _missing(archive, name)
+    return found
+
+
+def _is_path_traversal(path: PurePosixPath, entry: zipfile.ZipInfo) -> bool:
+    """Return whether an entry could be written outside the folder that it is unpacked into."""
+    has_drive = ":" in "".join(path.parts[:1])
+    is_link = stat.S_ISLNK(entry.external_attr >> 16)
+    return path.is_absolute() or has_drive or ".." in path.parts or is_link
+
+
+def write_dataset(folder: Path, train: Labelled, test: Labelled) -> None:
+    """Write images and labels as the competition's files, with ``solution.csv``."""
+    write_pixels(folder / "train.csv", *train)
+    write_pixels(folder / "test.csv", test[0])
+    write_submission(folder / "sample_submission.csv", np.zeros(len(test[0]), dtype=np.int64))
+    write_submission(folder / "solution.csv", test[1])
+
+
+def make_sample(folder: Path) -> None:
+    """Fill `folder` with scikit-learn's 1,797 handwritten digits, 80/20, at 28x28.
+
+    Real digits (UCI optdigits, 8x8, values 0 to 16), scaled to MNIST's 20x20 box; not MNIST.
+    """
+    import cv2
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    labels, images = digits.target, np.zeros((len(digits.images), 28, 28), dtype=np.uint8)
+    for image, small in zip(images, digits.images, strict=True):
+        large = cv2.resize(small / 16 * 255, (20, 20), interpolation=cv2.INTER_CUBIC)
+        image[4:24, 4:24] = np.clip(large, 0, 255).round().astype(np.uint8)
+    rows = np.arange(len(images))
+    train, test = train_test_split(rows, test_size=0.2, stratify=labels, random_state=0)
+    write_dataset(folder, (images[train], labels[train]), (images[test], labels[test]))
+
+
+def fetch_mnist(folder: Path, base_url: str = MNIST_URL, progress: Progress = silent) -> None:
+    """Fill `folder` with MNIST's official 60,000/10,000 split from an open mirror."""
+    arrays = []
+    for name, digest in MNIST_DIGESTS.items():
+        url = f"{base_url.rstrip('/')}/{name}.gz"
+        try:
+            content = gzip.decompress(_fetch(url, name, progress))
+        except (OSError, EOFError, zlib.error):
+            raise FileError(f"{url}: is not a gzip file: give another MNIST_URL") from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise FileError(f"{url}: is not the original file: give another MNIST_URL")
+        arrays.append(_idx_array(content))
+    write_dataset(folder, (arrays[0], arrays[1]), (arrays[2], arrays[3]))
+
+
+def _idx_array(content: bytes) -> NDArray[np.uint8]:
+    """Return the array in an IDX file of unsigned bytes (Y. LeCun's format)."""
+    n_axes = content[3]
+    shape = np.frombuffer(content, dtype=">u4", count=n_axes, offset=4)
+    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * n_axes).reshape(shape)
+
+
+def _fetch(url: str, name: str, progress: Progress) -> bytes:
+    content, total = bytearray(), 0
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            total = int(response.headers.get("Content-Length") or 0)
+            while part := response.read(1 << 18):
+                content += part
+                progress(name, len(content), total)
+    except urllib.error.HTTPError as error:
+        error.close()
+        answer = f"the server answered {error.code}: give another MNIST_URL"
+        raise FileError(f"{url}: {answer}") from None
+    except http.client.IncompleteRead as error:
+        content += error.partial
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise FileError(
+            f"{url}: cannot be fetched ({reason}): check the network or give another MNIST_URL"
+        ) from None
+    if len(content) < total:
+        found = f"{len(content)} of {total} bytes"
+        raise FileError(f"{url}: broke off after {found}: repeat the command")
+    return bytes(content)

@@ -1,0 +1,83 @@
+"""Errors that a user can fix: one line each, with what to do.
+
+The tree below is all of them. Functions do not repeat in their docstrings that they raise them;
+everything else is a bug and ends in a traceback.
+"""
+
+
+class UserError(Exception):
+    """An error that the user can fix.
+
+    `message` is one line that names the file, the row or the setting, and says what to do;
+    `advice` are further lines, where one is not enough.
+    """
+
+    exit_code = 1  # of the process
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(" ".join(message.split()))
+        self.advice = advice
+
+
+class UsageError(UserError):
+    """A command line that asks for something impossible."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+class DeviceError(UsageError):
+    """A device that this machine does not have."""
+
+
+class FileError(UserError):
+    """A file that is missing, damaged or cannot be written."""
+
+
+class FormatError(FileError):
+    """A CSV file that breaks the competition's format."""
+
+
+class RunError(FileError):
+    """A run that is missing, unfinished, locked or of another request."""
+
+
+class ImageError(FileError):
+    """A file that is not an image, or shows no digit."""
+
+
+class NoDigitError(ImageError):
+    """An image without a digit."""
+
+
+class TrainingError(UserError):
+    """Training that cannot start or cannot go on."""
+
+
+class DivergedError(TrainingError):
+    """A loss that is no longer finite."""
+
+
+class OutOfMemoryError(TrainingError):
+    """A device whose memory is too small."""
+
+
+class WorkerDiedError(TrainingError):
+    """A worker process that was killed."""
+
+
+class KaggleError(UserError):
+    """A request that Kaggle refuses, or that cannot reach it.
+
+    `status` is the HTTP status of the answer, if there was one; `refused` is true where Kaggle
+    rejected the credentials.
+    """
+
+    def __init__(
+        self, message: str, advice: str = "", *, status: int | None = None, refused: bool = False
+    ) -> None:
+        super().__init__(message, advice)
+        self.status, self.refused = status, refused

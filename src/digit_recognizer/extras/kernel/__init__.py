@@ -1,0 +1,1 @@
+"""Training on Kaggle's own GPU."""

@@ -1,0 +1,60 @@
+"""Train on Kaggle's GPU and fetch the run."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from digit_recognizer.commands.console import echo, waiting_progress
+from digit_recognizer.commands.options import (
+    Flag,
+    Folders,
+    NewRun,
+    Positive,
+    RecipeName,
+    Settings,
+    changes,
+)
+from digit_recognizer.errors import RecipeError, UserError
+from digit_recognizer.training.recipe import BLENDS, named_recipe, recipes_in
+
+
+def kernel(
+    *,
+    run: NewRun = None,
+    recipe: RecipeName = "default",
+    wait: Annotated[Positive, Parameter(help="for the end, minutes at most")] = 180,
+    force: Annotated[Flag, Parameter(help="push it again although it ended, well or not")] = False,
+    settings: Settings = Settings(),
+    folders: Folders = Folders(),
+) -> None:
+    """Train on Kaggle's GPU and fetch the run."""
+    from digit_recognizer.commands.cv import print_cv
+    from digit_recognizer.commands.download import has_competition_data
+    from digit_recognizer.data.dataset import COMPETITION
+    from digit_recognizer.extras.kernel.kernel import train_on_kaggle
+    from digit_recognizer.pipeline import draw
+    from digit_recognizer.runs.ensemble import RunResults
+    from digit_recognizer.runs.metrics import CvReport
+    from digit_recognizer.runs.request import Request
+    from digit_recognizer.runs.run import Run, validate_name
+
+    if recipe in BLENDS:
+        parts = ", ".join(recipes_in(recipe))
+        raise RecipeError(
+            f"{recipe} is a blend of {parts}: run 'make kernel' with each of them as RECIPE,"
+            f" then 'make train RECIPE={recipe}' blends them here"
+        )
+    request = Request(COMPETITION, recipe, named_recipe(recipe, changes(settings)))
+    target = Run(folders.submissions_dir / validate_name(run or request.run_name))
+    with waiting_progress() as waiting:
+        is_done = train_on_kaggle(target, request, force, wait * 60.0, waiting)
+    if not is_done:
+        return
+    print_cv(target.name, CvReport.read(target.cv_path))
+    echo(f"\nsubmission: {target.submission_path}")
+    if has_competition_data(folders.data_dir):  # the page shows digits of it
+        try:
+            for path in draw(RunResults.read(target, folders.data_dir)):
+                echo(f"to look at: {path}")
+        except UserError as error:
+            echo(f"warning: no pictures and no page: {error}")

@@ -1,0 +1,275 @@
+// The drawing board: strokes become a small picture, the picture an answer.
+
+const sheet = byId("sheet");
+const SENT = 224; // pixels of the picture that is sent: eight for one of the network's
+const PEN = 0.07; // of the sheet's side; MNIST's strokes are about two of 28 pixels
+
+let strokes = []; // each a list of [x, y], from 0 to 1 of the sheet
+let pen = null; // the pointer that draws the last stroke; none where that is taken from under it
+let picture = null; // a file that was opened, pasted or dropped
+let shown = null; // the same, decoded, to be painted on the sheet
+let busy = false;
+let changed = false;
+
+const isEmpty = () => strokes.length === 0 && picture === null;
+
+// ---- drawing
+
+function paint(canvas) {
+  const context = canvas.getContext("2d");
+  const side = canvas.width;
+  context.clearRect(0, 0, side, side);
+  if (shown) {
+    const scale = Math.min(side / shown.width, side / shown.height);
+    const [width, height] = [shown.width * scale, shown.height * scale];
+    context.drawImage(shown, (side - width) / 2, (side - height) / 2, width, height);
+  }
+  context.lineWidth = PEN * side;
+  context.lineCap = context.lineJoin = "round";
+  context.strokeStyle = "#111";
+  for (const stroke of strokes) trace(context, stroke.map(([x, y]) => [x * side, y * side]));
+}
+
+function trace(context, points) {
+  context.beginPath();
+  context.moveTo(...points[0]);
+  for (let i = 1; i < points.length - 1; i += 1) {
+    const middle = [0, 1].map((axis) => (points[i][axis] + points[i + 1][axis]) / 2);
+    context.quadraticCurveTo(...points[i], ...middle); // corners of a fast hand rounded off
+  }
+  context.lineTo(...points.at(-1));
+  context.stroke();
+}
+
+function repaint() {
+  sheet.classList.toggle("ink", shown === null);
+  byId("invite").hidden = !isEmpty();
+  byId("undo").disabled = strokes.length === 0;
+  byId("clear").disabled = isEmpty();
+  paint(sheet);
+}
+
+function fit() {
+  sheet.width = sheet.height = Math.max(1, Math.round(sheet.clientWidth * devicePixelRatio));
+  repaint();
+}
+
+function position(event) {
+  const box = sheet.getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+}
+
+sheet.addEventListener("pointerdown", (event) => {
+  if (pen !== null || event.button !== 0) return;
+  event.preventDefault();
+  pen = event.pointerId;
+  sheet.setPointerCapture(pen);
+  picture = shown = null;
+  strokes.push([position(event)]);
+  repaint();
+});
+
+sheet.addEventListener("pointermove", (event) => {
+  if (event.pointerId !== pen) return;
+  const passed = event.getCoalescedEvents();
+  strokes.at(-1).push(...(passed.length ? passed : [event]).map(position));
+  repaint();
+  ask();
+});
+
+for (const end of ["pointerup", "pointercancel"]) {
+  sheet.addEventListener(end, (event) => {
+    if (event.pointerId !== pen) return;
+    pen = null;
+    ask();
+  });
+}
+
+// Whatever replaces what is on the sheet takes it from under the pen.
+function replace(newStrokes, file = null, decoded = null) {
+  pen = null;
+  [strokes, picture, shown] = [newStrokes, file, decoded];
+  repaint();
+  return ask();
+}
+
+const clear = () => replace([]);
+const undo = () => replace(strokes.slice(0, -1));
+byId("clear").addEventListener("click", clear);
+byId("undo").addEventListener("click", undo);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !isEmpty()) clear();
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && strokes.length) undo();
+});
+
+// ---- pictures
+
+async function take(file) {
+  if (!data.types.includes(file.type)) return refuse("This is no PNG or JPEG picture.");
+  if (file.size > data.largest) return refuse("This picture is too large: 16 MB at most.");
+  const decoded = await createImageBitmap(file).catch(() => null);
+  if (decoded === null) return refuse("This picture is damaged.");
+  return replace([], file, decoded);
+}
+
+byId("open").addEventListener("click", () => byId("file").click());
+byId("file").addEventListener("change", () => {
+  if (byId("file").files.length) take(byId("file").files[0]);
+  byId("file").value = ""; // the same file may be opened again
+});
+document.addEventListener("paste", (event) => {
+  if (event.clipboardData.files.length) take(event.clipboardData.files[0]);
+});
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    byId("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+  });
+}
+
+// ---- asking: one question at a time, and another when something changed meanwhile
+
+async function ask() {
+  changed = true;
+  if (busy) return;
+  busy = true;
+  while (changed) {
+    changed = false;
+    await askOnce();
+  }
+  busy = false;
+}
+
+async function askOnce() {
+  if (isEmpty()) return showNothing();
+  const begun = performance.now();
+  const body = picture ?? drawn();
+  try {
+    const response = await fetch("/read", { method: "POST", headers: { "Content-Type": body.type }, body });
+    const answer = await response.json();
+    if (isEmpty()) return showNothing(); // cleared meanwhile
+    if (!response.ok) return refuse(answer.error);
+    show(answer);
+    write({ time: `The last answer took ${Math.round(performance.now() - begun)} ms.` });
+  } catch {
+    refuse("No answer: is the command that serves this page still running?");
+  }
+  return null;
+}
+
+function drawn() {
+  const small = document.createElement("canvas");
+  small.width = small.height = SENT;
+  paint(small);
+  // Not toBlob: Chromium puts it off for a second while a hand is drawing.
+  const text = small.toDataURL("image/png").split(",")[1];
+  return new Blob([bytesOf(text)], { type: "image/png" });
+}
+
+const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+
+// ---- showing
+
+const best = (proba) => proba.indexOf(Math.max(...proba));
+
+function percent(proba) {
+  if (proba > 0.9995) return ">99.9 %";
+  if (proba < 0.0005) return "<0.1 %";
+  return `${(100 * proba).toFixed(1)} %`;
+}
+
+// Elements by their id, and their new text.
+function write(texts) {
+  for (const [id, text] of Object.entries(texts)) byId(id).textContent = text;
+}
+
+function showNothing(confidence = "Nothing drawn yet", agree = "An empty sheet is not a digit.") {
+  byId("refused").hidden = byId("more").hidden = true;
+  byId("glyph").classList.add("none");
+  write({ glyph: "?", confidence, agree, spoken: "", key: "" });
+  showBars(null, []);
+}
+
+function refuse(reason) {
+  showNothing("No answer", "");
+  write({ refused: reason[0].toUpperCase() + reason.slice(1) });
+  byId("refused").hidden = false;
+}
+
+function show(answer) {
+  byId("refused").hidden = true;
+  byId("more").hidden = false;
+  byId("glyph").classList.remove("none");
+  const { label } = answer, confidence = percent(answer.proba[label]), agree = agreement(answer);
+  write({ glyph: label, confidence, agree, key: "Bars: the ensemble. Marks: each network." });
+  if (pen === null) write({ spoken: `${label}, ${confidence}. ${agree}` });
+  showBars(answer.proba, answer.members);
+  showPixels(byId("image"), answer.image);
+  showNeighbours(answer);
+  showMembers(answer.members);
+}
+
+function agreement({ label, members }) {
+  const others = members.map(best).filter((vote) => vote !== label);
+  if (members.length === 1) return "There is one network.";
+  if (others.length === 0) return `All ${members.length} networks agree.`;
+  const agreeing = members.length - others.length;
+  const predict = (count) => (count === 1 ? "predicts" : "predict");
+  const digits = [...new Set(others)].sort().join(" or ");
+  return `${agreeing} of ${members.length} networks ${predict(agreeing)} it, ${others.length} ${predict(others.length)} ${digits}.`;
+}
+
+function showBars(proba, members) {
+  const rows = DIGITS.map((digit) => {
+    const track = html("span", { class: "track" });
+    if (proba) track.append(html("span", { class: "fill", style: `width: ${100 * proba[digit]}%` }));
+    for (const member of members) {
+      // Ten at the left edge would only look like an axis.
+      if (member[digit] >= 0.005) track.append(html("span", { class: "tick", style: `left: ${100 * member[digit]}%` }));
+    }
+    const value = html("span", { class: "value" }, proba ? percent(proba[digit]) : "");
+    return html("li", { class: proba && digit === best(proba) ? "best" : "" }, html("b", {}, digit), track, value);
+  });
+  byId("bars").replaceChildren(...rows);
+}
+
+function showPixels(canvas, text) {
+  const image = new ImageData(28, 28);
+  bytesOf(text).forEach((light, pixel) => image.data.set([light, light, light, 255], 4 * pixel));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+function showNeighbours({ label, neighbours }) {
+  byId("near").hidden = neighbours.length === 0;
+  const tiles = neighbours.map((near) => {
+    const canvas = html("canvas", { class: "pixels", width: 28, height: 28, role: "img", "aria-label": `Image of training row ${near.row}` });
+    showPixels(canvas, near.image);
+    const style = near.label === label ? "" : "other";
+    return html("li", { class: style }, canvas, html("strong", {}, near.label), `row ${near.row.toLocaleString("en")}`);
+  });
+  byId("tiles").replaceChildren(...tiles);
+}
+
+function showMembers(members) {
+  const head = ["network", ...DIGITS].map((name) => html("th", { scope: "col" }, name));
+  const rows = members.map((proba, index) =>
+    html("tr", {}, html("th", { scope: "row" }, data.members[index]), ...proba.map(heatCell)));
+  byId("heat").replaceChildren(html("thead", {}, html("tr", {}, ...head)), html("tbody", {}, ...rows));
+}
+
+function heatCell(proba) {
+  // Past one half, full colour with its own ink: between the two, no ink is dark or light enough.
+  const [shade, ink] = proba > 0.5 ? [100, "var(--on-accent)"] : [8 + 70 * proba, "inherit"];
+  const style = `background: color-mix(in srgb, var(--accent) ${shade}%, var(--card)); color: ${ink}`;
+  return html("td", { style }, proba < 0.005 ? "" : Math.round(100 * proba));
+}
+
+// ---- beginning
+
+const count = data.members.length;
+const answering = count === data.of ? `${count}` : `${count} of ${data.of}`;
+write({ run: `${data.run} · ${answering} network${data.of === 1 ? "" : "s"}` });
+showNothing();
+new ResizeObserver(fit).observe(sheet);
+fit();

@@ -1,0 +1,1 @@
+"""Kaggle's official client: credentials, download, upload, ledger."""

@@ -1,0 +1,145 @@
+"""Kaggle's own client, imported in one place and with limits.
+
+Importing it makes a folder, asks the network about tokens and prints help to stdout; its calls
+have no time limit, its log shows keys, its ``exit()`` closes stdin. None of that gets through here.
+"""
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from digit_recognizer.data.dataset import COMPETITION
+from digit_recognizer.data.files import Progress
+from digit_recognizer.kaggle.credentials import kaggle_json
+from digit_recognizer.kaggle.retry import RetryPolicy
+
+_MODULE = "kaggle.api.kaggle_api_extended"
+# VERBOSE makes the client log its requests, keys and all.
+_VERBOSE_VARIABLES = ("VERBOSE", "VERBOSE_OUTPUT")
+_HOME_VARIABLES = ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "KAGGLE_CONFIG_DIR")
+
+
+def new_client(policy: RetryPolicy, progress: Progress) -> Any:
+    """Return a client that is not signed in; call its methods within `bounded`."""
+    with bounded(policy, progress):
+        return type("Client", (_Overrides, _import_client().KaggleApi), {})(policy)
+
+
+class _Overrides:
+    """Methods that repeat uploads and keep what Kaggle's client would hide."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        super().__init__()
+        self.config = str(kaggle_json())  # the class has the one from its import
+        self.listing: dict[str, Any] = {}  # the last list of submissions, as it came
+        self.put_attempts = 0
+        self._policy = policy
+        self.reset_upload()
+
+    def reset_upload(self) -> None:
+        self.uploaded = False
+        self.put_error: requests.RequestException | None = None
+
+    def download_file(self, response: Any, outfile: str, *rest: Any, **named: Any) -> None:
+        # One attempt: its own repeats do not know our limits. The next call resumes.
+        once = {**named, "max_retries": 0, "timeout": self._policy.read_timeout}
+        with response:  # where the disk is full, the client leaves it open
+            super().download_file(response, outfile, *rest, **once)  # type: ignore[misc]
+
+    def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
+        states = _import_client().ResumableUploadResult
+        retrying = self._policy.retrying()
+        try:
+            retrying(self._put, path, url, states.COMPLETE)
+        except requests.RequestException as error:
+            self.put_error = error
+            self.put_attempts = retrying.statistics["attempt_number"]
+            return states.FAILED
+        self.uploaded = True
+        return states.COMPLETE
+
+    def _put(self, path: str, url: str, complete: Any) -> None:
+        """Upload once; raise what the client would only print."""
+        self._put_response: requests.Response | None = None
+        if super().upload_complete(path, url, True, False) == complete:  # type: ignore[misc]
+            return
+        if self._put_response is None:
+            raise requests.ConnectionError
+        raise requests.HTTPError(response=self._put_response)
+
+    def _is_upload_successful(self, response: Any) -> bool:
+        self._put_response = response
+        return bool(super()._is_upload_successful(response))  # type: ignore[misc]
+
+    def get_response_processor(self) -> Callable[[Any], None]:
+        return self._keep_listing
+
+    def _keep_listing(self, response: Any) -> None:
+        # The client cannot read a list that holds a status new to it.
+        if response.url.endswith("/ListSubmissions"):
+            self.listing = response.json()
+
+
+@contextmanager
+def bounded(policy: RetryPolicy, progress: Progress) -> Iterator[None]:
+    """Limit the time of every connection; keep the client from printing and repeating."""
+    plain_send = HTTPAdapter.send
+
+    def send(self: HTTPAdapter, request: Any, **settings: Any) -> Any:
+        self.max_retries = Retry(0, read=False)  # uploads would repeat for six minutes unseen
+        settings["timeout"] = (policy.connect_timeout, policy.read_timeout)
+        return plain_send(self, request, **settings)
+
+    @contextmanager
+    def bar(total: int | None = None, initial: int = 0, **_: Any) -> Iterator[SimpleNamespace]:
+        done = initial
+
+        def update(n_bytes: int) -> None:
+            nonlocal done
+            done += n_bytes
+            progress(COMPETITION, done, total or 0)
+
+        yield SimpleNamespace(update=update)
+
+    with (
+        patch.object(HTTPAdapter, "send", send),
+        patch.object(_import_client(), "tqdm", bar),
+        _without_terminal(),
+    ):
+        yield
+
+
+@contextmanager
+def _without_terminal() -> Iterator[None]:
+    """Replace stdout, and stdin, which the client's ``exit()`` would close."""
+    with patch.object(sys, "stdin", io.StringIO()), redirect_stdout(io.StringIO()):
+        yield
+
+
+def _import_client() -> Any:
+    """Import the client's module where it finds neither credentials nor a home."""
+    if _MODULE in sys.modules:
+        return sys.modules[_MODULE]
+    with TemporaryDirectory() as empty, patch.dict(os.environ), _without_terminal():
+        for name in filter(_is_hidden_variable, list(os.environ)):
+            del os.environ[name]
+        os.environ.update(dict.fromkeys(_HOME_VARIABLES, empty))
+        return importlib.import_module(_MODULE)
+
+
+def _is_hidden_variable(name: str) -> bool:
+    # KAGGLE_API_ENVIRONMENT names the server to talk to, and is read at the import.
+    return name in _VERBOSE_VARIABLES or (
+        name.startswith("KAGGLE_") and name != "KAGGLE_API_ENVIRONMENT"
+    )

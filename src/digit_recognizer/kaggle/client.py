@@ -1,0 +1,218 @@
+"""The requests of this package to Kaggle: data, quota, upload, list of submissions."""
+
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from digit_recognizer.data.dataset import COMPETITION
+from digit_recognizer.data.files import Progress, is_bad_zip, silent
+from digit_recognizer.errors import KaggleError
+from digit_recognizer.kaggle import retry
+from digit_recognizer.kaggle.api import bounded, new_client
+from digit_recognizer.kaggle.credentials import find_credentials, missing_credentials_error
+from digit_recognizer.kaggle.retry import REQUEST_ERRORS, describe, is_transient, status_of
+
+PAGE_SIZE = 100  # submissions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An entry of Kaggle's list. ``status`` is PENDING, COMPLETE, ERROR, or a new one."""
+
+    ref: int
+    description: str
+    file_name: str
+    status: str
+    public_score: float | None
+    reason: str
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any]) -> "Submission":
+        """Read an entry; a missing value has the wire format's default."""
+        try:
+            score: float | None = float(entry.get("publicScore") or "")
+        except ValueError:
+            score = None
+        status = str(entry.get("status") or "PENDING").upper()
+        return cls(
+            ref=int(entry.get("ref") or 0),
+            description=str(entry.get("description") or ""),
+            file_name=str(entry.get("fileName") or ""),
+            status=status.removeprefix("SUBMISSION_STATUS_"),
+            public_score=score,
+            reason=" ".join(str(entry.get("errorDescription") or "").split()),
+        )
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Number of submissions made today and allowed now."""
+
+    used: int
+    remaining: int
+    limited_by_total: bool
+
+
+class Kaggle:
+    """A signed-in client; what Kaggle refuses is a KaggleError."""
+
+    def __init__(self, progress: Progress = silent) -> None:
+        credentials = find_credentials()
+        if credentials is None:
+            raise missing_credentials_error()
+        self.credentials = credentials
+        self.policy = retry.RETRY_POLICY
+        self.may_have_arrived = False  # whether a failed `upload` may have made a submission
+        self._progress = progress
+        self._client = new_client(self.policy, progress)
+        self._request(self._sign_in)
+
+    def quota(self) -> Quota:
+        """Return what is left of today's submissions."""
+        limits = self._request(lambda: self._client.competition_get_submission_limits(COMPETITION))
+        return Quota(limits.num_today, limits.num_allowed_now, limits.limited_by_total)
+
+    def submissions(self) -> list[Submission]:
+        """Return the latest submissions, newest first."""
+
+        def entries() -> list[dict[str, Any]]:
+            self._client.listing = {}
+            # A status that the client does not know is a KeyError; the raw answer has it.
+            with suppress(KeyError):
+                self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
+            return list(self._client.listing.get("submissions") or [])
+
+        found = map(Submission.from_json, self._request(entries))
+        return sorted(found, key=lambda item: item.ref, reverse=True)
+
+    def check_access(self) -> None:
+        """Check that the data may be downloaded, for which the rules must be accepted."""
+
+        def open_and_close() -> None:
+            from kagglesdk.competitions.types import competition_api_service as types
+
+            request = types.ApiDownloadDataFilesRequest()
+            request.competition_name = COMPETITION
+            with self._client.build_kaggle_client() as kaggle:
+                kaggle.competitions.competition_api_client.download_data_files(request).close()
+
+        self._request(open_and_close)
+
+    def download(self, folder: Path, force: bool = False) -> Path:
+        """Fetch the data into `folder`, resuming what an earlier call left there."""
+        archive = folder / f"{COMPETITION}.zip"
+
+        def fetch() -> None:
+            try:
+                self._client.competition_download_files(COMPETITION, str(folder), force)
+            except ValueError:
+                archive.unlink(missing_ok=True)  # a wrong length, or something else than the zip
+                raise
+
+        self._request(fetch)
+        if not archive.is_file():
+            raise KaggleError(f"Kaggle served something else than {archive.name}: repeat later")
+        return archive
+
+    def upload(self, file: Path, message: str, find: Callable[[], Submission | None]) -> int:
+        """Submit a file once and return Kaggle's reference number.
+
+        Parameters
+        ----------
+        find : returns the submission if an upload whose answer was lost arrived after all
+        """
+        self.may_have_arrived = False
+
+        def find_or_submit() -> int:
+            if self.may_have_arrived and (arrived := find()):
+                return arrived.ref
+            self._client.reset_upload()
+            try:
+                answer = self._client.competition_submit(str(file), message, COMPETITION, True)
+            except REQUEST_ERRORS as error:  # a 429 made no submission, anything else may have
+                self.may_have_arrived |= self._client.uploaded and status_of(error) != 429
+                raise
+            if answer.ref:
+                return int(answer.ref)
+            self.may_have_arrived |= self._client.uploaded
+            if self.may_have_arrived and (arrived := find()):
+                return arrived.ref
+            raise KaggleError(
+                f"{file}: was not uploaded: {self._upload_failure(str(answer.message))}"
+            )
+
+        return self._request(find_or_submit)
+
+    def _upload_failure(self, message: str) -> str:
+        error = self._client.put_error
+        if error is None:
+            return f"Kaggle says {self.hide_secrets(message)!r}: repeat the command later"
+        if status_of(error) is None:
+            return "the connection broke off each time: repeat the command"
+        if is_transient(error):
+            return str(self._kaggle_error(error, self._client.put_attempts))
+        return f"Kaggle's store refuses it ({status_of(error)}): repeat the command"
+
+    def _sign_in(self) -> None:
+        try:
+            self._client.authenticate()
+        except SystemExit:  # the client exits where no credentials are good
+            line = self.credentials.rejection_message("wrong, expired or revoked")
+            raise KaggleError(line, refused=True) from None
+
+    def _request(
+        self, call: Callable[[], T], is_retried: Callable[[BaseException], bool] = is_transient
+    ) -> T:
+        """Return the result of a call that may be repeated, within time limits."""
+
+        def once() -> T:
+            with bounded(self.policy, self._progress):
+                return call()
+
+        retrying = self.policy.retrying(is_retried)
+        try:
+            return retrying(once)
+        except REQUEST_ERRORS as error:
+            raise self._kaggle_error(error, retrying.statistics["attempt_number"]) from None
+
+    def _kaggle_error(self, error: Exception, n_attempts: int) -> KaggleError:
+        line = describe(error, self.credentials, n_attempts)
+        return KaggleError(self.hide_secrets(line), status=status_of(error))
+
+    def hide_secrets(self, text: str) -> str:
+        """Replace credentials that a server or library may have put into `text`."""
+        for name in ("key", "token", "api_token"):
+            if value := self._client.config_values.get(name):
+                text = text.replace(str(value), "***")
+        return text
+
+
+def download_verified(folder: Path, progress: Progress) -> Path:
+    """Fetch the competition's data and return the path of a verified zip in `folder`.
+
+    A broken transfer found there is resumed; a failure leaves what was transferred.
+    """
+    kaggle = Kaggle(progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    for again in (False, True):
+        archive = kaggle.download(folder, force=again)
+        if _is_valid_zip(archive):
+            return archive
+        archive.unlink()
+    raise KaggleError(f"{archive.name}: came twice as a corrupt zip: repeat the command later")
+
+
+def _is_valid_zip(archive: Path) -> bool:
+    """Return whether every entry unpacks to what its checksum says."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            return file.testzip() is None
+    except Exception as error:
+        if is_bad_zip(error):
+            return False
+        raise

@@ -1,0 +1,175 @@
+"""The table of uploads, ``submissions/ledger.csv``, and the note of one under way."""
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from digit_recognizer.data.files import read_json, write_json, write_text
+from digit_recognizer.errors import FileError, KaggleError
+
+if TYPE_CHECKING:  # the client takes long to import
+    from digit_recognizer.kaggle.client import Submission
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One upload. ``status`` is Kaggle's, in lower case: pending, complete, error, …"""
+
+    time: str  # UTC, ISO 8601
+    run: str
+    file_sha256: str
+    cv_accuracy: float | None
+    public_score: float | None
+    ref: int
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PendingUpload:
+    """An upload that was begun, with what finds it in Kaggle's list after a crash.
+
+    ``last_ref`` is the newest submission before it, so no clock needs to be right.
+    """
+
+    time: str
+    run: str
+    file_sha256: str
+    cv_accuracy: float | None
+    message: str
+    file_name: str
+    last_ref: int
+
+    def entry(self, ref: int) -> LedgerEntry:
+        """Return the ledger's row of this upload."""
+        return LedgerEntry(
+            self.time, self.run, self.file_sha256, self.cv_accuracy, None, ref, "pending"
+        )
+
+    def find(self, listing: "list[Submission]", known: set[int]) -> "Submission | None":
+        """Return the listed submission that this upload became, if it arrived.
+
+        Parameters
+        ----------
+        known : reference numbers of other uploads
+        """
+        for item in listing:
+            newer = item.ref > self.last_ref and item.ref not in known
+            same = item.description.strip() == self.message.strip()
+            if newer and same and item.file_name == self.file_name:
+                return item
+        return None
+
+
+class Ledger:
+    """The ledger of a folder of runs."""
+
+    def __init__(self, submissions_dir: Path) -> None:
+        self.path = submissions_dir / "ledger.csv"
+        self._pending_path = submissions_dir / ".uploading.json"
+        self._lock_path = submissions_dir / ".ledger.lock"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from uploading."""
+        try:
+            self._lock_path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._lock_path).acquire(timeout=0):
+                yield
+        except Timeout:
+            raise FileError(
+                f"{self.path}: another 'make submit' or 'make scores' is running: wait for it"
+            ) from None
+
+    def entries(self) -> list[LedgerEntry]:
+        """Return every upload, oldest first."""
+        try:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                return [_entry(row) for row in csv.DictReader(file)]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise FileError(
+                f"{self.path}: is damaged ({type(error).__name__}): fix it, or move it away"
+            ) from None
+
+    def add(self, entry: LedgerEntry) -> None:
+        """Append a row."""
+        self._write([*self.entries(), entry])
+
+    def update(self, ref: int, **changes: Any) -> None:
+        """Change the row of an upload, if there is one."""
+        entries = self.entries()
+        updated = [replace(item, **changes) if item.ref == ref else item for item in entries]
+        if updated != entries:
+            self._write(updated)
+
+    def refs(self) -> set[int]:
+        """Return the reference numbers of all uploads."""
+        return {entry.ref for entry in self.entries()}
+
+    def begin(self, upload: PendingUpload) -> None:
+        """Note an upload before it begins."""
+        write_json(self._pending_path, asdict(upload))
+
+    def pending(self) -> PendingUpload | None:
+        """Return the upload whose end is not known, if there is one."""
+        if not self._pending_path.is_file():
+            return None
+        try:
+            return PendingUpload(**read_json(self._pending_path))
+        except TypeError:
+            raise KaggleError(
+                f"{self._pending_path}: is damaged: look at your submissions on Kaggle,"
+                " then delete it"
+            ) from None
+
+    def end(self) -> None:
+        """Remove the note of an upload that is in the ledger or failed for certain."""
+        self._pending_path.unlink(missing_ok=True)
+
+    def reconcile(self, listing: "list[Submission]") -> LedgerEntry | None:
+        """Add the upload that was begun if Kaggle lists it, and remove its note."""
+        upload = self.pending()
+        if upload is None:
+            return None
+        arrived = upload.find(listing, self.refs())
+        entry = upload.entry(arrived.ref) if arrived else None
+        if entry:
+            self.add(entry)
+        self.end()
+        return entry
+
+    def refresh(self, listing: "list[Submission]") -> None:
+        """Fill in the status and public score of every upload that Kaggle lists."""
+        for item in listing:
+            status = item.status.lower()
+            self.update(item.ref, public_score=item.public_score, status=status, reason=item.reason)
+
+    def _write(self, entries: list[LedgerEntry]) -> None:
+        text, columns = io.StringIO(), [field.name for field in fields(LedgerEntry)]
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(asdict(entry) for entry in entries)
+        write_text(self.path, text.getvalue())
+
+
+def now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _entry(row: dict[str, str]) -> LedgerEntry:
+    numbers = {
+        "cv_accuracy": float(row["cv_accuracy"]) if row["cv_accuracy"] else None,
+        "public_score": float(row["public_score"]) if row["public_score"] else None,
+        "ref": int(row["ref"]),
+    }
+    return LedgerEntry(**{**row, **numbers, "reason": row["reason"] or ""})  # type: ignore[arg-type]

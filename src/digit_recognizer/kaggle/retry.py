@@ -1,0 +1,151 @@
+"""Retry transient failures; describe permanent ones in one line."""
+
+import json
+import time
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import requests
+from tenacity import RetryCallState, Retrying, retry_if_exception
+from tenacity.wait import wait_exponential
+from urllib3.exceptions import InvalidHeader, NameResolutionError, ProtocolError, ReadTimeoutError
+from urllib3.util import Retry
+
+from digit_recognizer.data.dataset import COMPETITION
+from digit_recognizer.kaggle.credentials import PAGE, Credentials
+
+TRANSIENT = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    ProtocolError,
+    ReadTimeoutError,
+    BrokenPipeError,
+    ConnectionResetError,
+    ValueError,  # an answer that is not JSON, a file of the wrong length
+)
+REQUEST_ERRORS = (requests.RequestException, *TRANSIENT)
+
+
+def _response(error: BaseException | None) -> requests.Response | None:
+    return error.response if isinstance(error, requests.HTTPError) else None
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the HTTP status behind an exception, if there is one."""
+    response = _response(error)
+    return None if response is None else response.status_code
+
+
+def retry_after_of(error: BaseException | None) -> float | None:
+    """Return the seconds that the server's Retry-After header asks for, if there is one."""
+    response = _response(error)
+    header = None if response is None else response.headers.get("Retry-After")
+    try:
+        return Retry().parse_retry_after(header) if header else None
+    except InvalidHeader:
+        return None
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether the same request may succeed later."""
+    status = status_of(error)
+    if status is not None:
+        return status == 429 or status >= 500
+    return isinstance(error, TRANSIENT) and not isinstance(error, requests.exceptions.SSLError)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Limits in seconds. Kaggle's client itself has no time limit and never repeats a 429."""
+
+    connect_timeout: float = 10
+    read_timeout: float = 60
+    attempts: int = 6
+    min_wait: float = 1  # then twice as long each time: 31 s in all
+    max_wait: float = 120  # a longer Retry-After is reported, not waited for
+    poll_interval: float = 3
+    poll_timeout: float = 600  # Kaggle usually takes 5 to 60 s
+    sleep: Callable[[float], None] = time.sleep
+
+    def retrying(self, is_retried: Callable[[BaseException], bool] = is_transient) -> Retrying:
+        """Return a caller that repeats a function and raises its last exception.
+
+        Its ``statistics["attempt_number"]`` counts the calls.
+        """
+        return Retrying(
+            retry=retry_if_exception(is_retried),
+            wait=self._wait,
+            stop=self._should_stop,
+            sleep=self.sleep,
+            reraise=True,
+        )
+
+    def _wait(self, state: RetryCallState) -> float:
+        requested = retry_after_of(state.outcome.exception() if state.outcome else None)
+        if requested is not None:
+            return requested
+        return wait_exponential(self.min_wait, self.max_wait)(state)
+
+    def _should_stop(self, state: RetryCallState) -> bool:
+        too_long = state.upcoming_sleep > self.max_wait
+        return too_long or state.attempt_number >= self.attempts
+
+
+RETRY_POLICY = RetryPolicy()
+
+
+def describe(error: Exception, credentials: Credentials, n_attempts: int) -> str:
+    """Return one line about an exception that remained after `n_attempts` attempts."""
+    status = status_of(error)
+    if status is None:
+        return _describe_connection(error, n_attempts)
+    answer = ": ".join(filter(None, [str(status), _server_message(error)]))
+    if status == 401:
+        return credentials.rejection_message("401")
+    if status == 403:
+        return (
+            f"Kaggle refuses access to {COMPETITION!r} ({answer}): accept the rules at {PAGE}/rules"
+            f" with the account of {credentials.location}; if they are accepted, the competition's"
+            " name is wrong"
+        )
+    if status == 404:
+        return f"Kaggle knows nothing called {COMPETITION!r} ({answer}): see whether {PAGE} opens"
+    if status == 429:
+        seconds = retry_after_of(error)
+        wait = "a few minutes" if seconds is None else f"{seconds:.0f} s"
+        return f"Kaggle says 'too many requests' (429; asked {n_attempts}x): repeat in {wait}"
+    if status >= 500:
+        return f"Kaggle fails ({status}; asked {n_attempts}x): repeat the command later"
+    return f"Kaggle refuses ({answer})"
+
+
+def _server_message(error: Exception) -> str:
+    """Return the message in the body of an HTTP error, on one line."""
+    try:
+        message = error.response.json().get("message", "")  # type: ignore[attr-defined]
+    except (ValueError, AttributeError, RuntimeError):
+        return ""
+    return " ".join(str(message).split()).strip(".")[:300]
+
+
+def _describe_connection(error: Exception, n_attempts: int) -> str:
+    url = getattr(getattr(error, "request", None), "url", None) or ""
+    host = urllib.parse.urlsplit(url).netloc or "api.kaggle.com"
+    asked = f"asked {n_attempts}x"
+    cause = error.args[0] if error.args else None
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"{host}: cannot be reached securely (TLS): check the clock, proxy and certificates"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"{host}: cannot be reached through the proxy: check http_proxy and https_proxy"
+    if isinstance(error, requests.Timeout | ReadTimeoutError) or "timed out" in str(error):
+        return f"{host}: does not answer in time ({asked}): check the network, repeat the command"
+    if isinstance(getattr(cause, "reason", cause), NameResolutionError):
+        return f"{host}: the name cannot be resolved ({asked}): check the network"
+    if "refused" in str(error):
+        return f"{host}: refuses the connection ({asked}): check the network and the proxy"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{host}: answers with something else than Kaggle's API: check the network"
+    return f"{host}: the connection broke off ({asked}): repeat the command, it goes on from there"

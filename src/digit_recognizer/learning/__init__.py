@@ -1,1 +1,0 @@
-"""Arrays in, arrays out: no disk, no network, no printing."""

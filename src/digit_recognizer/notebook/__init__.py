@@ -1,1 +1,0 @@
-"""What `make notebook` runs: a script with cells, for people who learn."""

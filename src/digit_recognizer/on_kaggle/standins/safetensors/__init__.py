@@ -1,1 +1,0 @@
-"""The part of safetensors that writes."""

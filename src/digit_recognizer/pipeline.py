@@ -1,0 +1,155 @@
+"""From a dataset to a submission: the steps of `train` on one page.
+
+    dataset -> folds -> members -> out-of-fold rows -> ensemble -> submission -> report
+
+The dataset is loaded once and handed on. Each member is written as soon as it is trained, so that
+a killed run continues where it stopped; ``cv.json`` is written last. The held-out rows of a member
+never decide anything: the length of training is fixed, and the last averaged weights predict.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.report.page import is_drawn, write_report
+from digit_recognizer.report.sheets import draw_pictures
+from digit_recognizer.runs.blend import blend_name, blend_parts
+from digit_recognizer.runs.ensemble import RunResults, TrainedRun, finish
+from digit_recognizer.runs.environment import describe, merge_hardware
+from digit_recognizer.runs.lock import begin_run, ensure_free_space
+from digit_recognizer.runs.request import Request
+from digit_recognizer.runs.run import Run, validate_name
+from digit_recognizer.training.device import Device
+from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
+from digit_recognizer.training.models import network_cost
+from digit_recognizer.training.parallel import TrainMembers, train_members
+from digit_recognizer.training.recipe import BLENDS, named_recipe, recipes_in
+
+BYTES_OF_PREDICTIONS = 4 * 2**20  # of a member, with its history; its weights come on top
+
+logger = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Callbacks for a training's progress."""
+
+    def begin(self, members: Sequence[Member], done: Sequence[Member], epochs: int) -> None:
+        """Training starts; `done` are the members of an earlier session."""
+
+    def epoch(self, member: Member, epoch: EpochMetrics) -> None:
+        """A member finished an epoch."""
+
+    def end(self) -> None:
+        """Training ended or failed."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Trains recipes on one dataset."""
+
+    submissions_dir: Path
+    dataset_name: str
+    dataset: Dataset  # as `load` returns it
+    devices: Sequence[Device]  # one for each member that is trained at a time
+    train_members: TrainMembers  # see `find_backend`
+    progress: Progress
+
+    def train_recipe(
+        self, name: str, changes: Mapping[str, object], run_name: str | None = None
+    ) -> RunResults:
+        """Train a named recipe with some settings changed; a blend's recipes one by one."""
+        if name not in BLENDS:
+            request = Request(self.dataset_name, name, named_recipe(name, changes))
+            return self.train(request, run_name)
+        recipes, parts = recipes_in(name), []
+        for number, recipe in enumerate(recipes, start=1):
+            logger.info("%s: %s, part %d of %d", name, recipe, number, len(recipes))
+            parts += self.train_recipe(recipe, changes).parts
+        names = [part.run.name for part in parts]
+        run = self._run(run_name or blend_name(self.dataset_name, name, recipes, names))
+        return blend_parts(run, parts, self.dataset, name)
+
+    def train(self, request: Request, run_name: str | None = None) -> RunResults:
+        """Train the members of a run that are missing, and finish it."""
+        recipe = request.recipe
+        assert recipe is not None
+        run = self._run(run_name or request.run_name)
+        # Fails early if a class has too few rows.
+        assign_folds(self.dataset.labels, recipe.n_splits, recipe.split_seed)
+        environment = describe(self.devices[0], self.dataset)
+        with begin_run(run, request, environment):
+            part = TrainedRun.read_available(run)
+            missing = [member for member in request.members if member not in part.predictions]
+            if missing:
+                _prepare_folder(part, missing, environment)
+                self._train_missing(part, missing)
+            return finish(run, self.dataset, [part.sorted_by_seed()])
+
+    def _train_missing(self, part: TrainedRun, missing: Sequence[Member]) -> None:
+        """Train members, and keep each on disk and in `part` as soon as it is trained."""
+        done = list(part.predictions)
+        self.progress.begin([*done, *missing], done, part.recipe.epochs)
+        started = time.time()
+        try:
+            with closing(
+                self.train_members(
+                    part.recipe, self.dataset, missing, self.devices, self.progress.epoch
+                )
+            ) as results:
+                for trained in results:
+                    part.run.write_member(trained)
+                    part.predictions[trained.member] = trained.predictions
+                    part.histories[trained.member] = trained.history
+        finally:
+            self.progress.end()
+            part.run.add_seconds(time.time() - started)
+
+    def _run(self, name: str) -> Run:
+        return Run(self.submissions_dir / validate_name(name))
+
+
+def _prepare_folder(
+    part: TrainedRun, missing: Sequence[Member], environment: Mapping[str, object]
+) -> None:
+    """Check the free space, note this machine, and drop results of members that are gone."""
+    run = part.run
+    bytes_of_weights = 4 * network_cost(part.recipe.network).parameters
+    ensure_free_space(run.run_dir, len(missing) * (bytes_of_weights + BYTES_OF_PREDICTIONS))
+    before = read_json(run.environment_path)
+    write_json(run.environment_path, {**before, **merge_hardware([before, environment])})
+    for path in (run.cv_path, run.hardest_path):
+        path.unlink(missing_ok=True)
+
+
+def find_backend(name: str) -> TrainMembers:
+    """Return the function that trains members in parallel: with processes or with Ray."""
+    if name == "ray":
+        from digit_recognizer.training.ray_backend import train_members_on_ray
+
+        return train_members_on_ray
+    return train_members
+
+
+def draw(results: RunResults) -> list[Path]:
+    """Draw the pictures and the report page of a finished run; return their paths.
+
+    A page that fails is a warning: the run is finished without it.
+    """
+    paths = draw_pictures(results)
+    run = results.run
+    try:
+        if not is_drawn(run):
+            write_report(results)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        logger.warning(
+            "warning: no report (%s): 'make report RUN=%s' tries again", reason, run.name
+        )
+        return paths
+    return [*paths, run.report_path]

@@ -1,1 +1,0 @@
-"""Kaggle: the only folder that imports its client."""

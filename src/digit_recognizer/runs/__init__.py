@@ -1,0 +1,1 @@
+"""A run's folder, its predictions and its figures."""

@@ -1,0 +1,122 @@
+"""Scores from out-of-fold predictions: the content of ``cv.json``."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.data.files import read_json_as, write_json
+
+SUSPICIOUS_ACCURACY = 0.9987  # a score above this is a sign of leakage: some labels are wrong
+MIN_ROWS_FOR_SUSPICION = 10_000  # of fewer, a good network may get all right
+DIGITS = np.arange(10)
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Precision, recall and F1 of one digit, and its number of rows."""
+
+    digit: int
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class ExpectedScore:
+    """A 95 % prediction interval for the submission's score."""
+
+    low: float
+    middle: float
+    high: float
+    gain: float  # expected accuracy of the ensemble above that of an out-of-fold prediction
+    gain_sd: float  # its standard deviation
+
+
+@dataclass(frozen=True)
+class CvReport:
+    """The content of ``cv.json``."""
+
+    cv_accuracy: float
+    cv_interval: tuple[float, float]  # the 95 % Wilson interval of `cv_accuracy`
+    n_rows: int
+    n_errors: int
+    fold_accuracies: dict[str, float]
+    fold_mean: float
+    fold_std: float
+    log_loss: float
+    classes: list[ClassScores]
+    confusion: list[list[int]]
+    expected_score: ExpectedScore
+    test_accuracy: float | None = field(default=None, kw_only=True)  # None: labels not known
+    n_members: int
+    seconds: float  # of training, wall-clock
+    augment_share: float  # the fraction of training time spent on augmentation
+    may_submit: bool
+    suspicious: bool
+
+    def write(self, path: Path) -> None:
+        """Write ``cv.json``, atomically."""
+        content = asdict(self)
+        if self.test_accuracy is None:
+            del content["test_accuracy"]
+        write_json(path, content)
+
+    @classmethod
+    def read(cls, path: Path) -> "CvReport":
+        """Read ``cv.json``."""
+        advice = "delete it, and 'make train' with the same settings writes it again"
+        return read_json_as(path, cls, advice)
+
+
+def out_of_fold_scores(
+    labels: NDArray[np.int64], folds: NDArray[np.int64], proba: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Return the fields of `CvReport` that follow from the out-of-fold rows only.
+
+    `labels` and `folds` are [N]; each row of `proba` [N, 10] is by members that never saw it.
+    """
+    # Imported here: reading a cv.json does without, and it takes 2 s.
+    from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+
+    predicted = proba.argmax(axis=1)
+    correct = predicted == labels
+    by_fold = {str(fold): float(correct[folds == fold].mean()) for fold in np.unique(folds)}
+    values = list(by_fold.values())
+    n_correct = int(correct.sum())
+    columns = precision_recall_fscore_support(labels, predicted, labels=DIGITS, zero_division=0.0)
+    by_digit = zip(*(column.tolist() for column in columns), strict=True)
+    return {
+        "cv_accuracy": n_correct / len(labels),
+        "cv_interval": wilson_interval(n_correct, len(labels)),
+        "n_rows": len(labels),
+        "n_errors": len(labels) - n_correct,
+        "fold_accuracies": by_fold,
+        "fold_mean": float(np.mean(values)),
+        "fold_std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+        "log_loss": float(log_loss(labels, np.clip(proba, 1e-15, 1), labels=DIGITS)),
+        "classes": [ClassScores(digit, *scores) for digit, scores in enumerate(by_digit)],
+        "confusion": confusion_matrix(labels, predicted, labels=DIGITS).tolist(),
+    }
+
+
+def wilson_interval(n_correct: int, n_rows: int) -> tuple[float, float]:
+    """Return the 95 % interval of a fraction (Wilson 1927, J. Am. Stat. Assoc. 22:209)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(n_correct, n_rows).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def is_suspicious(accuracy: float, n_rows: int) -> bool:
+    """Return whether an accuracy is better than the labels allow."""
+    return accuracy > SUSPICIOUS_ACCURACY and n_rows > MIN_ROWS_FOR_SUSPICION
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, such as ``10 min 44 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,168 @@
+"""Combined predictions of members: out-of-fold rows, test rows, and ``oof.csv``."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from digit_recognizer.data.files import write_csv
+from digit_recognizer.errors import FileError
+from digit_recognizer.training.members import Member, Predictions
+
+Proba = NDArray[np.float64]
+Logits = NDArray[np.float32]
+COLUMNS = ["row", "label", "fold", "predicted", *(f"proba_{digit}" for digit in range(10))]
+
+
+def mean_proba(logits: Sequence[Logits]) -> Proba:
+    """Return the mean of the softmaxes of several logits [N, 10]."""
+    return _sorted_mean([softmax(item.astype(np.float64), axis=1) for item in logits])
+
+
+def blend_proba(parts: Iterable[Sequence[Logits]]) -> Proba:
+    """Return the mean over parts of the mean over their members' logits [N, 10].
+
+    Parts weigh the same, however many members each has.
+    """
+    return _sorted_mean([mean_proba(logits) for logits in parts])
+
+
+def _sorted_mean(probas: Sequence[Proba] | Proba) -> Proba:
+    # Sums of sorted numbers are the same to the last bit, whatever the order of the members.
+    mean: Proba = np.sort(probas, axis=0).mean(axis=0)
+    return mean
+
+
+@dataclass(frozen=True)
+class EnsemblePredictions:
+    """Combined predictions of the members of a run, or of all parts of a blend.
+
+    Each group of `test_by_fold` is the mean of as many members of the same kind as predict an
+    out-of-fold row.
+    """
+
+    rows: NDArray[np.int64]  # [N] the training rows that were held out, ascending
+    folds: NDArray[np.int64]  # [N] the fold that held each out; in a blend, in its first part
+    oof_by_seed: Proba  # [S, N, 10] by each seed's members; in a blend, by each part
+    test_by_fold: Proba  # [G, M, 10]
+    test_proba: Proba  # [M, 10] by all members: the submission
+
+    @property
+    def oof_proba(self) -> Proba:
+        """The out-of-fold probabilities [N, 10]: the mean over seeds or parts."""
+        return _sorted_mean(self.oof_by_seed)
+
+
+def assemble(parts: Sequence[Mapping[Member, Predictions]]) -> EnsemblePredictions:
+    """Combine the members of a run, or of several runs whose held-out rows are the same.
+
+    Whatever the parts' folds are, each part's prediction of a row is by members that never saw
+    it, and so is their mean. Where parts have different numbers of folds, members of those with
+    fewer serve in several groups of `test_by_fold`.
+    """
+    rows = held_out_rows(parts[0])
+    oof = [oof_by_seed(members) for members in parts]
+    test = [_test_by_fold(members) for members in parts]
+    groups = range(max(map(len, test)))
+    return EnsemblePredictions(
+        rows,
+        _folds_of(rows, parts[0]),
+        oof[0] if len(parts) == 1 else np.stack([_sorted_mean(item) for item in oof]),
+        np.stack([_sorted_mean([item[group % len(item)] for item in test]) for group in groups]),
+        blend_proba([member.test_logits for member in members.values()] for members in parts),
+    )
+
+
+def held_out_rows(members: Mapping[Member, Predictions]) -> NDArray[np.int64]:
+    """Return the rows [N] that the members of an ordinary run held out, ascending."""
+    return np.unique(np.concatenate([item.val_index for item in members.values()]))
+
+
+def oof_by_seed(members: Mapping[Member, Predictions]) -> Proba:
+    """Return out-of-fold probabilities [S, N, 10] of an ordinary run by each seed's members."""
+    by_seed = []
+    for items in _grouped(members, lambda member: member.seed):
+        rows = np.concatenate([item.val_index for item in items])
+        logits = np.concatenate([item.val_logits for item in items])
+        by_seed.append(mean_proba([logits[np.argsort(rows)]]))
+    return np.stack(by_seed)
+
+
+def _test_by_fold(members: Mapping[Member, Predictions]) -> Proba:
+    folds = _grouped(members, lambda member: member.fold)
+    return np.stack([mean_proba([item.test_logits for item in items]) for items in folds])
+
+
+def _folds_of(rows: NDArray[np.int64], members: Mapping[Member, Predictions]) -> NDArray[np.int64]:
+    folds = np.empty(len(rows), dtype=np.int64)
+    for member, item in members.items():
+        folds[np.searchsorted(rows, item.val_index)] = member.fold
+    return folds
+
+
+def _grouped(
+    members: Mapping[Member, Predictions], key: Callable[[Member], int]
+) -> list[list[Predictions]]:
+    groups: dict[int, list[Predictions]] = {}
+    for member, item in members.items():
+        groups.setdefault(key(member), []).append(item)
+    return list(groups.values())
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """The content of ``oof.csv``."""
+
+    rows: NDArray[np.int64]  # [N] training rows, ascending
+    labels: NDArray[np.int64]  # [N]
+    folds: NDArray[np.int64]  # [N]
+    predicted: NDArray[np.int64]  # [N]
+    proba: Proba  # [N, 10], to 6 decimals
+
+    @classmethod
+    def of(cls, predictions: EnsemblePredictions, labels: NDArray[np.int64]) -> "OutOfFold":
+        """Return the out-of-fold predictions of the rows whose `labels` [N] are given."""
+        proba = predictions.oof_proba
+        predicted = proba.argmax(axis=1)
+        return cls(predictions.rows, labels, predictions.folds, predicted, np.round(proba, 6))
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """True where the prediction is the label [N]."""
+        correct: NDArray[np.bool_] = self.predicted == self.labels
+        return correct
+
+    def most_confident_errors(self) -> NDArray[np.int64]:
+        """Return indices of the errors, the most confident first, ties by row."""
+        wrong = np.flatnonzero(~self.correct)
+        return wrong[np.argsort(-self.proba[wrong].max(axis=1), kind="stable")]
+
+    def write(self, path: Path) -> None:
+        """Write ``row,label,fold,predicted,proba_0..proba_9``, atomically."""
+        import pandas as pd
+
+        table = pd.DataFrame(self.proba, columns=COLUMNS[4:])
+        for index, name in enumerate(("rows", "labels", "folds", "predicted")):
+            table.insert(index, COLUMNS[index], getattr(self, name))
+        write_csv(path, table, float_format="%.6f")
+
+    @classmethod
+    def read(cls, path: Path) -> "OutOfFold":
+        """Read ``oof.csv``."""
+        import pandas as pd
+
+        try:
+            table = pd.read_csv(path, index_col=False)
+            if list(table.columns) != COLUMNS or table.isna().any(axis=None):
+                raise ValueError("not the columns of an oof.csv, or a row is cut short")
+            rows, labels, folds, predicted = (table[c].to_numpy(np.int64) for c in COLUMNS[:4])
+            proba = table[COLUMNS[4:]].to_numpy(np.float64)
+        except (OSError, ValueError, TypeError) as error:
+            raise FileError(
+                f"{path}: cannot be read ({type(error).__name__}): delete it, and 'make train' or"
+                " 'make blend' with the same settings writes it again"
+            ) from None
+        return cls(rows, labels, folds, predicted, proba)

@@ -1,0 +1,65 @@
+"""The request of a run: the content of ``recipe.json``."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from digit_recognizer.training.members import Member, all_members
+from digit_recognizer.training.recipe import RECIPES, Recipe
+
+
+@dataclass(frozen=True)
+class Request:
+    """A recipe on a dataset; or, of a blend, the runs that are averaged."""
+
+    dataset: str  # its folder under the data folder
+    recipe_name: str  # the named recipe that `recipe` is, or is a change of
+    recipe: Recipe | None  # None for a blend
+    blend_of: tuple[str, ...] = ()  # runs that a blend averages; empty for an ordinary run
+
+    @property
+    def members(self) -> list[Member]:
+        """Every member of an ordinary run, seed by seed; none of a blend."""
+        return all_members(self.recipe) if self.recipe else []
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The settings that differ from those of the named recipe."""
+        if self.recipe is None or self.recipe_name not in RECIPES:
+            return {}
+        named = asdict(RECIPES[self.recipe_name])
+        return {key: value for key, value in asdict(self.recipe).items() if named[key] != value}
+
+    @property
+    def run_name(self) -> str:
+        """``<dataset>-<recipe>``, with a short hash of the settings that were changed."""
+        name = f"{self.dataset}-{self.recipe_name}"
+        return f"{name}-{short_hash(self.changed)}" if self.changed else name
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content of ``recipe.json``."""
+        named = {"dataset": self.dataset, "recipe": self.recipe_name}
+        if self.recipe is None:
+            return {**named, "blend_of": list(self.blend_of)}
+        return {**named, **asdict(self.recipe)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Request":
+        """Read the content of ``recipe.json``; a setting that it lacks has its default.
+
+        KeyError, TypeError or RecipeError: it is not a request, or has an unknown setting.
+        """
+        settings = dict(content)
+        dataset, recipe_name = settings.pop("dataset"), settings.pop("recipe")
+        if not isinstance(dataset, str) or not isinstance(recipe_name, str):
+            raise TypeError("dataset and recipe are names")
+        if "blend_of" in settings:
+            return cls(dataset, recipe_name, None, tuple(settings["blend_of"]))
+        return cls(dataset, recipe_name, Recipe(**settings))
+
+
+def short_hash(value: object) -> str:
+    """Return six hex digits that depend on a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:6]

@@ -1,0 +1,199 @@
+"""Paths, content and state of a run's folder."""
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from digit_recognizer.data import files
+from digit_recognizer.data.files import read_json, sha256
+from digit_recognizer.errors import RecipeError, RunError
+from digit_recognizer.runs.request import Request
+from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
+from digit_recognizer.training.recipe import Recipe
+
+
+class RunFile:
+    """The path of a file in a run's folder, as an attribute of the run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: "Run", owner: type["Run"]) -> Path:
+        return run.run_dir / self.name
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run in the folder ``run_dir``."""
+
+    run_dir: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its folder."""
+        return self.run_dir.name
+
+    recipe_path = RunFile("recipe.json")  # the request
+    environment_path = RunFile("environment.json")  # commit, versions, device, hashes of the data
+    oof_path = RunFile("oof.csv")  # out-of-fold predictions
+    cv_path = RunFile("cv.json")  # every score; written last: with it, the run is done
+    submission_path = RunFile("submission.csv")  # the ensemble's labels of the test rows
+    report_path = RunFile("report.html")
+    label_issues_path = RunFile("label_issues.csv")  # training rows with probably wrong labels
+    augmented_path = RunFile("augmented.png")  # a picture of augmented digits
+    hardest_path = RunFile("hardest.png")  # a picture of the out-of-fold errors
+    predictions_csv_path = RunFile("predictions.csv")  # the last output of `predict`
+    _seconds_path = RunFile("seconds.json")
+
+    def member_dir(self, member: Member) -> Path:
+        """Return the folder of a member, such as ``members/fold0-seed0``."""
+        return self.run_dir / "members" / member.name
+
+    def weights_path(self, member: Member) -> Path:
+        """Return the path of a member's weights."""
+        return self.member_dir(member) / "model.safetensors"
+
+    def history_path(self, member: Member) -> Path:
+        """Return the path of a member's epochs."""
+        return self.member_dir(member) / "history.csv"
+
+    def predictions_path(self, member: Member) -> Path:
+        """Return the path of a member's predictions; written last: with them, it is done."""
+        return self.member_dir(member) / "predictions.npz"
+
+    def request(self) -> Request:
+        """Read ``recipe.json``."""
+        if not self.recipe_path.is_file():
+            raise RunError(f"{self.run_dir}: is not a run: 'make train' makes one")
+        content = read_json(self.recipe_path)
+        try:
+            return Request.from_dict(content)
+        except (KeyError, TypeError, RecipeError) as error:
+            raise RunError(f"{self.recipe_path}: is not a run's recipe ({error})") from None
+
+    def recipe(self) -> Recipe:
+        """Read the recipe of an ordinary run, which is one that is not a blend."""
+        request = self.request()
+        if request.recipe is None:
+            parts = " ".join(request.blend_of)
+            raise RunError(f"{self.run_dir}: is a blend itself: give its parts, {parts}, instead")
+        return request.recipe
+
+    def parts(self) -> list["Run"]:
+        """Return the runs that a blend averages, or the run itself."""
+        names = self.request().blend_of
+        return [Run(self.run_dir.parent / validate_name(name)) for name in names] or [self]
+
+    def is_done(self) -> bool:
+        """Return whether all results are there."""
+        return all(path.is_file() for path in (self.cv_path, self.oof_path, self.submission_path))
+
+    def finished_members(self) -> list[Member]:
+        """Return the members of the request that are trained, seed by seed."""
+        return [m for m in self.request().members if self.predictions_path(m).is_file()]
+
+    def missing_members(self) -> list[Member]:
+        """Return the members of the request that are not trained, seed by seed."""
+        return [m for m in self.request().members if not self.predictions_path(m).is_file()]
+
+    def unfinished_error(self) -> RunError:
+        """Return the error for a run that should be finished and is not."""
+        request = self.request()
+        command = (
+            f"'make train DATA={request.dataset} RECIPE={request.recipe_name}"
+            f" RUN={self.name}' with the same settings"
+        )
+        if request.recipe_name == "blend":
+            command = f"'make blend RUNS=\"{' '.join(request.blend_of)}\" RUN={self.name}'"
+        return RunError(f"{self.run_dir}: is not finished: run {command}")
+
+    def seconds(self) -> float:
+        """Return the wall-clock seconds of training, over all sessions."""
+        path = self._seconds_path
+        return float(read_json(path)["seconds"]) if path.is_file() else 0.0
+
+    def add_seconds(self, seconds: float) -> None:
+        """Count one more session; one that was killed is not counted."""
+        files.write_json(self._seconds_path, {"seconds": round(self.seconds() + seconds, 1)})
+
+    def predictions_digest(self) -> str:
+        """Return a hash that changes where any member's predictions change."""
+        lines = [f"{m.name} {sha256(self.predictions_path(m))}" for m in self.finished_members()]
+        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+    def write_member(self, trained: TrainedMember) -> None:
+        """Keep a trained member, its predictions last."""
+        import pandas as pd
+
+        member = trained.member
+        history = pd.DataFrame([vars(epoch) for epoch in trained.history])
+        files.write_csv(self.history_path(member), history)
+        # safetensors writes memory as it lies: channels-last weights would come back shuffled.
+        ordered = {name: np.asarray(w, order="C") for name, w in trained.weights.items()}
+        files.write_bytes(self.weights_path(member), save(ordered))
+        files.write_arrays(self.predictions_path(member), vars(trained.predictions))
+
+    def read_member(self, member: Member) -> Predictions:
+        """Read a member's predictions."""
+        path = self.predictions_path(member)
+        try:
+            return Predictions(**files.read_arrays(path))
+        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
+            raise _damaged(path) from None
+
+    def read_history(self, member: Member) -> tuple[EpochMetrics, ...]:
+        """Read a member's epochs."""
+        import pandas as pd
+
+        path = self.history_path(member)
+        try:
+            table = pd.read_csv(path, dtype=str).astype(float)  # exactly, in any pandas
+            rows = table.astype({"epoch": int}).itertuples(index=False, name=None)
+            names = [str(name) for name in table.columns]
+            epochs = tuple(EpochMetrics(**dict(zip(names, row, strict=True))) for row in rows)
+        except (OSError, ValueError, TypeError, KeyError):
+            epochs = ()
+        if not epochs:
+            raise _damaged(path)
+        return epochs
+
+    def read_weights(self, member: Member) -> dict[str, NDArray[Any]]:
+        """Read a member's weights, by their names in the network."""
+        path = self.weights_path(member)
+        try:
+            weights: dict[str, NDArray[Any]] = load_file(path)
+        except (OSError, SafetensorError):
+            raise _damaged(path) from None
+        return weights
+
+
+def _damaged(path: Path) -> RunError:
+    return RunError(f"{path}: is damaged: delete its folder and run 'make train' again")
+
+
+def validate_name(name: str) -> str:
+    """Return `name` if it can be a folder under the submissions folder."""
+    if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+        raise RunError(f"RUN is {name!r}: give a plain name, without slashes or a leading dot")
+    return name
+
+
+def find_run(submissions_dir: Path, name: str | None) -> Run:
+    """Return the run called `name`, finished or not; without a name, the one finished last."""
+    if name is None:
+        finished = list(submissions_dir.glob("*/cv.json"))
+        if not finished:
+            raise RunError(f"{submissions_dir}: holds no finished run: run 'make train' first")
+        newest = max(finished, key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
+        return Run(newest.parent)
+    run = Run(submissions_dir / validate_name(name))
+    if not run.recipe_path.is_file():
+        raise RunError(f"{run.run_dir}: there is no such run: 'make runs' lists those that are")
+    return run

@@ -1,0 +1,68 @@
+"""Checks of a submission that need no network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from digit_recognizer.data.competition import read_submission
+from digit_recognizer.data.dataset import COMPETITION, UNSUBMITTABLE
+from digit_recognizer.data.files import read_json, sha256
+from digit_recognizer.errors import RunError
+from digit_recognizer.runs.metrics import CvReport
+from digit_recognizer.runs.run import Run
+
+
+@dataclass(frozen=True)
+class CheckedSubmission:
+    """A file that passed every check that needs no network."""
+
+    file: Path
+    name: str  # the run's, or the file's where it belongs to no run
+    digest: str
+    n_rows: int
+    cv: CvReport | None  # where the file is the run's own
+    message: str  # its description on Kaggle
+
+
+def check(
+    run: Run | None, file: Path | None, submissions_dir: Path, data_dir: Path
+) -> CheckedSubmission:
+    """Check a run's submission, or a `file`."""
+    path = file or (run.submission_path if run else None)
+    if path is None:
+        raise RunError("there is neither a run nor a FILE to submit")
+    if run is None and path.is_file():
+        run = _owner(sha256(path), submissions_dir)
+    dataset = COMPETITION
+    if run is not None:
+        dataset = run.request().dataset
+        _refuse_provenance(run)
+    sample = read_submission(data_dir / dataset / "sample_submission.csv", None)
+    read_submission(path, len(sample))
+    digest = sha256(path)
+    own = run is not None and run.is_done() and sha256(run.submission_path) == digest
+    cv = CvReport.read(run.cv_path) if run and own else None
+    name = run.name if run else path.stem
+    message = f"{name} cv={cv.cv_accuracy:.5f}" if cv else name
+    return CheckedSubmission(path, name, digest, len(sample), cv, message)
+
+
+def _owner(digest: str, submissions_dir: Path) -> Run | None:
+    """Return the run whose submission has the same bytes."""
+    paths = sorted(submissions_dir.glob("*/submission.csv"))
+    return next((Run(path.parent) for path in paths if sha256(path) == digest), None)
+
+
+def _refuse_provenance(run: Run) -> None:
+    environment = read_json(run.environment_path)
+    if environment["may_submit"]:
+        return
+    source = environment["source"]
+    if environment["repeats"] and source not in UNSUBMITTABLE:
+        raise RunError(
+            f"{run.run_dir}: {environment['repeats']} test images are also training rows: its"
+            " score would mean nothing, so it is not submitted; get the data with 'make download'"
+        )
+    raise RunError(
+        f"{run.run_dir}: was trained on data from {source!r}, which may never be submitted: run"
+        f" 'make download', then 'make train DATA={COMPETITION}'"
+    )

@@ -1,1 +1,0 @@
-"""One module for each Make target. They never import each other: they speak through files."""

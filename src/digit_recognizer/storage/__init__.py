@@ -1,1 +1,0 @@
-"""What lies on disk: datasets and runs."""

@@ -1,0 +1,93 @@
+"""Members of an ensemble, their folds and their results."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.errors import TrainingError
+from digit_recognizer.training.recipe import Recipe
+
+
+@dataclass(frozen=True, order=True)
+class Member:
+    """One network of the ensemble: the fold it does not train on, and its seed."""
+
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The member's folder name, such as ``fold0-seed0``."""
+        return f"fold{self.fold}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """Metrics of one pass over the training rows. Losses are mean cross-entropy in nats.
+
+    ``augment_seconds`` is the part of ``seconds`` that the augmentation took.
+    """
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    augment_seconds: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A member's logits of its held-out rows and of the test rows."""
+
+    val_index: NDArray[np.int64]  # [V]
+    val_logits: NDArray[np.float32]  # [V, 10]
+    test_logits: NDArray[np.float32]  # [M, 10]
+
+
+@dataclass(frozen=True)
+class TrainedMember:
+    """A member after training: the weights that predict, its predictions and its history."""
+
+    member: Member
+    weights: dict[str, NDArray[np.generic]]
+    predictions: Predictions
+    history: tuple[EpochMetrics, ...]
+
+
+def all_members(recipe: Recipe) -> list[Member]:
+    """Return every member of a recipe, seed by seed."""
+    return [Member(f, s) for s in range(recipe.n_seeds) for f in recipe.trained_folds]
+
+
+def assign_folds(labels: NDArray[np.integer], n_splits: int, split_seed: int) -> NDArray[np.int64]:
+    """Assign each row to the fold that holds it out, stratified by label.
+
+    Parameters
+    ----------
+    labels : array, shape [N]
+    n_splits : number of folds
+    split_seed : seed of the shuffle
+
+    Returns
+    -------
+    array, shape [N], int64, values 0 to ``n_splits - 1``
+    """
+    # Imported here: reading a run does without, and it takes 1 s.
+    from sklearn.model_selection import StratifiedKFold
+
+    counts = np.bincount(labels)
+    rarest = int(np.argmin(np.where(counts == 0, np.iinfo(np.int64).max, counts)))
+    if counts[rarest] < n_splits:
+        raise TrainingError(
+            f"label {rarest} has {counts[rarest]} training rows, fewer than {n_splits} folds:"
+            " use fewer folds (--n-splits) or more rows"
+        )
+    folds = np.empty(len(labels), dtype=np.int64)
+    splitter = StratifiedKFold(n_splits, shuffle=True, random_state=split_seed)
+    for fold, (_, val_index) in enumerate(splitter.split(labels, labels)):
+        folds[val_index] = fold
+    return folds

@@ -1,0 +1,106 @@
+"""`make doctor`: every check, passed and failed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.desk import SECRET, Desk, point_to
+from support.loopback import Kaggle, refusal
+
+
+def check(desk: Desk, code: int) -> dict[str, str]:
+    """The checks by name; each starts with its sign, and ends with its advice."""
+    found, out, err = desk.run("doctor", "--device", "cpu")
+    assert (found, err) == (code, "")
+    return lines_of(out)
+
+
+def lines_of(out: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    name = ""
+    for line in out.splitlines():
+        if line[0] in "✓✗":
+            name = next(n for n in NAMES if line[2:].startswith(n))
+            found[name] = f"{line[0]} {line[2:].removeprefix(name).strip()}"
+        else:
+            found[name] += f" {line.strip()}"
+    return found
+
+
+NAMES = (
+    "Python",
+    "packages",
+    "device",
+    "disk, data",
+    "disk, submissions",
+    "credentials valid",
+    "credentials",
+    "permissions",
+    "rules accepted",
+    "submissions left",
+)
+
+
+def test_all_is_ok(desk: Desk, kaggle: Kaggle, key: None) -> None:
+    checks = check(desk, 0)
+    assert {line[0] for line in checks.values()} == {"✓"}
+    assert checks["credentials"] == "✓ API key in KAGGLE_USERNAME and KAGGLE_KEY"
+    assert checks["submissions left"] == "✓ 5 today"
+    assert "torch" in checks["packages"]
+    assert checks["device"].startswith("✓ cpu in ")
+
+
+def test_no_credentials_says_how_to_get_some(desk: Desk) -> None:
+    checks = check(desk, 1)
+    assert checks["credentials"].startswith("✗ none found")
+    assert "https://www.kaggle.com/settings/api" in checks["credentials"]
+
+
+def test_credentials_that_kaggle_turns_down(desk: Desk, kaggle: Kaggle, key: None) -> None:
+    kaggle.replies["GetSubmissionLimits"] = [refusal(401)]
+    checks = check(desk, 1)
+    assert checks["credentials valid"].startswith("✗ no -> KAGGLE_USERNAME and KAGGLE_KEY")
+
+
+def test_a_token_that_expired(desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
+    kaggle.active = False
+    checks = check(desk, 1)
+    assert checks["credentials valid"].startswith("✗ no -> KAGGLE_API_TOKEN")
+
+
+def test_rules_that_were_not_accepted(desk: Desk, kaggle: Kaggle, key: None) -> None:
+    words = "You must accept this competition's rules."
+    kaggle.replies["GetSubmissionLimits"] = [refusal(403, words)]
+    kaggle.replies["DownloadDataFiles"] = [refusal(403, words)]
+    checks = check(desk, 1)
+    assert checks["credentials valid"] == "✓ yes"
+    assert checks["rules accepted"].startswith("✗ no -> Kaggle refuses access")
+    assert "https://www.kaggle.com/competitions/digit-recognizer/rules" in checks["rules accepted"]
+
+
+def test_no_submission_left_is_told_and_is_no_fault(desk: Desk, kaggle: Kaggle, key: None) -> None:
+    kaggle.left = 0
+    checks = check(desk, 0)
+    assert checks["submissions left"] == "✗ 0 today -> the next is possible from 00:00 UTC"
+
+
+def test_a_key_that_others_can_read(home: Path, desk: Desk, kaggle: Kaggle) -> None:
+    path = home / ".kaggle" / "kaggle.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"username": "someone", "key": SECRET}))
+    path.chmod(0o644)
+    checks = check(desk, 0)
+    assert checks["permissions"].endswith(f"run 'chmod 600 {path}'")
+
+
+def test_without_a_network_it_says_so_and_checks_the_rest(
+    desk: Desk, kaggle: Kaggle, key: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_to(monkeypatch, "http://no-such-host.invalid")
+    checks = check(desk, 1)
+    assert checks["credentials valid"] == (
+        "✗ not known: Kaggle cannot be reached -> no-such-host.invalid: the name cannot be resolved"
+        " (asked 3x): check the network"
+    )
+    assert all(checks[name][0] == "✓" for name in ("Python", "packages", "device", "disk, data"))

@@ -1,0 +1,222 @@
+"""A dataset is fetched once, repaired when damaged, and replaced by a good one only."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.small import contents, data_bytes, write_small, zipped
+
+from digit_recognizer.commands.download import fetch_dataset
+from digit_recognizer.data.competition import DATA_FILES
+from digit_recognizer.data.dataset import load, replacing
+from digit_recognizer.errors import FileError
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return zipped(tmp_path / "mine.zip", write_small(tmp_path / "mine"))
+
+
+def test_the_same_source_over_intact_files_does_nothing(archive: Path, tmp_path: Path) -> None:
+    folder, _, _ = fetch_dataset(tmp_path / "data", str(archive))
+    dates = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert fetch_dataset(tmp_path / "data", str(archive))[2] is False
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == dates
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "one byte changed": lambda folder: (folder / "train.csv").write_bytes(
+        (folder / "train.csv").read_bytes()[:-2] + b"9\n"
+    ),
+    "half written": lambda folder: os.truncate(folder / "test.csv", 3000),
+    "a file missing": lambda folder: (folder / "sample_submission.csv").unlink(),
+    "no source.json": lambda folder: (folder / "source.json").unlink(),
+    "half of source.json": lambda folder: os.truncate(folder / "source.json", 50),
+    "source.json of something else": lambda folder: (folder / "source.json").write_text("{}"),
+    "source.json without digests": lambda folder: (folder / "source.json").write_text(
+        json.dumps({**json.loads((folder / "source.json").read_text()), "sha256": 3})
+    ),
+    "a folder in a file's place": lambda folder: (
+        (folder / "test.csv").unlink(),
+        (folder / "test.csv").mkdir(),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damage_is_noticed_and_repaired(kind: str, archive: Path, tmp_path: Path) -> None:
+    folder, _, _ = fetch_dataset(tmp_path / "data", str(archive))
+    before = data_bytes(folder)
+    DAMAGES[kind](folder)
+    with pytest.raises(FileError, match="run 'make download"):
+        load(folder)
+    assert fetch_dataset(tmp_path / "data", str(archive))[2] is True
+    assert data_bytes(folder) == before
+    assert fetch_dataset(tmp_path / "data", str(archive))[2] is False
+
+
+def test_another_source_replaces_and_so_does_a_newer_file_of_the_same_name(
+    archive: Path, tmp_path: Path
+) -> None:
+    fetch_dataset(tmp_path / "data", str(archive))
+    other = write_small(tmp_path / "other", seed=5)
+    folder, provenance, fetched = fetch_dataset(tmp_path / "data", str(other))
+    assert (fetched, provenance.source) == (True, str(other))
+    assert data_bytes(folder) == data_bytes(other)
+    write_small(tmp_path / "other", seed=6)
+    assert fetch_dataset(tmp_path / "data", str(other))[2] is True
+    assert data_bytes(folder) == data_bytes(other)
+    assert not list((tmp_path / "data").glob(".old-*"))
+
+
+def test_the_users_own_notes_beside_the_data_outlive_a_replacement(
+    archive: Path, tmp_path: Path
+) -> None:
+    folder, _, _ = fetch_dataset(tmp_path / "data", str(archive))
+    load(folder)
+    (folder / "notes.txt").write_text("mine")
+    fetch_dataset(tmp_path / "data", str(write_small(tmp_path / "other", seed=5)))
+    assert set(contents(folder)) == {*DATA_FILES, "source.json", "notes.txt"}
+
+
+def test_a_folder_that_is_a_link_to_another_disk_stays_one(archive: Path, tmp_path: Path) -> None:
+    large_disk = tmp_path / "large disk" / "digits"
+    large_disk.mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "digit-recognizer").symlink_to(large_disk)
+    for source in (archive, write_small(tmp_path / "other", seed=5)):
+        folder, _, _ = fetch_dataset(tmp_path / "data", str(source))
+        assert folder.is_symlink()
+        assert set(contents(large_disk)) == {*DATA_FILES, "source.json"}
+    assert data_bytes(large_disk) == data_bytes(tmp_path / "other")
+
+
+def test_a_kill_between_the_two_renames_is_recovered(archive: Path, tmp_path: Path) -> None:
+    folder, _, _ = fetch_dataset(tmp_path / "data", str(archive))
+    before = contents(folder)
+    folder.rename(folder.with_name(".old-digit-recognizer"))
+    load(folder)
+    for stale in folder.glob(".arrays-*"):
+        stale.unlink()
+    assert contents(tmp_path / "data" / "digit-recognizer") == before
+    folder.rename(folder.with_name(".old-digit-recognizer"))
+    assert fetch_dataset(tmp_path / "data", str(archive))[2] is False
+
+
+def test_a_kill_while_unpacking_leaves_what_was_there_and_is_cleaned_up(
+    archive: Path, tmp_path: Path
+) -> None:
+    folder, _, _ = fetch_dataset(tmp_path / "data", str(archive))
+    before = contents(folder)
+    other = zipped(tmp_path / "other.zip", write_small(tmp_path / "other", seed=5))
+    script = (
+        "import os, signal, sys; from pathlib import Path;"
+        "from digit_recognizer.commands.download import fetch_dataset;"
+        "fetch_dataset(Path(sys.argv[1]), sys.argv[2],"
+        " progress=lambda *report: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "data"), str(other)])
+    assert killed.returncode == -signal.SIGKILL
+    assert contents(folder) == before
+    assert list((tmp_path / "data").glob(".new-*"))
+    assert fetch_dataset(tmp_path / "data", str(other))[2] is True
+    assert not list((tmp_path / "data").glob(".new-*"))
+
+
+def test_two_downloads_at_once_do_not_get_in_each_others_way(archive: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "digit-recognizer"
+
+    def second(what: str, done: int, total: int) -> None:
+        with pytest.raises(FileError, match="another process is replacing it: wait for it"):
+            fetch_dataset(tmp_path / "data", str(archive))
+
+    assert fetch_dataset(tmp_path / "data", str(archive), progress=second)[2] is True
+    assert load(folder).provenance.source == str(archive)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from digit_recognizer.commands.download import fetch_dataset
+from digit_recognizer.errors import FileError
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    fetch_dataset(Path(sys.argv[1]), sys.argv[2])
+except FileError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder", "sample"])
+def test_a_file_that_grows_beyond_the_systems_limit_leaves_what_was_there(
+    kind: str, archive: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    fetch_dataset(data, str(archive))
+    before = contents(data)
+    large = write_small(tmp_path / "large", n_train=300, seed=3)
+    sources = {"zip": zipped(tmp_path / "large.zip", large), "folder": large, "sample": "sample"}
+    script = [sys.executable, "-c", LIMITED, str(data), str(sources[kind])]
+    failed = subprocess.run(script, capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert "cannot be written (File too large): make room" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+    assert ".new-" not in failed.stderr
+    assert contents(data) == before
+    assert not list(data.glob(".new-*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(["mount", *options], capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("mounting a disk of 1 MiB takes root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(
+    small_disk: Path, archive: Path, tmp_path: Path
+) -> None:
+    data = small_disk / "data"
+    folder, _, _ = fetch_dataset(data, str(archive))
+    before = contents(data)
+    large = write_small(tmp_path / "large", n_train=600, seed=3)
+    with pytest.raises(FileError) as caught:
+        fetch_dataset(data, str(large))
+    assert str(caught.value) == (
+        f"{folder}: cannot be written (No space left on device): make room (300 MB) or"
+        " fix the permissions, then repeat the command"
+    )
+    assert contents(data) == before
+
+
+def test_a_failure_in_between_leaves_no_new_folder(tmp_path: Path) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        replacing(tmp_path / "data" / "mine", "mine", may_submit=True) as new,
+    ):
+        write_small(new)
+        raise KeyboardInterrupt
+    assert contents(tmp_path / "data") == {}
+
+
+def test_the_command_imports_nothing_heavy_before_it_runs() -> None:
+    script = (
+        "import sys, digit_recognizer.commands.download;"
+        "print({'torch', 'numpy', 'pandas', 'sklearn', 'cv2', 'filelock', 'kaggle'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "set()\n"

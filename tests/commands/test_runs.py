@@ -1,0 +1,97 @@
+"""`make runs`: every run in a line, whatever state it is in."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from support.runner import make_small
+from support.written_runs import write_run
+
+from digit_recognizer.cli import main
+from digit_recognizer.commands.runs import list_runs
+from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
+from digit_recognizer.runs.blend import blend
+from digit_recognizer.runs.metrics import CvReport
+from digit_recognizer.training.members import Member
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, a blend, and folders in every state between."""
+    shelf = tmp_path_factory.mktemp("shelf")
+    make_small(shelf / "data")
+    submissions = shelf / "submissions"
+    write_run(shelf, "done", skill=3)
+    write_run(shelf, "done too", skill=3, draw=1)
+    blend(shelf / "data", submissions, ["done", "done too"], "both")
+    unfinished = write_run(shelf, "unfinished", skill=3, n_splits=3)
+    unfinished.cv_path.unlink()
+    unfinished.predictions_path(Member(1, 0)).unlink()
+    write_run(shelf, "bad json").cv_path.write_text("{")
+    write_run(shelf, "odd json").cv_path.write_text('{"cv_accuracy": "high"}')
+    write_run(shelf, "odd recipe").recipe_path.write_text('{"dataset": 3}')
+    write_run(shelf, "list recipe").recipe_path.write_text("[]")
+    (submissions / "empty").mkdir()
+    orphan = submissions / "orphan"
+    orphan.mkdir()
+    request = {"dataset": "small", "recipe": "blend", "blend_of": ["done", "gone"]}
+    (orphan / "recipe.json").write_text(json.dumps(request))
+    (submissions / ".hidden").mkdir()
+    (submissions / "compare.csv").touch()
+    return shelf
+
+
+def test_each_folder_is_a_row_that_says_what_it_is(shelf: Path) -> None:
+    listed = {item.name: item for item in list_runs(shelf / "submissions")}
+    assert {name: item.state for name, item in listed.items()} == {
+        "done": "finished",
+        "done too": "finished",
+        "both": "finished",
+        "unfinished": "unfinished",
+        "bad json": "damaged: cv.json: cannot be read (JSONDecodeError)",
+        "odd json": "damaged: cv.json: cv_accuracy: input should be a valid number: delete it,"
+        " and 'make train' with the same settings writes it again",
+        "odd recipe": "damaged: recipe.json: is not a run's recipe ('recipe')",
+        "list recipe": "damaged: recipe.json: is not a JSON object",
+        "empty": "not a run: has no recipe.json",
+        "orphan": f"damaged: {shelf}/submissions/gone: is not a run: 'make train' makes one",
+    }
+    counts = {name: (item.n_done, item.n_members) for name, item in listed.items()}
+    assert counts["done"] == (2, 2)
+    assert counts["both"] == (4, 4)
+    assert counts["unfinished"] == (2, 3)
+
+
+def test_a_finished_run_has_the_figures_of_its_report(shelf: Path) -> None:
+    report = CvReport.read(shelf / "submissions" / "both" / "cv.json")
+    (item,) = [item for item in list_runs(shelf / "submissions") if item.name == "both"]
+    assert (item.dataset, item.recipe) == ("small", "blend")
+    assert item.cv == report
+    assert item.seconds == 20
+
+
+def test_the_newest_is_last_and_public_scores_come_from_the_ledger(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submissions = shelf / "submissions"
+    os.utime(submissions / "done" / "cv.json", (4e9, 4e9))
+    for ref, score in ((1, 0.5), (2, 0.99321)):
+        ledger = Ledger(submissions)
+        ledger.add(LedgerEntry("2026-01-01", "done", "f", 0.9, score, ref, "complete"))
+    words = ["--data-dir", str(shelf / "data"), "--submissions-dir", str(submissions)]
+    assert main(["runs", *words]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert len(lines) == 11
+    assert lines[-1].startswith("done  ")
+    assert re.search(r"  0\.99321  +0\.2  +2096-10-0\d \d\d:\d\d  finished$", lines[-1])
+
+
+def test_an_empty_folder_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runs", "--submissions-dir", str(tmp_path / "none")]) == 0
+    assert capsys.readouterr().out == "no run yet: 'make train' makes one\n"

@@ -1,0 +1,128 @@
+"""`make scores` and the ledger."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.desk import Desk, make_run
+from support.loopback import Kaggle, refusal
+
+from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.errors import FileError
+from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
+
+
+def test_a_score_that_came_later_is_fetched_and_tabled(
+    desk: Desk, kaggle: Kaggle, key: None
+) -> None:
+    kaggle.verdict = {"status": "PENDING"}
+    desk.submit()
+    kaggle.submissions[0].update(status="COMPLETE", publicScore="0.99400")
+    make_run(desk, "second", cv=0.99, seed=1)
+    out = desk.ok("scores")
+    date = desk.ledger[0][:10]
+    header, first, second = [" ".join(line.split()) for line in out.splitlines()]
+    assert header == "run dataset recipe CV accuracy expected public difference date"
+    assert first == (
+        "first digit-recognizer default 0.99500 ± 0.00100 0.99300 to 0.99700 0.99400 -0.00100"
+        f" {date}"
+    )
+    assert second == ("second digit-recognizer default 0.99000 ± 0.00100 0.98800 to 0.99200 - - -")
+    assert desk.ledger[0].endswith(",0.994,1000,complete,")
+
+
+def test_three_scored_runs_have_a_rank_correlation(desk: Desk, kaggle: Kaggle, key: None) -> None:
+    for place, name in enumerate(["second", "third"], start=1):
+        make_run(desk, name, cv=0.995 - place / 1000, seed=place)
+    for place, name in enumerate(["first", "second", "third"]):
+        assert "rank correlation" not in desk.ok("scores")
+        kaggle.verdict = {"status": "COMPLETE", "publicScore": f"{0.99 + place / 1000}"}
+        desk.submit("--run", name)
+    last = desk.ok("scores").splitlines()[-1]
+    assert last == "rank correlation of CV accuracy and public score: -1.00"
+
+
+def test_without_credentials_the_table_is_that_of_the_ledger(
+    desk: Desk, kaggle: Kaggle, key: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.submit()
+    monkeypatch.delenv("KAGGLE_KEY")
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    out = desk.ok("scores")
+    assert out.startswith("no Kaggle credentials found: these are the scores as last seen")
+    assert "0.99400" in out
+
+
+def test_when_kaggle_fails_the_table_is_shown_and_the_failure_told(
+    desk: Desk, kaggle: Kaggle, key: None
+) -> None:
+    desk.submit()
+    kaggle.replies["ListSubmissions"] = [refusal(500)] * 3
+    code, out, err = desk.run("scores")
+    assert (code, err) == (1, "error: Kaggle fails (500; asked 3x): repeat the command later\n")
+    assert "0.99400" in out
+
+
+def test_no_run_yet_is_said(desk: Desk) -> None:
+    (desk.submissions_dir / "first" / "cv.json").unlink()
+    assert desk.ok("scores") == "no finished run yet: 'make train' makes one\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda report: {}, "cv_accuracy: field required"),
+        (lambda report: {**report, "cv_accuracy": None}, "cv_accuracy: input should be a valid"),
+        (lambda report: {**report, "cv_accuracy": "1"}, "cv_accuracy: input should be a valid"),
+        (lambda report: {**report, "n_rows": 3.5}, "n_rows: input should be a valid integer"),
+        (lambda report: {**report, "cv_accuracy": float("nan")}, "cannot be read (ValueError)"),
+        (lambda report: {**report, "cv_interval": [1]}, "cv_interval.1: field required"),
+        (lambda report: {**report, "expected_score": [0.9, 1]}, "expected_score: input should be"),
+        (lambda report: [report], "is not a JSON object"),
+    ],
+)
+def test_a_run_with_an_odd_report_is_left_out_and_named(
+    change: Callable[[dict[str, Any]], object], found: str, desk: Desk
+) -> None:
+    path = make_run(desk, "odd", seed=1) / "cv.json"
+    write_json(path, change(read_json(path)))
+    out = desk.ok("scores")
+    warning, _, *rows = out.splitlines()
+    assert warning.startswith(f"warning: left out: {path.parent}")
+    assert f"cv.json: {found}" in warning
+    assert [row.split()[0] for row in rows] == ["first"]
+
+
+def entry(ref: int, **changes: object) -> LedgerEntry:
+    facts = {"time": "2026-01-01", "run": 'a,"b"', "file_sha256": "f", "cv_accuracy": None}
+    return LedgerEntry(
+        **{**facts, "public_score": 0.5, "ref": ref, "status": "complete", **changes}
+    )
+
+
+def test_what_is_put_into_the_ledger_comes_out_again(desk: Desk) -> None:
+    ledger = Ledger(desk.submissions_dir)
+    ledger.add(entry(1))
+    ledger.add(entry(2, public_score=None, reason="one,\ntwo"))
+    assert ledger.entries() == [entry(1), entry(2, public_score=None, reason="one,\ntwo")]
+
+
+def test_rows_are_filled_in_and_never_taken_away(desk: Desk) -> None:
+    ledger = Ledger(desk.submissions_dir)
+    ledger.add(entry(1, public_score=None, status="pending"))
+    ledger.add(entry(2))
+    ledger.update(1, public_score=0.25, status="complete")
+    assert [item.ref for item in ledger.entries()] == [1, 2]
+    assert ledger.entries()[0].public_score == 0.25
+
+
+def test_a_damaged_ledger_is_one_line(desk: Desk) -> None:
+    (desk.submissions_dir / "ledger.csv").write_text("a,b\n1,2\n")
+    path = desk.submissions_dir / "ledger.csv"
+    assert desk.fail("scores") == f"{path}: is damaged (KeyError): fix it, or move it away"
+
+
+def test_two_at_a_time_are_refused(desk: Desk) -> None:
+    first, second = Ledger(desk.submissions_dir), Ledger(desk.submissions_dir)
+    with first.lock(), pytest.raises(FileError, match="is running"), second.lock():
+        pass

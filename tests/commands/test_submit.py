@@ -1,0 +1,435 @@
+"""`make submit` with Kaggle's real client against a loopback server."""
+
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.desk import N_TEST, Desk, make_run
+from support.loopback import Kaggle, Reply, refusal
+
+from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.kaggle import retry
+
+pytestmark = pytest.mark.usefixtures("key")
+PAGE = "https://www.kaggle.com/competitions/digit-recognizer"
+PENDING = ".uploading.json"
+STEPS = ("ListSubmissions", "GetSubmissionLimits", "StartSubmissionUpload", "CreateSubmission")
+
+
+def test_a_submission_goes_up_once_and_its_score_stands_beside_the_cv_score(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    out = desk.submit()
+    assert out.splitlines() == [
+        "submission of first",
+        f"  file            {desk.file}  (20 rows, checked)",
+        "  message         first cv=0.99500",
+        "  CV accuracy     0.99500",
+        "  expected score  0.99300 to 0.99700",
+        "  left today      5",
+        "uploaded as 1000; waiting for the score",
+        "public score 0.99400, CV accuracy 0.99500 (-0.00100): inside the expected"
+        " 0.99300 to 0.99700",
+    ]
+    assert kaggle.blobs == [desk.file.read_bytes()]
+    assert kaggle.submissions[0]["description"] == "first cv=0.99500"
+    assert len(desk.ledger) == 1
+    assert desk.ledger[0].endswith(",0.995,0.994,1000,complete,")
+    assert not (desk.submissions_dir / PENDING).exists()
+
+
+def test_requests_have_the_documented_shape(desk: Desk, kaggle: Kaggle) -> None:
+    desk.submit()
+    bodies = {path.rsplit("/", 1)[-1]: body for path, _, body in kaggle.requests}
+    start = json.loads(bodies["StartSubmissionUpload"])
+    assert start["competitionName"] == "digit-recognizer"
+    assert start["fileName"] == "submission.csv"
+    assert json.loads(bodies["CreateSubmission"])["blobFileTokens"] == "blob-1"
+
+
+def test_a_score_outside_the_expected_interval_is_called_so(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.verdict = {"status": "COMPLETE", "publicScore": "0.98"}
+    assert "BELOW the expected 0.99300" in desk.submit()
+
+
+def test_a_score_on_the_edge_is_inside_because_kaggle_rounds(desk: Desk, kaggle: Kaggle) -> None:
+    make_run(desk, "second", cv=0.996004, seed=1)
+    out = desk.submit("--run", "second")
+    assert out.endswith(
+        "public score 0.99400, CV accuracy 0.99600 (-0.00200): inside the expected"
+        " 0.99400 to 0.99800\n"
+    )
+
+
+SUSPICION = (
+    "a public score above 0.9987 is better than the labels allow: look for test rows that leaked"
+    " into the training rows"
+)
+
+
+def test_a_score_too_good_to_be_true_is_a_suspicion(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.verdict = {"status": "COMPLETE", "publicScore": "0.99900"}
+    out = desk.submit()
+    score, warning = out.splitlines()[-2:]
+    assert score.endswith("ABOVE the expected 0.99300 to 0.99700")
+    assert warning == f"warning: {SUSPICION}"
+    assert desk.ok("scores").splitlines()[-1] == f"warning: first: {SUSPICION}"
+
+
+def test_the_latest_scores_are_shown_before_the_question(desk: Desk, kaggle: Kaggle) -> None:
+    desk.submit()
+    make_run(desk, "second", seed=1)
+    assert "  before          0.99400  first cv=0.99500" in desk.submit("--run", "second")
+
+
+def test_a_message_of_ones_own_is_what_kaggle_shows(desk: Desk, kaggle: Kaggle) -> None:
+    desk.submit("--message", 'it\'s "mine"')
+    assert kaggle.submissions[0]["description"] == 'it\'s "mine"'
+
+
+def test_a_file_of_no_run_is_submitted_under_its_own_name(
+    desk: Desk, kaggle: Kaggle, tmp_path: Path
+) -> None:
+    copy = tmp_path / "blend.csv"
+    lines = [f"{number},{number % 10}" for number in range(1, N_TEST + 1)]
+    copy.write_text("\n".join(["ImageId,Label", *lines]) + "\n")
+    out = desk.submit("--file", str(copy))
+    assert out.splitlines()[-1] == "public score 0.99400"
+    assert ",blend," in desk.ledger[0]
+
+
+# --- what is never uploaded
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_uploaded(
+    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    line = "nothing was uploaded: there is no terminal to ask: give YES=1"
+    assert desk.fail("submit") == line
+    assert "PUT" not in kaggle.steps
+    assert desk.ledger == []
+
+
+def test_the_same_file_is_refused_unless_forced(desk: Desk, kaggle: Kaggle) -> None:
+    desk.submit()
+    assert desk.refuse() == (
+        f"{desk.file}: the same file was uploaded on {desk.ledger[0][:10]} as first"
+        " (public score: 0.99400): give FORCE=1 to upload it again"
+    )
+    desk.submit("--force")
+    assert len(desk.ledger) == len(kaggle.submissions) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda text: text.replace("\n7,", "\n77,"), "line 8 has ImageId '77': it must be 7"),
+        (
+            lambda text: text[: text.rindex(f"{N_TEST},")],
+            f"has {N_TEST - 1} rows: it must have {N_TEST}, one for each row of test.csv",
+        ),
+    ],
+    ids=["a wrong id", "rows missing"],
+)
+def test_an_invalid_file_never_leaves_the_machine(
+    desk: Desk, kaggle: Kaggle, change: object, line: str
+) -> None:
+    assert callable(change)
+    desk.file.write_text(change(desk.file.read_text()))
+    assert desk.refuse() == f"{desk.file}: {line}"
+    assert kaggle.steps == []
+
+
+FORBIDDEN = (
+    "was trained on data from '{}', which may never be submitted: run 'make download', then"
+    " 'make train DATA=digit-recognizer'"
+)
+LEAKED = (
+    "2000 test images are also training rows: its score would mean nothing, so it is not"
+    " submitted; get the data with 'make download'"
+)
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({"source": "mnist"}, FORBIDDEN.format("mnist")),
+        ({"source": "sample"}, FORBIDDEN.format("sample")),
+        ({"repeats": 2000}, LEAKED),
+    ],
+    ids=["mnist", "sample", "leaked"],
+)
+def test_data_that_holds_the_answers_may_never_be_submitted(
+    desk: Desk, kaggle: Kaggle, environment: dict[str, object], line: str
+) -> None:
+    folder = make_run(desk, "leaky", may_submit=False, **environment)
+    assert desk.refuse("--force", "--run", "leaky") == f"{folder}: {line}"
+    assert kaggle.steps == []
+
+
+def test_a_file_with_a_leaky_runs_bytes_is_refused_under_any_name(
+    desk: Desk, kaggle: Kaggle, tmp_path: Path
+) -> None:
+    folder = make_run(desk, "leaky", seed=3, may_submit=False, source="mnist")
+    copy = tmp_path / "mine.csv"
+    copy.write_bytes((folder / "submission.csv").read_bytes())
+    assert "may never be submitted" in desk.refuse("--file", str(copy))
+    assert kaggle.steps == []
+
+
+def test_no_submission_left_says_when_there_will_be_one(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.left = 0
+    assert re.fullmatch(
+        r"nothing was uploaded: no submission is left today \(5 made\): the next is possible"
+        r" from 00:00 UTC, in \d+ h [0-5]\d min",
+        desk.refuse(),
+    )
+    assert "PUT" not in kaggle.steps
+
+
+# --- what Kaggle makes of an upload
+
+
+UPLOADED = "the file is uploaded (1000)"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "line", "row"),
+    [
+        (
+            {"status": "ERROR", "errorDescription": "Invalid\nsubmission: row 3"},
+            "Kaggle could not score {} (1000): Invalid submission: row 3",
+            ",1000,error,Invalid submission: row 3",
+        ),
+        (
+            {"status": "ERROR"},
+            "Kaggle could not score {} (1000): it gives no reason",
+            ",1000,error,",
+        ),
+        (
+            {"status": "QUEUED_TWICE"},
+            f"{UPLOADED}, with the status 'QUEUED_TWICE', which is new to this program: look at"
+            f" {PAGE}/submissions; 'make scores' asks again",
+            ",1000,queued_twice,",
+        ),
+    ],
+    ids=["a reason", "no reason", "a new status"],
+)
+def test_a_submission_without_a_score_is_one_line_and_in_the_ledger(
+    desk: Desk, kaggle: Kaggle, verdict: dict[str, str], line: str, row: str
+) -> None:
+    kaggle.verdict = verdict
+    assert desk.refuse() == line.format(desk.file)
+    assert desk.ledger[0].endswith(row)
+
+
+def test_waiting_has_an_end_and_names_make_scores(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.verdict = {"status": "PENDING"}
+    out = desk.submit()
+    assert out.splitlines()[-1] == "no score yet: 'make scores' asks for it later"
+    assert 20 <= sum(desk.pauses) < 45
+    assert desk.ledger[0].endswith(",,1000,pending,")
+
+
+def test_a_submission_that_kaggle_does_not_list_is_no_success(desk: Desk, kaggle: Kaggle) -> None:
+    listing = Reply(body={"submissions": [], "nextPageToken": ""})
+    kaggle.replies["ListSubmissions"] = [listing] * 9
+    assert desk.refuse() == (
+        f"{UPLOADED}, its score is not known: Kaggle does not list it: look at {PAGE}/submissions:"
+        " later, 'make scores' asks for it"
+    )
+    assert len(desk.ledger) == 1
+
+
+# --- failures and retries
+
+
+@pytest.mark.parametrize("step", [*STEPS, "PUT"])
+@pytest.mark.parametrize(
+    ("replies", "pauses"),
+    [
+        ([refusal(429, "slow down", Retry_After="7")], [7]),
+        ([refusal(500, "oops"), refusal(503, "oops")], [1, 2]),
+    ],
+    ids=["429", "500"],
+)
+def test_a_failure_that_passes_is_waited_out_and_leaves_one_submission(
+    desk: Desk, kaggle: Kaggle, step: str, replies: list[Reply], pauses: list[float]
+) -> None:
+    kaggle.replies[step] = list(replies)
+    desk.submit()
+    assert desk.pauses == pauses
+    assert len(kaggle.submissions) == len(desk.ledger) == 1
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("reply", "line"),
+    [
+        (
+            refusal(429, "slow down", Retry_After="7"),
+            "Kaggle says 'too many requests' (429; asked 3x): repeat in 7 s",
+        ),
+        (refusal(500, "oops"), "Kaggle fails (500; asked 3x): repeat the command later"),
+    ],
+    ids=["429", "500"],
+)
+def test_a_failure_for_too_long_ends_in_one_line(
+    desk: Desk, kaggle: Kaggle, step: str, reply: Reply, line: str
+) -> None:
+    kaggle.replies[step] = [reply] * 3
+    assert desk.refuse() == line
+    assert desk.ledger == []
+
+
+def test_a_pause_beyond_the_limit_is_reported_not_slept(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.replies["ListSubmissions"] = [refusal(429, "slow down", Retry_After="3600")]
+    line = "Kaggle says 'too many requests' (429; asked 1x): repeat in 3600 s"
+    assert desk.refuse() == line
+    assert desk.pauses == []
+
+
+def test_the_daily_limit_reached_between_question_and_upload_is_kaggles_refusal(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    message = "Your team has used its daily Submission allowance (5) today."
+    kaggle.replies["StartSubmissionUpload"] = [refusal(400, message)]
+    assert desk.refuse() == f"Kaggle refuses (400: {message[:-1]})"
+    assert desk.ledger == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "line"),
+    [
+        (refusal(403), "Kaggle's store refuses it (403): repeat the command"),
+        (refusal(500), "Kaggle fails (500; asked 3x): repeat the command later"),
+        (
+            refusal(429),
+            "Kaggle says 'too many requests' (429; asked 3x): repeat in a few minutes",
+        ),
+        (Reply(cut=0), "the connection broke off each time: repeat the command"),
+    ],
+    ids=["403", "500", "429", "broken"],
+)
+def test_an_upload_that_the_client_fails_in_silence_is_a_failure(
+    desk: Desk, kaggle: Kaggle, reply: Reply, line: str
+) -> None:
+    kaggle.replies["PUT"] = [reply] * 3
+    assert desk.refuse() == f"{desk.file}: was not uploaded: {line}"
+    assert desk.ledger == kaggle.submissions == []
+    assert not (desk.submissions_dir / PENDING).exists()
+
+
+def test_reference_zero_is_a_failure(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.replies["CreateSubmission"] = [Reply(body={"message": "Could not submit", "ref": 0})]
+    assert desk.refuse() == (
+        f"{desk.file}: was not uploaded: Kaggle says 'Could not submit': repeat the command later"
+    )
+    assert desk.ledger == []
+
+
+def test_an_answer_lost_after_the_submission_was_made_is_no_second_submission(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    kaggle.replies["CreateSubmission"] = [Reply(acts=True, cut=0)]
+    desk.submit()
+    assert len(kaggle.submissions) == len(desk.ledger) == 1
+
+
+def test_a_lost_answer_stays_in_doubt_through_later_failures(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.replies["CreateSubmission"] = [Reply(acts=True, cut=0)]
+    nothing = Reply(body={"submissions": [], "nextPageToken": ""})
+    kaggle.replies["ListSubmissions"] = [nothing, nothing]  # it is listed late
+    begun = kaggle.answer("StartSubmissionUpload", {}, b"")
+    kaggle.replies["StartSubmissionUpload"] = [begun, refusal(500)]
+    desk.submit()
+    assert len(kaggle.submissions) == len(desk.ledger) == 1
+
+
+# --- interrupted
+
+
+def interrupt(desk: Desk, kaggle: Kaggle, arrived: bool) -> None:
+    """Leave things as a process leaves them that dies in the middle of an upload."""
+    if not desk.ledger:
+        desk.submit()
+    ledger = desk.submissions_dir / "ledger.csv"
+    digest = desk.ledger[0].split(",")[2]
+    ledger.unlink()
+    upload = {
+        "time": "2026-01-01T00:00:00+00:00",
+        "run": "first",
+        "file_sha256": digest,
+        "cv_accuracy": 0.995,
+        "message": "first cv=0.99500",
+        "file_name": "submission.csv",
+        "last_ref": 0,
+    }
+    write_json(desk.submissions_dir / PENDING, upload)
+    if not arrived:
+        kaggle.submissions.clear()
+    kaggle.steps.clear()
+
+
+def test_interrupted_between_upload_and_ledger_the_next_call_finds_it(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    interrupt(desk, kaggle, arrived=True)
+    out = desk.submit()
+    assert out.splitlines()[0] == (
+        "an interrupted 'make submit' had uploaded this file: Kaggle lists it (1000)"
+    )
+    assert "PUT" not in kaggle.steps
+    assert len(kaggle.submissions) == len(desk.ledger) == 1
+    assert desk.ledger[0].endswith(",0.994,1000,complete,")
+
+
+def test_interrupted_before_anything_arrived_the_next_call_uploads(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    interrupt(desk, kaggle, arrived=False)
+    desk.submit()
+    assert kaggle.steps.count("PUT") == 1
+    assert len(kaggle.submissions) == len(desk.ledger) == 1
+
+
+def test_interrupted_after_the_ledger_was_written_it_is_the_same_file_again(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    desk.submit()
+    row = desk.ledger
+    interrupt(desk, kaggle, arrived=True)
+    header = "time,run,file_sha256,cv_accuracy,public_score,ref,status,reason"
+    (desk.submissions_dir / "ledger.csv").write_text("\n".join([header, *row]) + "\n")
+    assert "the same file was uploaded on" in desk.refuse()
+    assert "PUT" not in kaggle.steps
+
+
+def test_interrupted_the_scores_find_it_too(desk: Desk, kaggle: Kaggle) -> None:
+    interrupt(desk, kaggle, arrived=True)
+    out = desk.ok("scores")
+    assert "0.99400" in out
+    assert len(desk.ledger) == 1
+
+
+def test_a_kill_in_the_upload_leaves_the_note_that_the_next_call_needs(
+    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KillError(BaseException):
+        pass
+
+    def die(seconds: float) -> None:
+        raise KillError
+
+    kaggle.replies["CreateSubmission"] = [Reply(acts=True, cut=0)]
+    with monkeypatch.context() as patch, pytest.raises(KillError):
+        patch.setattr(retry, "RETRY_POLICY", replace(retry.RETRY_POLICY, sleep=die))
+        desk.submit()
+    assert read_json(desk.submissions_dir / PENDING)["message"] == "first cv=0.99500"
+    assert desk.ledger == []
+    desk.submit()
+    assert len(kaggle.submissions) == len(desk.ledger) == 1

@@ -1,0 +1,168 @@
+"""A dataset is what was verified, or it is not used."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.small import images, write_small
+
+from digit_recognizer.data import dataset as datasets
+from digit_recognizer.data.competition import write_pixels, write_submission
+from digit_recognizer.data.dataset import load, read_provenance, replacing, verify
+from digit_recognizer.errors import FileError, FormatError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with replacing(tmp_path / "mine", "a friend", may_submit=True) as new:
+        write_small(new)
+        write_submission(new / "solution.csv", np.arange(7))
+    return tmp_path / "mine"
+
+
+def cache_of(folder: Path) -> Path:
+    [cache] = folder.glob(".arrays-*")
+    return cache
+
+
+def complaint_of(folder: Path) -> str:
+    with pytest.raises(FileError) as caught:
+        load(folder)
+    return str(caught.value)
+
+
+def test_a_dataset_is_loaded_with_its_solution_and_provenance(folder: Path) -> None:
+    data = load(folder)
+    provenance = data.provenance
+    np.testing.assert_array_equal(data.images, images(20))
+    np.testing.assert_array_equal(data.test_images, images(7, seed=1))
+    assert data.labels.tolist() == [n % 10 for n in range(20)]
+    assert data.solution is not None
+    assert data.solution.tolist() == list(range(7))
+    dtypes = (data.images.dtype, data.test_images.dtype, data.labels.dtype, data.solution.dtype)
+    assert dtypes == (np.uint8, np.uint8, np.int64, np.int64)
+    assert provenance == read_provenance(folder)
+    assert (provenance.source, provenance.may_submit, provenance.repeats) == ("a friend", True, 0)
+
+
+def test_the_second_load_reads_the_arrays_and_not_the_csvs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load(folder)
+    monkeypatch.setattr(datasets, "_read_csvs", None)
+    second = load(folder)
+    for name, value in vars(first).items():
+        np.testing.assert_array_equal(value, getattr(second, name))
+
+
+CACHE_DAMAGES: dict[str, Callable[[Path, bytes], object]] = {
+    "cut": lambda cache, whole: cache.write_bytes(whole[: len(whole) // 2]),
+    "emptied": lambda cache, whole: cache.write_bytes(b""),
+    "garbled": lambda cache, whole: cache.write_bytes(
+        whole[:5000] + bytes(byte ^ 255 for byte in whole[5000:5100]) + whole[5100:]
+    ),
+    "of another form": lambda cache, whole: np.savez(cache, something=np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("kind", CACHE_DAMAGES)
+def test_a_damaged_cache_is_built_anew(kind: str, folder: Path) -> None:
+    before = load(folder)
+    whole = cache_of(folder).read_bytes()
+    CACHE_DAMAGES[kind](cache_of(folder), whole)
+    after = load(folder)
+    np.testing.assert_array_equal(after.images, before.images)
+    np.testing.assert_array_equal(after.test_images, before.test_images)
+    assert cache_of(folder).read_bytes() == whole
+
+
+def test_no_cache_is_no_obstacle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(*_: object) -> None:
+        raise FileError("no room")
+
+    monkeypatch.setattr(datasets, "_write_cache", full_disk)
+    assert len(load(folder).images) == 20
+
+
+@pytest.mark.parametrize("name", ["train.csv", "test.csv", "sample_submission.csv", "solution.csv"])
+def test_a_file_that_changed_since_it_was_verified_is_named(name: str, folder: Path) -> None:
+    load(folder)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-2] + b"3\n")
+    assert complaint_of(folder) == (
+        f"{folder / name}: is missing or no longer what was verified: run 'make download' again"
+    )
+
+
+def test_a_changed_source_json_does_not_point_outside(folder: Path) -> None:
+    content = json.loads((folder / "source.json").read_text())
+    content["sha256"]["../../secret"] = "0"
+    (folder / "source.json").write_text(json.dumps(content))
+    assert complaint_of(folder) == (
+        f"{folder / 'source.json'}: is damaged: run 'make download' again"
+    )
+
+
+def test_a_dataset_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
+    missing = tmp_path / "nothing"
+    assert complaint_of(missing) == f"{missing}: is not there: run 'make download'"
+
+
+def test_a_dataset_that_is_not_there_names_those_that_are(folder: Path) -> None:
+    missing = folder.parent / "nothing"
+    for name in ("sample", ".old-sample"):
+        shutil.copytree(folder, folder.parent / name)
+    assert complaint_of(missing) == (
+        f"{missing}: is not there: run 'make download', or use one of these datasets: mine, sample"
+    )
+
+
+@pytest.mark.parametrize("name", ["mnist", "sample"])
+def test_the_advice_for_mnist_and_the_sample_is_not_to_fetch_kaggles_data(
+    name: str, tmp_path: Path
+) -> None:
+    folder, command = tmp_path / name, f"make download SOURCE={name}"
+    source_json = folder / "source.json"
+    assert complaint_of(folder) == f"{folder}: is not there: run '{command}'"
+    with replacing(folder, name, may_submit=False) as new:
+        write_small(new)
+    (folder / "test.csv").unlink()
+    assert complaint_of(folder) == (
+        f"{folder / 'test.csv'}: is missing or no longer what was verified: run '{command}' again"
+    )
+    source_json.write_text("{}")
+    assert complaint_of(folder) == f"{source_json}: is damaged: run '{command}' again"
+    source_json.unlink()
+    assert complaint_of(folder) == f"{source_json}: is not there: run '{command}'"
+
+
+@pytest.mark.parametrize(
+    ("repeats", "may_submit"), [(0, True), (1, True), (2, True), (3, False), (2000, False)]
+)
+def test_test_images_that_are_training_rows_forbid_submitting(
+    repeats: int, may_submit: bool, tmp_path: Path
+) -> None:
+    write_small(tmp_path)
+    test = np.zeros((2000, 28, 28), dtype=np.uint8)
+    test[:, 0, 0], test[:, 0, 1] = np.arange(2000) // 256, np.arange(2000) % 256
+    train = np.concatenate([images(20), test[:repeats]])
+    write_pixels(tmp_path / "train.csv", train, np.arange(len(train)) % 10)
+    write_pixels(tmp_path / "test.csv", test)
+    write_submission(tmp_path / "sample_submission.csv", np.zeros(2000, dtype=np.int64))
+    provenance = verify(tmp_path, "a friend", may_submit=True)
+    assert (provenance.repeats, provenance.may_submit) == (repeats, may_submit)
+
+
+def test_a_solution_of_another_length_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FormatError) as caught,
+        replacing(tmp_path / "mine", "a friend", may_submit=True) as new,
+    ):
+        write_small(new)
+        write_submission(new / "solution.csv", np.arange(6))
+    assert str(caught.value) == (
+        "a friend: solution.csv: has 6 rows: it must have 7, one for each row of test.csv"
+    )

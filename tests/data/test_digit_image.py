@@ -1,0 +1,173 @@
+"""A digit drawn with any means becomes an image in the form of MNIST's."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.drawn import ink, photo
+
+from digit_recognizer.data.digit_image import read_image
+from digit_recognizer.errors import FileError
+
+DIGITS = (2, 4, 5, 7, 8)
+
+
+def save(path: Path, picture: np.ndarray) -> Path:
+    ok, content = cv2.imencode(path.suffix, picture)
+    assert ok
+    path.write_bytes(content.tobytes())
+    return path
+
+
+def transparent(digit: int, colour: int) -> np.ndarray:
+    picture = np.full((200, 200, 4), colour, dtype=np.uint8)
+    picture[..., 3] = ink(digit)
+    return picture
+
+
+def coloured(digit: int) -> np.ndarray:
+    """Dark blue ink on yellow paper."""
+    cover = ink(digit)[..., None] / 255
+    return (cover * [120, 30, 20] + (1 - cover) * [80, 220, 240]).astype(np.uint8)
+
+
+def with_dirt(digit: int) -> np.ndarray:
+    picture = 255 - ink(digit)
+    picture[3:5, 3:5] = 0
+    picture[-6:-4, -9:-7] = 0
+    return picture
+
+
+FORMS = {
+    "dark on light": ("x.png", lambda digit: 255 - ink(digit)),
+    "light on dark": ("x.png", ink),
+    "grey on grey": ("x.png", lambda digit: (130 - ink(digit) * 0.3).astype(np.uint8)),
+    "light on grey": ("x.png", lambda digit: (150 + ink(digit) * 0.3).astype(np.uint8)),
+    "black ink, transparent paper": ("x.png", lambda digit: transparent(digit, 0)),
+    "white ink, transparent paper": ("x.png", lambda digit: transparent(digit, 255)),
+    "16 bit": ("x.png", lambda digit: (255 - ink(digit)).astype(np.uint16) * 257),
+    "16 bit, colour": (
+        "x.png",
+        lambda digit: np.repeat((255 - ink(digit))[..., None].astype(np.uint16) * 257, 3, axis=2),
+    ),
+    "black and white": ("x.png", lambda digit: (ink(digit) < 128).astype(np.uint8) * 255),
+    "colour": ("x.jpg", coloured),
+    "a shaded photo": ("x.jpg", lambda digit: photo(digit, np.random.default_rng(digit))),
+    "specks of dirt": ("x.png", with_dirt),
+    "wide": ("x.png", lambda digit: 255 - ink(digit, (100, 400))),
+    "tall": ("x.png", lambda digit: 255 - ink(digit, (400, 100))),
+    "large": ("x.jpeg", lambda digit: 255 - ink(digit, (1500, 2000), 100)),
+    "in a corner": (
+        "x.png",
+        lambda digit: np.pad(255 - ink(digit), ((0, 300), (0, 300)), constant_values=255),
+    ),
+    "28x28, dark on light": (
+        "x.png",
+        lambda digit: 255 - cv2.resize(ink(digit), (28, 28), interpolation=cv2.INTER_AREA),
+    ),
+}
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of two images, at the best shift within a pixel: the centre is rounded."""
+    moves = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
+    moved = [np.roll(a, move, axis=(0, 1)).ravel() for move in moves]
+    return max(float(np.corrcoef(image, b.ravel())[0, 1]) for image in moved)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_drawing_of_any_form_becomes_the_same_centred_digit(form: str, tmp_path: Path) -> None:
+    name, draw = FORMS[form]
+    plain = {digit: read_image(save(tmp_path / "plain.png", ink(digit))) for digit in DIGITS}
+    for digit in DIGITS:
+        image = read_image(save(tmp_path / name, draw(digit)))
+        assert (image.shape, image.dtype) == ((28, 28), np.uint8)
+        assert max(plain, key=lambda other: likeness(image, plain[other])) == digit
+        assert likeness(image, plain[digit]) > 0.85
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_digit_fills_a_box_of_20_and_is_centred_by_its_mass(form: str, tmp_path: Path) -> None:
+    name, draw = FORMS[form]
+    image = read_image(save(tmp_path / name, draw(5)))
+    rows, columns = np.nonzero(image)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20)
+    weights = image[rows, columns]
+    assert abs(np.average(rows, weights=weights) - 14) <= 0.75
+    assert abs(np.average(columns, weights=weights) - 14) <= 0.75
+    assert image.max() > 240
+    assert np.median(image) == 0
+
+
+def test_thin_strokes_become_as_thick_as_a_pens(tmp_path: Path) -> None:
+    picture = np.full((500, 500), 255, dtype=np.uint8)
+    seven = np.array([[120, 80], [380, 80], [220, 420]])
+    cv2.polylines(picture, [seven], isClosed=False, color=0, thickness=1)
+    image = read_image(save(tmp_path / "thin.png", picture))
+    stroke = (image[14] > 100).sum()
+    assert stroke in (2, 3)
+    assert image.max() > 240
+
+
+def test_a_tiny_picture_is_enlarged(tmp_path: Path) -> None:
+    tiny = cv2.resize(ink(1), (8, 8), interpolation=cv2.INTER_AREA)
+    image = read_image(save(tmp_path / "tiny.png", tiny))
+    assert image.shape == (28, 28)
+    assert image.max() > 240
+
+
+def test_an_image_in_mnists_form_passes_unchanged(tmp_path: Path) -> None:
+    image = read_image(save(tmp_path / "large.png", ink(8)))
+    moved = np.roll(image, (2, -1), axis=(0, 1))
+    for as_it_is in (image, moved):
+        same = read_image(save(tmp_path / "small.png", as_it_is))
+        np.testing.assert_array_equal(same, as_it_is)
+
+
+def test_a_phones_photo_that_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
+    upright = read_image(save(tmp_path / "upright.jpg", coloured(7)))
+    lying = save(tmp_path / "lying.jpg", np.rot90(coloured(7)))
+    # EXIF with one entry: orientation 6, to be turned right
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    content = lying.read_bytes()
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    lying.write_bytes(content[:2] + segment + content[2:])
+    assert likeness(read_image(lying), upright) > 0.95
+
+
+def paper_in_uneven_light() -> np.ndarray:
+    light = np.tile(np.linspace(90, 230, 300), (200, 1))
+    noise = np.random.default_rng(0).normal(0, 3, light.shape)
+    return (light + noise).astype(np.uint8)
+
+
+BLANK = {
+    **{f"shade {shade}": np.full((100, 100), shade, dtype=np.uint8) for shade in (0, 128, 255)},
+    **{
+        f"{shape}": np.zeros(shape, dtype=np.uint8) for shape in [(1, 1), (1, 50), (3, 3), (28, 28)]
+    },
+    "paper in uneven light": paper_in_uneven_light(),
+}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("kind", BLANK)
+def test_a_blank_picture_shows_no_digit(kind: str, suffix: str, tmp_path: Path) -> None:
+    blank = save(tmp_path / f"blank{suffix}", BLANK[kind])
+    with pytest.raises(FileError) as caught:
+        read_image(blank)
+    assert str(caught.value) == (
+        f"{blank}: shows no digit: its ink does not stand out from its paper"
+    )
+
+
+def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    for content in (b"", b"not a picture", b"\x89PNG\r\n\x1a\n"):
+        path.write_bytes(content)
+        with pytest.raises(FileError) as caught:
+            read_image(path)
+        assert str(caught.value) == f"{path}: is not a PNG or JPEG picture"
+    with pytest.raises(FileError, match=r"gone\.png: cannot be read \(No such file"):
+        read_image(tmp_path / "gone.png")

@@ -1,0 +1,103 @@
+"""A file is there whole, or as it was before."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from digit_recognizer.data.files import (
+    atomic_write,
+    read_json,
+    remove_leftovers,
+    sha256,
+    write_json,
+    write_text,
+)
+from digit_recognizer.errors import FileError
+
+
+def test_a_new_file_has_its_content_and_can_be_read_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "inside" / "file.txt"
+    write_text(path, "größer\n")
+    assert path.read_bytes() == "größer\n".encode()
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:
+        file.write(b"new, half ")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_the_system_refuses_is_one_line_and_keeps_the_old_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    script = (
+        "import resource, sys; from pathlib import Path;"
+        "from digit_recognizer.data.files import write_text; from digit_recognizer.errors import FileError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: write_text(Path(sys.argv[1]), 'x' * 5000)\n"
+        "except FileError as error: sys.exit(str(error))"
+    )
+    failed = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True)
+    assert failed.stderr.decode() == (
+        f"{path}: cannot be written (File too large): make room or fix the permissions,"
+        " then repeat the command\n"
+    )
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FileError, match=r"file/inside\.txt: cannot be written \("):
+        write_text(tmp_path / "file" / "inside.txt", "x")
+
+
+def test_json_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    content = {"a": 1, "b": [1.5, None, "ü"], "c": {"d": True}}
+    write_json(tmp_path / "x.json", content)
+    assert read_json(tmp_path / "x.json") == content
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "cannot be read (JSONDecodeError)"),
+        (b'{"a": 1', "cannot be read (JSONDecodeError)"),
+        (b"\xff\xfe", "cannot be read (UnicodeDecodeError)"),
+        (b"[1, 2]", "is not a JSON object"),
+        (None, "cannot be read (FileNotFoundError)"),
+    ],
+)
+def test_damaged_json_is_named(content: bytes | None, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        read_json(path)
+    assert str(caught.value) == f"{path}: {complaint}"
+
+
+def test_a_digest_is_that_of_the_content(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x" * 10**6)
+    assert sha256(tmp_path / "x") == hashlib.sha256(b"x" * 10**6).hexdigest()
+
+
+def test_only_the_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("a/.tmp-1", ".tmp-2", "a/kept", ".hidden"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    left = {os.path.relpath(path, tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"a/kept", ".hidden"}

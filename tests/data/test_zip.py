@@ -1,0 +1,192 @@
+"""A zip or a folder that a user already has is taken whole and checked, or not at all."""
+
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.small import contents, data_bytes, write_small, zipped
+
+from digit_recognizer.commands.download import fetch_dataset
+from digit_recognizer.data.competition import DATA_FILES
+from digit_recognizer.data.dataset import load
+from digit_recognizer.errors import FileError
+from digit_recognizer.runs.environment import describe
+from digit_recognizer.training.device import find_devices
+
+
+@pytest.mark.parametrize("prefix", ["", "digit-recognizer/"])
+def test_a_zip_is_unpacked_and_verified(prefix: str, tmp_path: Path) -> None:
+    mine = write_small(tmp_path / "mine")
+    archive = zipped(tmp_path / "mine.zip", mine, prefix)
+    with zipfile.ZipFile(archive, "a") as bundle:
+        bundle.writestr("__MACOSX/._train.csv", b"finder's")
+        bundle.writestr("notes/readme.txt", b"not ours")
+    folder, provenance, fetched = fetch_dataset(tmp_path / "data", str(archive))
+    assert (folder, fetched) == (tmp_path / "data" / "digit-recognizer", True)
+    assert provenance.source == str(archive)
+    assert provenance.may_submit
+    assert data_bytes(folder) == data_bytes(mine)
+    assert set(contents(folder)) == {*DATA_FILES, "source.json"}
+
+
+def test_a_run_names_the_zip_that_its_data_came_from_and_not_the_path(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "mine.zip", write_small(tmp_path / "mine"))
+    (tmp_path / "My Downloads").mkdir()
+    archive = archive.rename(tmp_path / "My Downloads" / "digit recognizer (1).zip")
+    data = load(fetch_dataset(tmp_path / "data", str(archive))[0])
+    devices = find_devices("cpu")
+    assert describe(devices[0], data)["source"] == "digit recognizer (1).zip"
+
+
+def test_files_put_in_place_by_hand_are_verified_where_they_stand(tmp_path: Path) -> None:
+    folder = write_small(tmp_path / "digit-recognizer")
+    (folder / "notes.txt").write_text("mine")
+    before = data_bytes(folder)
+    with pytest.raises(FileError, match=f"'make download SOURCE={folder}' to verify"):
+        load(folder)
+    assert fetch_dataset(tmp_path, str(folder))[2] is True
+    assert data_bytes(folder) == before
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert fetch_dataset(tmp_path, str(folder))[2] is False
+
+
+def test_mnist_or_the_sample_do_not_pass_for_the_competitions_data(tmp_path: Path) -> None:
+    folder, _, _ = fetch_dataset(tmp_path, "sample")
+    with pytest.raises(FileError) as caught:
+        fetch_dataset(tmp_path, str(folder))
+    assert str(caught.value) == (
+        f"{folder}: is sample, not the competition's data: use it as DATA=sample"
+    )
+
+
+def with_entry(name: str, link: bool = False) -> Callable[[Path, Path], None]:
+    def make(archive: Path, mine: Path) -> None:
+        zipped(archive, mine)
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = (0o120777 if link else 0o100644) << 16
+        with zipfile.ZipFile(archive, "a") as bundle:
+            bundle.writestr(entry, b"/etc/passwd")
+
+    return make
+
+
+def spoiled(position: int) -> Callable[[Path, Path], None]:
+    """The right size, with some bytes zeroed, counted from the end where negative."""
+
+    def make(archive: Path, mine: Path) -> None:
+        content = bytearray(zipped(archive, mine).read_bytes())
+        content[position : position + 20] = bytes(20)
+        archive.write_bytes(content)
+
+    return make
+
+
+def without(name: str) -> Callable[[Path, Path], object]:
+    names = tuple(other for other in DATA_FILES if other != name)
+    return lambda path, mine: zipped(path, mine, names=names)
+
+
+def encrypted(archive: Path, mine: Path) -> None:
+    content = bytearray(zipped(archive, mine).read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        for found in re.finditer(re.escape(mark), bytes(content)):
+            content[found.start() + offset] |= 1
+    archive.write_bytes(content)
+
+
+def in_two_folders(archive: Path, mine: Path) -> None:
+    zipped(archive, mine)
+    with zipfile.ZipFile(archive, "a") as bundle:
+        bundle.write(mine / "train.csv", "again/train.csv")
+
+
+def malformed_inside(archive: Path, mine: Path) -> None:
+    lines = (mine / "test.csv").read_bytes().splitlines(keepends=True)
+    (mine / "test.csv").write_bytes(b"".join([*lines[:3], b"256" + lines[3][1:], *lines[4:]]))
+    zipped(archive, mine)
+
+
+def fewer_ids(archive: Path, mine: Path) -> None:
+    (mine / "sample_submission.csv").write_text("ImageId,Label\n1,0\n")
+    zipped(archive, mine)
+
+
+Maker = Callable[[Path, Path], object]  # of a zip at a path, from a folder
+NO_ZIP = "is not a good zip file: fetch it again"
+HOLDS = "it must hold train.csv, test.csv, sample_submission.csv"
+BAD_ZIPS: dict[str, tuple[Maker, str]] = {
+    "empty file": (lambda path, mine: path.write_bytes(b""), NO_ZIP),
+    "no zip": (lambda path, mine: path.write_text("<html>"), NO_ZIP),
+    "cut short": (lambda path, mine: path.write_bytes(zipped(path, mine).read_bytes()[:-100]), NO_ZIP),
+    "damaged data": (spoiled(3000), NO_ZIP),
+    "damaged directory": (spoiled(-120), NO_ZIP),
+    "empty zip": (lambda path, mine: zipped(path, mine, names=()), f"has no train.csv: {HOLDS}"),
+    "train.csv twice": (in_two_folders, "holds train.csv twice: not unpacked"),
+    "encrypted": (encrypted, "is encrypted: unpack it, and give the folder"),
+    "a malformed test.csv": (malformed_inside, "test.csv: line 4 has '256"),
+    "too few ids": (
+        fewer_ids,
+        "sample_submission.csv: has 1 rows: it must have 7, one for each row of test.csv",
+    ),
+    **{
+        f"no {name}": (without(name), f"has no {name}: {HOLDS}")
+        for name in ("test.csv", "sample_submission.csv")
+    },
+    **{
+        f"path {name}": (with_entry(name), f"holds {name!r}, which climbs out: not unpacked")
+        for name in ("../x.csv", "a/../../train.csv", "/tmp/train.csv", "..\\train.csv", "C:\\train.csv")
+    },
+    "a link": (
+        with_entry("link.csv", link=True),
+        "holds 'link.csv', which climbs out: not unpacked",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD_ZIPS)
+def test_a_bad_zip_is_named_and_what_was_there_is_still_there_byte_for_byte(
+    kind: str, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    good = zipped(tmp_path / "good.zip", write_small(tmp_path / "good", seed=9))
+    fetch_dataset(data, str(good))
+    before = contents(data)
+    archive = tmp_path / "bad.zip"
+    make, complaint = BAD_ZIPS[kind]
+    make(archive, write_small(tmp_path / "mine"))
+    with pytest.raises(FileError) as caught:
+        fetch_dataset(data, str(archive))
+    assert str(caught.value).startswith(f"{archive}: {complaint}")
+    assert "\n" not in str(caught.value)
+    assert contents(data) == before
+    assert not list(data.glob(".new-*")), "no folder half made is left behind"
+
+
+def test_a_zip_with_any_byte_changed_is_refused_or_unpacked_right(tmp_path: Path) -> None:
+    mine = write_small(tmp_path / "mine", n_train=2, n_test=1)
+    content = zipped(tmp_path / "good.zip", mine).read_bytes()
+    rng = np.random.default_rng(0)
+    inside, at_the_end = rng.integers(0, len(content), 60), range(len(content) - 60, len(content))
+    for position in [*inside, *at_the_end]:
+        changed = bytearray(content)
+        changed[position] ^= 1 << rng.integers(8)
+        (tmp_path / "bad.zip").write_bytes(changed)
+        try:
+            folder, _, _ = fetch_dataset(tmp_path / "data", str(tmp_path / "bad.zip"))
+        except FileError:
+            continue
+        assert data_bytes(folder) == data_bytes(mine)
+
+
+def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError) as caught:
+        fetch_dataset(tmp_path, str(tmp_path / "nothing.zip"))
+    assert str(caught.value) == (
+        f"{tmp_path / 'nothing.zip'}: is not there: give SOURCE=kaggle, mnist, sample or a path"
+    )
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(FileError, match=r"mine: has no train\.csv: it must hold"):
+        fetch_dataset(tmp_path, str(tmp_path / "mine"))

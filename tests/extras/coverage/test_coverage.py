@@ -1,0 +1,96 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digit_recognizer.cli import main
+from digit_recognizer.commands.options import Execution
+from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.errors import FileError, RunError
+from digit_recognizer.extras.coverage.command import coverage_text
+from digit_recognizer.extras.coverage.coverage import (
+    count_resamples,
+    count_resplits,
+    coverage_path,
+)
+from digit_recognizer.training.recipe import Recipe
+
+RECIPE = Recipe(network="mlp", n_splits=2, epochs=2, batch_size=16, tta=1)
+
+
+@pytest.fixture
+def runs(place: Path, tmp_path: Path) -> Path:
+    """Two finished runs, ``whole`` and ``twin``."""
+    for name in ("whole", "twin"):
+        shutil.copytree(place / "submissions" / "whole", tmp_path / name)
+    return tmp_path
+
+
+def test_resamples_are_counted_and_kept(place: Path, runs: Path) -> None:
+    counted = count_resamples(runs, place / "data", ["whole", "twin"], 30)
+    (counts,) = counted["counts"]
+    assert counts["n_seeds"] == 1
+    assert counts["inside"] + counts["below"] + counts["above"] == counts["n"] == 30
+    assert counts["inside"] > 20
+    assert 0 < counts["mean_width"] < 1
+    assert read_json(coverage_path(runs)) == {"resamples": counted}
+    assert f"{counts['inside']} of 30 inside" in coverage_text(counted, None)
+
+
+def test_resplits_are_trained_once_and_kept(
+    place: Path, runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="digit_recognizer")
+
+    def count(recipe: Recipe, n_resplits: int) -> dict[str, Any]:
+        execution = Execution("cpu", workers=2)
+        return count_resplits(place / "data" / "small", runs, recipe, n_resplits, execution)
+
+    count_resamples(runs, place / "data", ["whole", "twin"], 2)
+    counted = count(RECIPE, 1)
+    (trial,) = counted["trials"]
+    assert 0 <= trial["low"] < trial["high"] <= 1
+    assert round(trial["score"] * 72) == pytest.approx(trial["score"] * 72)  # 30 % of 240 rows
+    assert counted["counts"]["n"] == 1
+    kept = read_json(coverage_path(runs))
+    assert set(kept) == {"resamples", "resplits"}
+    assert kept["resplits"] == counted
+    assert any(record.getMessage().startswith("re-split 1: score ") for record in caplog.records)
+
+    # As an older version wrote it.
+    older = {**kept["resplits"], "tally": {"n": 1}, "trials": [{**trial, "cautious_low": 0.5}]}
+    del older["counts"]
+    write_json(coverage_path(runs), {**kept, "resplits": older})
+    caplog.clear()
+    assert count(RECIPE, 1) == counted
+    assert caplog.messages == []
+    with pytest.raises(FileError, match="holds re-splits of another dataset or recipe: give"):
+        count(Recipe(), 1)
+    assert f"expected {trial['low']:.5f} to" in coverage_text(None, counted)
+
+
+def test_runs_that_cannot_be_resampled_are_refused_in_one_line(place: Path, runs: Path) -> None:
+    def refused(*names: str) -> str:
+        with pytest.raises(RunError) as error:
+            count_resamples(runs, place / "data", names, 5)
+        return str(error.value)
+
+    assert refused("whole") == "RUNS: give two or more different finished runs of one dataset"
+    assert refused("whole", "whole") == refused("whole")
+    assert "there is no such run" in refused("whole", "gone")
+    (runs / "twin" / "cv.json").unlink()
+    assert "twin: is not finished: run 'make train DATA=small" in refused("whole", "twin")
+    assert not coverage_path(runs).exists()
+
+
+def test_the_command_takes_runs_and_prints_counts(
+    place: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--data-dir", str(place / "data"), "--submissions-dir", str(runs)]
+    words = ["--resamples", "5", "--resplits", "0"]
+    assert main(["coverage", *folders, *words, "--runs", "whole twin"]) == 0
+    assert "of 5 inside" in capsys.readouterr().out
+    assert main(["coverage", *folders, *words, "--runs", "whole"]) == 1
+    error = "error: RUNS: give two or more different finished runs of one dataset\n"
+    assert capsys.readouterr().err == error

@@ -1,0 +1,171 @@
+"""The web application of `make play`, and the command."""
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.strokes import encoded, png
+
+from digit_recognizer.cli import main
+from digit_recognizer.commands.predict import ensemble_proba
+from digit_recognizer.data.dataset import load
+from digit_recognizer.data.digit_image import decode_digit
+from digit_recognizer.errors import ImageError
+from digit_recognizer.extras.play.app import LARGEST, build_app
+from digit_recognizer.extras.play.predictor import Predictor
+from digit_recognizer.runs.run import Run
+from digit_recognizer.training.device import find_devices
+
+PNG = "image/png"
+
+
+@pytest.fixture(scope="module")
+def client(drawing: Path, drawing_run: Run) -> FlaskClient:
+    return build_app(drawing_run, Predictor(drawing_run, drawing / "data")).test_client()
+
+
+@pytest.mark.parametrize("digit", [0, 1, 4, 7])
+def test_a_drawn_digit_is_predicted_as_by_make_predict(
+    digit: int, client: FlaskClient, drawing_run: Run
+) -> None:
+    answer = client.post("/read", data=png(digit), content_type=PNG).get_json()
+    assert answer["label"] == digit
+    image = decode_digit(png(digit), "drawn")
+    assert base64.b64decode(answer["image"]) == image.tobytes()
+    expected = ensemble_proba(drawing_run, image[None], find_devices("cpu")[0])[0]
+    # bf16 rounds a batch of five views otherwise than five batches
+    np.testing.assert_allclose(answer["proba"], expected, atol=0.02)
+    np.testing.assert_allclose(np.mean(answer["members"], axis=0), answer["proba"], atol=1e-5)
+    assert len(answer["members"]) == 2
+
+
+def test_the_nearest_training_digit_of_a_training_digit_is_itself(
+    client: FlaskClient, drawing: Path
+) -> None:
+    data = load(drawing / "data" / "sample")
+    for row in (3, 700):
+        sent = encoded(data.images[row])
+        nearest = client.post("/read", data=sent, content_type=PNG).get_json()["neighbours"]
+        assert len(nearest) == 10
+        assert (nearest[0]["row"], nearest[0]["distance"]) == (row, 0)
+        assert nearest[0]["label"] == data.labels[row]
+        assert base64.b64decode(nearest[0]["image"]) == data.images[row].tobytes()
+        distances = [near["distance"] for near in nearest]
+        assert distances == sorted(distances)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code", "reason"),
+    [
+        (png(None), PNG, 422, "an empty canvas is not a digit"),
+        (encoded(np.full((50, 50), 255, np.uint8)), PNG, 422, "an empty canvas is not a digit"),
+        (b"", PNG, 422, "is not a PNG or JPEG picture"),
+        (png(7)[:100], PNG, 422, "is not a PNG or JPEG picture"),
+        (b"7", "text/plain", 415, "send image/png or image/jpeg, not text/plain"),
+        (b"7", None, 415, "send image/png or image/jpeg, not nothing"),
+        (bytes(LARGEST + 1), PNG, 413, "more than 16 MB: send a smaller one"),
+    ],
+)  # fmt: skip
+def test_a_bad_picture_is_refused_with_the_reason(
+    client: FlaskClient, body: bytes, kind: str | None, code: int, reason: str
+) -> None:
+    refused = client.post("/read", data=body, content_type=kind)
+    assert refused.status_code == code
+    assert reason in refused.get_json()["error"]
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 3000))
+def test_whatever_the_bytes_are_they_are_an_image_or_refused(noise: bytes, start: int) -> None:
+    whole = png(4, 64)
+    start %= len(whole)
+    for body in (noise, whole[:start] + noise + whole[start + len(noise) :]):
+        try:
+            assert decode_digit(body, "noise").shape == (28, 28)
+        except ImageError as error:
+            assert str(error).startswith("noise: ")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3), (28, 28)])
+def test_a_picture_of_any_shape_is_answered_or_refused(
+    client: FlaskClient, shape: tuple[int, int]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert client.post("/read", data=encoded(noise), content_type=PNG).status_code in (200, 422)
+
+
+def test_other_names_and_other_sites_are_refused(client: FlaskClient) -> None:
+    rebound = client.get("/", headers={"Host": "evil.example:8000"})
+    assert rebound.status_code == 400
+    assert "evil.example" in rebound.get_json()["error"]
+    for origin in ("http://evil.example", "http://localhost:9999", "null"):
+        foreign = client.post("/read", data=png(1), content_type=PNG, headers={"Origin": origin})
+        assert foreign.status_code == 403
+        assert foreign.get_json() == {"error": "the drawing board answers its own page only"}
+    own = {"Origin": "http://127.0.0.1:8000", "Host": "127.0.0.1:8000"}
+    assert client.post("/read", data=png(1), content_type=PNG, headers=own).status_code == 200
+
+
+def test_unknown_addresses_and_methods_are_refused_in_json(client: FlaskClient) -> None:
+    assert client.get("/read").status_code == 405
+    assert client.get("/elsewhere").status_code == 404
+    assert client.get("/elsewhere").get_json()["error"]
+
+
+def test_the_page_may_run_its_own_script_only_and_ask_nobody_else(client: FlaskClient) -> None:
+    headers = client.get("/").headers
+    policy = headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "frame-ancestors 'none'" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_a_port_in_use_is_one_line_with_the_fix(
+    drawing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        folders = ["--data-dir", str(drawing / "data")]
+        folders += ["--submissions-dir", str(drawing / "submissions")]
+        assert main(["play", *folders, "--port", port]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        f'error: port {port} is used by another program: give another, as in ARGS="--port 0"\n'
+    )
+
+
+def test_the_command_prints_its_address_answers_and_ends_cleanly_at_ctrl_c(drawing: Path) -> None:
+    words = ["--data-dir", str(drawing / "data"), "--port", "0"]
+    words += ["--submissions-dir", str(drawing / "submissions")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "digit_recognizer", "play", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    ) as server:
+        assert server.stdout is not None
+        first = server.stdout.readline()
+        assert first.startswith("draw digits for drawing: http://127.0.0.1:")
+        with urllib.request.urlopen(first.split(": ")[1].strip(), timeout=30) as page:
+            assert b"Draw a digit" in page.read()
+        assert server.stdout.readline() == "Ctrl-C stops the server\n"
+        server.send_signal(signal.SIGINT)
+        rest, errors = server.communicate(timeout=30)
+    assert server.returncode == 0, errors
+    assert rest == ""
+    assert errors == ""

@@ -1,0 +1,281 @@
+"""`make download` from Kaggle: the real client against a loopback server."""
+
+import io
+import re
+import resource
+import zipfile
+from collections.abc import Iterator
+
+import pytest
+from support.desk import SECRET, Desk, make_archive, point_to
+from support.loopback import Kaggle, Reply, refusal
+
+from digit_recognizer.data.dataset import load
+
+pytestmark = pytest.mark.usefixtures("key")
+WHERE = "KAGGLE_USERNAME and KAGGLE_KEY"
+RULES = "https://www.kaggle.com/competitions/digit-recognizer/rules"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_there(desk: Desk) -> None:
+    """Only what make_run put there is in the way of a download."""
+    (desk.data_dir / "digit-recognizer" / "sample_submission.csv").unlink()
+    (desk.data_dir / "digit-recognizer").rmdir()
+
+
+def leftovers(desk: Desk) -> list[str]:
+    """Everything in the data folder but the dataset, the partial transfer and the lock."""
+    names = {path.name for path in desk.data_dir.glob("*")}
+    return sorted(names - {".download", "digit-recognizer", ".lock-digit-recognizer"})
+
+
+def is_in_place(desk: Desk) -> bool:
+    return (desk.data_dir / "digit-recognizer" / "source.json").exists()
+
+
+def whole(kaggle: Kaggle, cut: int | None = None) -> Reply:
+    """The zip as the server sends it, cut short after so many bytes."""
+    reply = kaggle.answer("GET", {}, b"")
+    reply.cut = cut
+    return reply
+
+
+def test_the_zip_becomes_a_verified_dataset_and_a_second_call_asks_nothing(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    folder = desk.data_dir / "digit-recognizer"
+    assert desk.ok("download") == f"{folder}: is in place (3 files verified)\n"
+    data = load(folder)
+    provenance = data.provenance
+    assert provenance is not None
+    assert data.images.shape == (60, 28, 28)
+    assert provenance.source == "kaggle"
+    assert provenance.may_submit
+    assert leftovers(desk) == []
+    assert not (desk.data_dir / ".download").exists()
+    kaggle.steps.clear()
+    desk.ok("download")
+    assert kaggle.steps == []
+
+
+def test_a_transfer_that_breaks_is_resumed_where_it_broke(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.replies["GET"] = [whole(kaggle, cut=1_500_000)]
+    desk.ok("download")
+    ranges = [headers.get("Range") for path, headers, _ in kaggle.requests if ".zip" in path]
+    resumed = [int(r.removeprefix("bytes=").rstrip("-")) for r in ranges if r]
+    assert resumed
+    assert 0 < resumed[0] <= 1_500_000
+
+
+def test_a_transfer_that_was_given_up_is_resumed_by_the_next_call(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    kaggle.replies["GET"] = [whole(kaggle, cut=1_500_000)]
+    kaggle.replies["DownloadDataFiles"] = [
+        kaggle.answer("DownloadDataFiles", {}, b""),
+        *[refusal(500)] * 2,
+    ]
+    desk.fail("download")
+    kaggle.requests.clear()
+    desk.ok("download")
+    assert any("Range" in headers for _, headers, _ in kaggle.requests)
+    assert not (desk.data_dir / ".download").exists()
+
+
+def test_a_body_cut_short_each_time_ends_in_one_line(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.replies["GET"] = [whole(kaggle, cut=1000) for _ in range(9)]
+    assert re.fullmatch(
+        r"[\w.:]+: the connection broke off \(asked 3x\): repeat the command, it goes on"
+        r" from there",
+        desk.fail("download"),
+    )
+    assert not is_in_place(desk)
+    assert leftovers(desk) == []
+
+
+def test_a_corrupt_zip_of_the_right_size_is_fetched_again(desk: Desk, kaggle: Kaggle) -> None:
+    corrupt = whole(kaggle)
+    place = corrupt.body.index(b"train.csv") + 5000
+    corrupt.body = corrupt.body[:place] + bytes(1000) + corrupt.body[place + 1000 :]
+    kaggle.replies["GET"] = [corrupt]
+    desk.ok("download")
+    assert is_in_place(desk)
+
+
+def spoilt_inside(method: int) -> bytes:
+    """A zip whose directory is good, with a few bytes of its one file overwritten."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as bundle:
+        bundle.writestr("train.csv", bytes(range(256)) * 99)
+    content = packed.getvalue()
+    middle = len(content) // 3
+    return content[:middle] + b"\xff" * 20 + content[middle + 20 :]
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        b"PK\x03\x04" + bytes(5000),
+        *map(spoilt_inside, (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
+    ],
+    ids=["no directory", "deflate", "bzip2", "lzma"],
+)
+def test_a_zip_that_comes_corrupt_twice_is_said_to_be_so(
+    desk: Desk, kaggle: Kaggle, archive: bytes
+) -> None:
+    kaggle.archive = archive
+    assert desk.fail("download") == (
+        "digit-recognizer.zip: came twice as a corrupt zip: repeat the command later"
+    )
+    assert leftovers(desk) == []
+    assert not list((desk.data_dir / ".download").glob("*.zip"))
+
+
+def test_a_zip_that_climbs_out_is_not_unpacked(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.archive = make_archive(extra="../evil.csv")
+    archive = desk.data_dir / ".download" / "digit-recognizer.zip"
+    assert desk.fail("download") == (
+        f"{archive}: holds '../evil.csv', which climbs out: not unpacked"
+    )
+    assert not list(desk.data_dir.parent.rglob("evil.csv"))
+    assert leftovers(desk) == []
+
+
+def test_a_zip_without_test_csv_is_not_a_dataset(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.archive = make_archive(leave_out="test.csv")
+    archive = desk.data_dir / ".download" / "digit-recognizer.zip"
+    assert desk.fail("download") == (
+        f"{archive}: has no test.csv: it must hold train.csv, test.csv, sample_submission.csv"
+    )
+    assert not is_in_place(desk)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file of this process can grow beyond 1 MB: the nearest thing to a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("moment", ["transfer", "unpacking"])
+def test_a_full_disk_leaves_nothing_half_written(
+    desk: Desk, kaggle: Kaggle, small_disk: None, moment: str
+) -> None:
+    if moment == "unpacking":
+        kaggle.archive = zipped({"train.csv": b"0," * 2_000_000, "test.csv": b""})
+    folder = desk.data_dir / "digit-recognizer"
+    assert desk.fail("download").startswith(
+        f"{folder}: cannot be written (File too large): make room (300 MB) or "
+    )
+    assert leftovers(desk) == []
+    assert not folder.exists()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, content in {**files, "sample_submission.csv": b""}.items():
+            bundle.writestr(name, content)
+    return packed.getvalue()
+
+
+STATUSES = [
+    (
+        401,
+        "Unauthorized",
+        f"{WHERE}: Kaggle does not accept this API key (401): make a new token at"
+        " https://www.kaggle.com/settings/api and put it there",
+    ),
+    (
+        403,
+        "You must accept this competition's rules.",
+        "Kaggle refuses access to 'digit-recognizer' (403: You must accept this competition's"
+        f" rules): accept the rules at {RULES} with the account of {WHERE}; if they are accepted,"
+        " the competition's name is wrong",
+    ),
+    (
+        404,
+        "Not found",
+        "Kaggle knows nothing called 'digit-recognizer' (404: Not found): see whether"
+        " https://www.kaggle.com/competitions/digit-recognizer opens",
+    ),
+]
+
+
+@pytest.mark.parametrize(("status", "words", "line"), STATUSES, ids=["401", "403", "404"])
+@pytest.mark.parametrize("step", ["DownloadDataFiles", "GET"])
+def test_a_refusal_is_one_line_that_says_what_to_do(
+    desk: Desk, kaggle: Kaggle, step: str, status: int, words: str, line: str
+) -> None:
+    kaggle.replies[step] = [refusal(status, words)]
+    assert desk.fail("download") == line
+    assert desk.pauses == []
+    assert leftovers(desk) == []
+
+
+@pytest.mark.parametrize("step", ["DownloadDataFiles", "GET"])
+def test_too_many_requests_are_waited_for_as_long_as_kaggle_asks(
+    desk: Desk, kaggle: Kaggle, step: str
+) -> None:
+    kaggle.replies[step] = [refusal(429, "slow", Retry_After="4"), refusal(429, "slow")]
+    desk.ok("download")
+    assert desk.pauses == [4, 2]
+
+
+@pytest.mark.parametrize("step", ["DownloadDataFiles", "GET"])
+@pytest.mark.parametrize("failure", [refusal(500), refusal(502), Reply(cut=0), Reply(hang=True)])
+def test_a_failure_that_passes_is_waited_out(
+    desk: Desk, kaggle: Kaggle, step: str, failure: Reply
+) -> None:
+    kaggle.replies[step] = [failure]
+    desk.ok("download")
+    assert desk.pauses == [1]
+
+
+def test_500_for_ever(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.replies["DownloadDataFiles"] = [refusal(500)] * 3
+    line = "Kaggle fails (500; asked 3x): repeat the command later"
+    assert desk.fail("download") == line
+    assert desk.pauses == [1, 2]
+
+
+def test_no_answer_in_time(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.replies["DownloadDataFiles"] = [Reply(hang=True)] * 3
+    host = kaggle.url.removeprefix("http://")
+    line = f"{host}: does not answer in time (asked 3x): check the network, repeat the command"
+    assert desk.fail("download") == line
+
+
+@pytest.mark.parametrize(
+    ("host", "line"),
+    [
+        (
+            "127.0.0.1:9",
+            "refuses the connection (asked 3x): check the network and the proxy",
+        ),
+        (
+            "no-such-host.invalid",
+            "the name cannot be resolved (asked 3x): check the network",
+        ),
+    ],
+)
+def test_a_host_that_cannot_be_reached(
+    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch, host: str, line: str
+) -> None:
+    point_to(monkeypatch, f"http://{host}")
+    assert desk.fail("download") == f"{host}: {line}"
+
+
+def test_a_portal_that_answers_for_kaggle(desk: Desk, kaggle: Kaggle) -> None:
+    portal = Reply(body=b"<html>please sign in</html>", headers={"Content-Type": "text/html"})
+    kaggle.replies["DownloadDataFiles"] = [portal] * 3
+    line = "Kaggle served something else than digit-recognizer.zip: repeat later"
+    assert desk.fail("download") == line
+
+
+def test_a_server_that_echoes_the_key_does_not_get_it_printed(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.replies["DownloadDataFiles"] = [refusal(400, f"bad key {SECRET}")]
+    assert desk.fail("download") == "Kaggle refuses (400: bad key ***)"

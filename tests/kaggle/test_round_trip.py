@@ -1,0 +1,103 @@
+"""Through `make` and a process of its own: nothing patched, the loopback server as a proxy."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.desk import REPOSITORY, SECRET, Desk, environment_of
+from support.loopback import Kaggle, Reply, refusal
+
+PROGRAM = f"'{sys.executable}' -m digit_recognizer"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_download_submit_scores_and_doctor_through_make(
+    desk: Desk, kaggle: Kaggle, home: Path
+) -> None:
+    shutil.rmtree(desk.data_dir)
+
+    def make(*words: str) -> subprocess.CompletedProcess[str]:
+        folders = " ".join(f"'{folder}'" for folder in desk.folders)
+        done = subprocess.run(
+            # -o: the environment that runs this test is ready, whatever its age.
+            ["make", "-o", ".venv/.ready", f"RUN_PYTHON={PROGRAM}", f"ARGS={folders}", *words],
+            cwd=REPOSITORY,
+            env=environment_of(kaggle),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert SECRET not in done.stdout + done.stderr
+        assert "DEBUG" not in done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    kaggle.replies["DownloadDataFiles"] = [refusal(429, "slow down", Retry_After="0")]
+    done = make("download")
+    assert done.returncode == 0, done.stderr
+    assert (desk.data_dir / "digit-recognizer" / "source.json").exists()
+
+    done = make("submit")
+    assert done.returncode == 2
+    assert "nothing was uploaded: there is no terminal to ask: give YES=1" in done.stderr
+    assert kaggle.submissions == []
+
+    done = make("submit", "YES=1", 'MESSAGE=it\'s "mine"')
+    assert done.returncode == 0, done.stderr
+    assert "inside the expected 0.99300 to 0.99700" in done.stdout
+    assert [item["description"] for item in kaggle.submissions] == ['it\'s "mine"']
+    assert len(desk.ledger) == 1
+
+    assert "0.99400" in make("scores").stdout
+    done = make("doctor")
+    assert done.returncode == 0, done.stdout
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("answer", "n_uploads"), [("y", 1), ("n", 0)])
+def test_on_a_terminal_the_user_is_asked(
+    desk: Desk, kaggle: Kaggle, answer: str, n_uploads: int
+) -> None:
+    master, slave = os.openpty()
+    os.write(master, f"{answer}\n".encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "digit_recognizer", "submit", *desk.folders],
+        env=environment_of(kaggle),
+        stdin=slave,
+        capture_output=True,
+        text=True,
+    )
+    os.close(master)
+    os.close(slave)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "upload it? [y/N]" in done.stdout
+    assert ("nothing was uploaded" in done.stdout) == (answer == "n")
+    assert len(kaggle.submissions) == n_uploads
+
+
+def test_killed_between_upload_and_ledger_it_is_found_not_sent_again(
+    desk: Desk, kaggle: Kaggle, key: None
+) -> None:
+    kaggle.replies["CreateSubmission"] = [Reply(acts=True, hang=True)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "digit_recognizer", "submit", *desk.folders, "--yes"],
+        env=environment_of(kaggle),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 30
+        while not kaggle.submissions and time.monotonic() < until:
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    assert len(kaggle.submissions) == 1
+    assert desk.ledger == []
+    assert desk.submit().startswith("an interrupted 'make submit' had uploaded this file")
+    assert kaggle.steps.count("CreateSubmission") == 1
+    assert len(desk.ledger) == 1

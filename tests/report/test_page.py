@@ -1,0 +1,135 @@
+"""A run's report as a person uses it, in a real browser."""
+
+from collections.abc import Callable
+
+import pytest
+from support.browser import Visit
+
+from digit_recognizer.data.files import read_json
+from digit_recognizer.runs.predictions import OutOfFold
+from digit_recognizer.runs.run import Run
+from digit_recognizer.training.members import Member
+
+Visiting = Callable[..., Visit]
+
+
+def errors(run: Run) -> OutOfFold:
+    oof = OutOfFold.read(run.oof_path)
+    wrong = oof.labels != oof.predicted
+    return OutOfFold(*(values[wrong] for values in vars(oof).values()))
+
+
+def test_its_figures_are_those_of_cv_json(reported: Run, visit: Visiting) -> None:
+    cv, page = read_json(reported.cv_path), visit(reported.report_path).page
+    headline = page.locator("header").inner_text()
+    assert reported.name in headline
+    assert f"{cv['cv_accuracy']:.5f}" in headline
+    assert f"{cv['cv_interval'][0]:.5f} to {cv['cv_interval'][1]:.5f}" in headline
+    expected = cv["expected_score"]
+    assert f"{expected['low']:.4f} to {expected['high']:.4f}" in headline
+    assert f"{cv['test_accuracy']:.5f}" in headline
+    assert "not to be submitted" in headline
+    rows = page.locator("#matrix tbody tr").all()
+    counts = [[int(text or 0) for text in row.locator("td").all_inner_texts()] for row in rows]
+    assert counts == cv["confusion"]
+    for row, known in zip(page.locator("#classes tbody tr").all(), cv["classes"], strict=True):
+        shown = [f"{known[key]:.4f}" for key in ("precision", "recall", "f1")]
+        assert row.locator("td").all_inner_texts() == [*shown, f"{known['support']:,}"]
+
+
+def test_the_gallery_holds_every_error_and_filters_by_class(reported: Run, visit: Visiting) -> None:
+    known, page = errors(reported), visit(reported.report_path).page
+    gallery = page.locator('[data-gallery="errors"]')
+    cards = gallery.locator("li")
+    assert cards.count() == len(known.rows)
+    surest = known.rows[known.proba.max(axis=1).argmax()]
+    assert f"row {surest}" in cards.first.inner_text()
+    label, predicted = int(known.labels[0]), int(known.predicted[0])
+    gallery.locator(f'[data-key="label"][data-digit="{label}"]').click()
+    assert cards.count() == (known.labels == label).sum()
+    gallery.locator(f'[data-key="predicted"][data-digit="{predicted}"]').click()
+    both = (known.labels == label) & (known.predicted == predicted)
+    assert cards.count() == both.sum()
+    assert gallery.locator(".count").inner_text() == f"{both.sum()} of {len(known.rows)}"
+    pressed = gallery.locator('[aria-pressed="true"]').all_inner_texts()
+    assert pressed == [str(label), str(predicted)]
+    for shown in cards.all_inner_texts():
+        assert f"{label} → {predicted}" in shown
+
+
+def test_a_cell_of_the_confusion_matrix_opens_its_digits(reported: Run, visit: Visiting) -> None:
+    known, page = errors(reported), visit(reported.report_path).page
+    label, predicted = int(known.labels[0]), int(known.predicted[0])
+    cell = page.locator(f'#matrix [data-label="{label}"][data-predicted="{predicted}"]')
+    cell.click()
+    opened = page.locator("#cell")
+    both = (known.labels == label) & (known.predicted == predicted)
+    assert opened.locator("li").count() == both.sum()
+    assert (
+        f"Label {label}, predicted {predicted}: {both.sum()}" in opened.locator("h3").inner_text()
+    )
+    cell.click()
+    assert not opened.is_visible()
+    right = page.locator('#matrix [data-label="0"][data-predicted="0"]')
+    right.click()
+    assert opened.locator("li").count() == 12  # the least confident of many
+    page.get_by_role("button", name="Errors only").click()
+    assert not right.is_visible()
+    assert cell.is_visible()
+
+
+def test_a_keyboard_reaches_the_probabilities_of_a_digit(reported: Run, visit: Visiting) -> None:
+    known, page = errors(reported), visit(reported.report_path).page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    row = known.rows[0]
+    card = page.locator(f'[data-gallery="errors"] button[aria-label^="row {row}:"]')
+    card.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name=f"Row {row}")
+    shown = dialog.locator("td:last-child").all_inner_texts()
+    assert [float(text.split()[0]) for text in shown] == pytest.approx(
+        100 * known.proba[0], abs=0.011
+    )
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert card.evaluate("card => card === document.activeElement")
+
+
+def test_the_table_follows_the_epoch_that_the_slider_chooses(
+    reported: Run, visit: Visiting
+) -> None:
+    page = visit(reported.report_path).page
+    members = page.locator("#members tbody tr")
+    assert members.count() == 4
+    history = reported.read_history(Member(0, 0))
+
+    def accuracies() -> list[str]:
+        return members.first.locator("td").all_inner_texts()[:2]
+
+    for epoch in (history[-1], history[-2]):
+        values = [epoch.val_accuracy, epoch.train_accuracy]
+        assert accuracies() == [f"{100 * value:.2f}\u00a0%" for value in values]
+        page.locator("#epoch").press("ArrowLeft")
+
+
+def test_pointing_at_a_curve_shows_its_values(reported: Run, visit: Visiting) -> None:
+    page = visit(reported.report_path).page
+    plot = page.locator("#accuracy-plot")
+    plot.scroll_into_view_if_needed()
+    plot.hover(position={"x": 60, "y": 100})
+    assert "epoch 1\nheld out" in plot.locator(".tip").inner_text()
+    assert page.locator("#epoch-value").inner_text() == "1"
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 360)])
+def test_it_is_accessible_and_fits_in_light_and_dark_on_desk_and_phone(
+    reported: Run, visit: Visiting, dark: bool, width: int
+) -> None:
+    opened = visit(reported.report_path, dark=dark, width=width)
+    opened.page.locator("#matrix .wrong button").first.click()
+    opened.page.locator("summary").click()
+    assert opened.overflow() == 0
+    assert opened.violations() == []
+    opened.page.locator('[data-gallery="errors"] li button').first.click()
+    assert opened.violations("dialog") == []

@@ -1,0 +1,245 @@
+"""`make report`: what it gathers from a run's files."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from support.runner import make_small
+from support.written_runs import write_run
+
+from digit_recognizer.cli import main
+from digit_recognizer.data.competition import read_submission
+from digit_recognizer.data.dataset import load
+from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.errors import RunError
+from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
+from digit_recognizer.pipeline import draw
+from digit_recognizer.report.context import MAX_ERRORS, MAX_ISSUES, report_context
+from digit_recognizer.report.html import render
+from digit_recognizer.report.page import TEMPLATE, is_drawn, write_report
+from digit_recognizer.report.sheets import GAP, SCALE, draw_pictures
+from digit_recognizer.runs.blend import blend
+from digit_recognizer.runs.ensemble import RunResults
+from digit_recognizer.runs.predictions import OutOfFold
+from digit_recognizer.runs.run import Run
+from digit_recognizer.training.members import Member
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("place")
+    make_small(place / "data")
+    return place
+
+
+def read(run: Run, place: Path) -> RunResults:
+    return RunResults.read(run, place / "data")
+
+
+def drawn(run: Run, place: Path) -> tuple[str, dict[str, Any]]:
+    """The page, and the data that it holds."""
+    text = write_report(read(run, place)).read_text(encoding="utf-8")
+    found = re.search(r'id="data">(.*?)</script>', text)
+    assert found
+    return text, json.loads(found[1])
+
+
+def test_every_error_is_there_the_most_confident_first(place: Path) -> None:
+    run = write_run(place, "errors", skill=2.5)
+    oof = OutOfFold.read(run.oof_path)
+    _, data = drawn(run, place)
+    wrong = oof.rows[oof.labels != oof.predicted]
+    assert sorted(item["row"] for item in data["errors"]) == wrong.tolist()
+    confidence = [max(item["p"]) for item in data["errors"]]
+    assert confidence == sorted(confidence, reverse=True)
+
+
+def test_label_issues_are_errors_of_the_networks_ranked_by_the_labels_own_probability(
+    place: Path,
+) -> None:
+    run = write_run(place, "issues", skill=2.5)
+    write_report(read(run, place))
+    oof = OutOfFold.read(run.oof_path)
+    with open(run.label_issues_path, newline="", encoding="utf-8") as file:
+        issues = list(csv.DictReader(file))
+    assert issues
+    assert list(issues[0]) == [
+        *("row", "label", "suggested"),
+        *("proba_label", "proba_suggested", "rank"),
+    ]
+    for issue in issues:
+        row, label, suggested = (int(issue[key]) for key in ("row", "label", "suggested"))
+        assert (oof.labels[row], oof.predicted[row]) == (label, suggested)
+        assert label != suggested
+        assert float(issue["proba_suggested"]) == oof.proba[row, suggested]
+    assert [int(issue["rank"]) for issue in issues] == list(range(1, len(issues) + 1))
+    own = [float(issue["proba_label"]) for issue in issues]
+    assert own == sorted(own)
+
+
+def test_a_public_score_is_shown_beside_the_expected_one(place: Path) -> None:
+    run = write_run(place, "uploaded", skill=2.5)
+    assert "this run may not be submitted" in drawn(run, place)[0]
+    entry = LedgerEntry(
+        "2026-01-02T03:04:05+00:00", run.name, "0" * 64, 0.9, 0.12345, 7, "complete"
+    )
+    Ledger(place / "submissions").add(entry)
+    text, _ = drawn(run, place)
+    assert "0.12345" in text
+    assert "below the expected interval" in text
+    assert "leaked" not in text
+    Ledger(place / "submissions").update(7, public_score=0.9999)
+    assert "A public score above 0.9987 is better than the labels allow" in drawn(run, place)[0]
+
+
+def test_a_run_of_one_fold_and_one_member_is_drawn(place: Path) -> None:
+    run = write_run(place, "one", skill=2.5, folds="1")
+    text, data = drawn(run, place)
+    assert len(data["curves"]) == 1
+    assert "There is only one member" in text
+    assert "votes" not in data["disputed"][0]
+    assert sum(item["n_rows"] for item in data["calibration"]["after"]) == 120
+
+
+def blend_of_unequal_parts(place: Path) -> tuple[Run, list[Run]]:
+    """A blend of two members with four, and its parts."""
+    parts = [
+        write_run(place, "left", skill=2.5, draw=1),
+        write_run(place, "right", skill=3, draw=2, rotation=30.0, n_seeds=2),
+    ]
+    names = [part.name for part in parts]
+    return blend(place / "data", place / "submissions", names, "both").run, parts
+
+
+def test_a_blend_shows_the_members_of_all_its_parts(place: Path) -> None:
+    run, parts = blend_of_unequal_parts(place)
+    text, data = drawn(run, place)
+    assert [curve["name"] for curve in data["curves"]] == [
+        f"{part.name}, {member.name}" for part in parts for member in part.finished_members()
+    ]
+    assert [len(data["accuracy"]), len(data["gain"])] == [3, 6]
+    assert "<h3>left</h3>" in text
+    assert "rotation up to 30°" in text
+
+
+def test_what_all_members_of_a_blend_predict_is_what_it_submits(place: Path) -> None:
+    run, _ = blend_of_unequal_parts(place)
+    _, data = drawn(run, place)
+    own = read_json(run.cv_path)["cv_accuracy"]
+    assert data["accuracy"][-1]["accuracy"] == pytest.approx(own)
+    submitted = read_submission(run.submission_path, 60)
+    assert len(data["disputed"]) == 60  # all of this small test set
+    assert all(item["predicted"] == submitted[item["row"] - 1] for item in data["disputed"])
+
+
+def test_a_blend_has_its_hardest_digits_drawn_and_its_parts_their_augmentation_too(
+    place: Path,
+) -> None:
+    run, parts = blend_of_unequal_parts(place)
+    hardest = run.run_dir / "hardest.png"
+    assert draw_pictures(read(run, place)) == [hardest]
+    picture = cv2.imread(str(hardest), cv2.IMREAD_GRAYSCALE)
+    first = OutOfFold.read(run.oof_path).most_confident_errors()[0]
+    data = load(place / "data" / "small")
+    corner = picture[GAP : GAP + 28 * SCALE : SCALE, GAP : GAP + 28 * SCALE : SCALE]
+    np.testing.assert_array_equal(255 - corner, data.images[first])
+    drawn_of_part = [path.name for path in draw_pictures(read(parts[0], place))]
+    assert drawn_of_part == ["augmented.png", "hardest.png"]
+
+
+def test_accuracy_by_number_of_networks_ends_at_the_runs_own(place: Path) -> None:
+    run = write_run(place, "seeds", skill=2.5, n_seeds=3)
+    _, data = drawn(run, place)
+    own = read_json(run.cv_path)["cv_accuracy"]
+    assert data["accuracy"][-1]["accuracy"] == pytest.approx(own)
+    assert data["accuracy"][0]["accuracy"] < own
+
+
+def test_a_report_is_drawn_once_until_the_scores_change(place: Path) -> None:
+    run = write_run(place, "fresh")
+    assert not is_drawn(run)
+    write_report(read(run, place))
+    assert is_drawn(run)
+    write_json(run.cv_path, read_json(run.cv_path))
+    assert not is_drawn(run)
+
+
+def test_an_unfinished_run_and_other_data_are_one_line(place: Path) -> None:
+    run = write_run(place, "spoiled")
+    environment = read_json(run.environment_path)
+    write_json(run.environment_path, {**environment, "data": {"train.csv": "0"}})
+    with pytest.raises(RunError, match="was trained on other data"):
+        write_report(read(run, place))
+    run.cv_path.unlink()
+    with pytest.raises(RunError, match=r"is not finished: run 'make train .*RUN=spoiled"):
+        write_report(read(run, place))
+    assert not run.report_path.exists()
+
+
+def test_the_page_of_a_very_bad_run_stays_below_5_mb(place: Path) -> None:
+    results = read(write_run(place, "bad", skill=2.5), place)
+    rng, count = np.random.default_rng(0), 4000
+    proba = rng.dirichlet(np.ones(10), count)
+    oof = OutOfFold(
+        rows=np.arange(count),
+        labels=rng.integers(0, 10, count),
+        folds=np.arange(count) % 2,
+        predicted=proba.argmax(axis=1),
+        proba=proba,
+    )
+    noise = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)  # no PNG makes it smaller
+    data = replace(results.data, images=noise, labels=oof.labels, test_images=noise[:60])
+    cv = replace(results.cv, n_errors=int((oof.labels != oof.predicted).sum()))
+    held_out = np.split(np.arange(count), 2)
+    noisy = {  # of two members
+        Member(fold, 0): replace(
+            results.parts[0].predictions[Member(fold, 0)],
+            val_index=rows,
+            val_logits=rng.normal(size=(len(rows), 10)).astype(np.float32),
+        )
+        for fold, rows in enumerate(held_out)
+    }
+    parts = [replace(results.parts[0], predictions=noisy)]
+    bad = replace(results, cv=cv, data=data, oof=oof, parts=parts)
+    context = report_context(bad, np.arange(count), None)
+    assert len(context["data"]["errors"]) == MAX_ERRORS
+    assert len(context["data"]["issues"]) == MAX_ISSUES
+    page = render(TEMPLATE, **context)
+    assert "the 2,000 most confident are here" in page
+    assert "4,000 rows" in page
+    assert len(page.encode()) < 5_000_000
+
+
+def test_make_report_says_where_the_page_is_or_what_is_wrong(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(place, "printed")
+    folders = ["--data-dir", str(place / "data"), "--submissions-dir", str(place / "submissions")]
+    assert main(["report", *folders, "--run", "printed"]) == 0
+    assert capsys.readouterr().out == f"to look at: {run.report_path}\n"
+    assert main(["report", *folders, "--run", "nobody"]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_report_that_cannot_be_drawn_does_not_lose_the_run(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = write_run(place, "torn")
+    pictures = [run.augmented_path, run.hardest_path]
+    run.label_issues_path.mkdir()  # where a file is to be written
+    assert draw(read(run, place)) == pictures
+    (message,) = caplog.messages
+    assert message.startswith("warning: no report (FileError: ")
+    assert message.endswith("'make report RUN=torn' tries again")
+    assert run.is_done()
+    assert not run.report_path.exists()
+    run.label_issues_path.rmdir()
+    assert draw(read(run, place)) == [*pictures, run.report_path]
+    assert is_drawn(run)
+    assert caplog.messages == [message]

@@ -1,0 +1,217 @@
+"""Blends: several finished runs as one, and honest about it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
+from support.runner import make_small
+from support.small import contents
+from support.written_runs import write_run
+
+from digit_recognizer.cli import main
+from digit_recognizer.data.dataset import load
+from digit_recognizer.errors import RunError
+from digit_recognizer.runs.blend import blend
+from digit_recognizer.runs.ensemble import ensure_finished
+from digit_recognizer.runs.metrics import CvReport
+from digit_recognizer.runs.predictions import mean_proba
+from digit_recognizer.runs.run import Run
+from digit_recognizer.runs.submission import check
+from digit_recognizer.training.members import Member, TrainedMember
+from digit_recognizer.training.recipe import BLENDS
+
+RECORD = BLENDS["record"]
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three finished runs of one dataset: other folds, other numbers of members."""
+    shelf = tmp_path_factory.mktemp("shelf")
+    make_small(shelf / "data")
+    write_run(shelf, "two", skill=3)
+    write_run(shelf, "three", skill=3, draw=1, n_splits=3, n_seeds=2, split_seed=5)
+    write_run(shelf, "first fold", skill=3, draw=2, folds="0")
+    return shelf
+
+
+def blended(shelf: Path, names: list[str], name: str) -> Run:
+    return blend(shelf / "data", shelf / "submissions", names, name).run
+
+
+def call(shelf: Path, stage: str, *words: str) -> int:
+    folders = ["--data-dir", str(shelf / "data"), "--submissions-dir", str(shelf / "submissions")]
+    return main([stage, *folders, *words])
+
+
+def test_each_row_is_judged_by_the_members_of_every_part_that_never_saw_it(shelf: Path) -> None:
+    run = blended(shelf, ["two", "three"], "blend")
+    oof = pd.read_csv(run.oof_path)
+    expected = np.zeros((240, 10))
+    for part in run.parts():
+        members = [part.read_member(member) for member in part.finished_members()]
+        for row in range(240):
+            ours = [m.val_logits[m.val_index == row] for m in members if row in m.val_index]
+            expected[row] += softmax(np.concatenate(ours), axis=1).mean(axis=0) / 2
+    assert_array_equal(oof.row, np.arange(240))
+    assert_allclose(oof.filter(like="proba_"), expected, atol=1e-6)
+    report = json.loads(run.cv_path.read_text())
+    assert report["cv_accuracy"] == (oof.predicted == oof.label).mean()
+    assert_array_equal(oof.fold, pd.read_csv(Run(shelf / "submissions" / "two").oof_path).fold)
+
+
+def test_every_part_weighs_the_same_however_many_members_it_has(shelf: Path) -> None:
+    run = blended(shelf, ["two", "three"], "blend")
+    proba = np.mean(
+        [
+            mean_proba([part.read_member(m).test_logits for m in part.finished_members()])
+            for part in run.parts()
+        ],
+        axis=0,
+    )
+    submission = pd.read_csv(run.submission_path)
+    assert_array_equal(submission.Label, proba.argmax(axis=1))
+    assert json.loads(run.cv_path.read_text())["n_members"] == 2 + 6
+
+
+def test_blending_again_changes_nothing_and_a_lost_file_comes_back(shelf: Path) -> None:
+    run = blended(shelf, ["two", "three"], "blend")
+    before = contents(run.run_dir)
+    assert blended(shelf, ["two", "three"], "blend") == run
+    assert contents(run.run_dir) == before
+    run.submission_path.unlink()
+    blended(shelf, ["two", "three"], "blend")
+    assert contents(run.run_dir)["submission.csv"] == before["submission.csv"]
+
+
+def test_a_part_that_changed_is_noticed(shelf: Path) -> None:
+    part = write_run(shelf, "changing", draw=7)
+    run = blended(shelf, ["two", "changing"], "noticing")
+    member = Member(0, 0)
+    before = part.read_member(member)
+    other = replace(before, test_logits=-before.test_logits)
+    part.write_member(TrainedMember(member, {}, other, part.read_history(member)))
+    with pytest.raises(RunError, match="noticing: changing changed since it was blended"):
+        blended(shelf, ["two", "changing"], "noticing")
+    run.submission_path.unlink()
+    with pytest.raises(RunError, match="changing changed since it was blended: delete noticing"):
+        ensure_finished(run, shelf / "data")
+
+
+def test_runs_of_one_fold_are_blended_where_it_is_the_same_rows(shelf: Path) -> None:
+    write_run(shelf, "also first", draw=9, folds="0")
+    run = blended(shelf, ["first fold", "also first"], "first folds")
+    assert json.loads(run.cv_path.read_text())["n_rows"] == 120
+
+
+def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submissions = shelf / "submissions"
+    blended(shelf, ["two", "three"], "blend")
+    unfinished = write_run(shelf, "unfinished", draw=3)
+    unfinished.cv_path.unlink()
+    other = write_run(shelf, "other data", draw=4)
+    environment = json.loads(other.environment_path.read_text())
+    environment["data"]["train.csv"] = "0" * 64
+    other.environment_path.write_text(json.dumps(environment))
+    before = contents(submissions)
+    for runs, name, complaint in [
+        ("two", "new", "RUNS is 'two': give at least two runs to blend"),
+        ("two two", "new", "RUNS names 'two' twice: give each run once"),
+        ("two three", "two", "RUN is 'two', which is one of RUNS: give the blend another name"),
+        ("two none", "new", f"{submissions}/none: there is no such run"),
+        ("two unfinished", "new", "unfinished: is not finished: run 'make train DATA=small"),
+        ("two blend", "new", "blend: is a blend itself: give its parts, two three, instead"),
+        ("two three", "../new", "RUN is '../new': give a plain name"),
+        ("two three", "unfinished", "was begun with blend_of None, not ['two', 'three']"),
+    ]:
+        assert call(shelf, "blend", "--runs", runs, "--run", name) == 1
+        error = capsys.readouterr().err
+        assert complaint in error
+        assert error.count("\n") == 1
+    for names, complaint in [
+        (["two", "other data"], "other data: was trained on other data than two"),
+        (["two", "first fold"], "first fold: holds out other rows than two: blend runs of all"),
+    ]:
+        with pytest.raises(RunError, match=complaint):
+            blend(shelf / "data", submissions, names, "new")
+    assert contents(submissions) == before
+
+
+def test_a_blend_predicts_with_the_networks_of_all_its_parts(shelf: Path) -> None:
+    blended(shelf, ["two", "three"], "blend")
+    file = str(shelf / "data" / "small" / "test.csv")
+    answers = {}
+    for name in ("two", "three", "blend"):
+        assert call(shelf, "predict", "--run", name, "--file", file, "--device", "cpu") == 0
+        table = pd.read_csv(shelf / "submissions" / name / "predictions.csv")
+        answers[name] = table.filter(like="proba_").to_numpy()
+    assert not np.allclose(answers["two"], answers["three"], atol=1e-3)
+    assert_allclose(answers["blend"], (answers["two"] + answers["three"]) / 2, atol=2e-6)
+
+
+def test_a_blend_is_checked_for_submission_as_any_run(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ready(name: str, draw: int, may_submit: bool) -> str:
+        run = write_run(shelf, name, draw=draw)
+        environment = json.loads(run.environment_path.read_text())
+        run.environment_path.write_text(json.dumps({**environment, "may_submit": may_submit}))
+        return run.name
+
+    names = [ready("fit", 5, True), ready("fit too", 6, True), ready("unfit", 8, False)]
+    run = blended(shelf, names[:2], "fit blend")
+    checked = check(run, None, shelf / "submissions", shelf / "data")
+    assert checked.cv == CvReport.read(run.cv_path)
+    assert checked.n_rows == 60
+    run = blended(shelf, names, "unfit blend")
+    with pytest.raises(RunError, match="from 'sample', which may never be submitted"):
+        check(run, None, shelf / "submissions", shelf / "data")
+    assert call(shelf, "cv", "--run", "fit blend") == 0
+    assert "run fit blend: 4 members" in capsys.readouterr().out
+
+
+def test_a_recipe_that_is_a_blend_takes_the_runs_of_its_parts(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in RECORD:
+        write_run(shelf, recipe=part)
+    words = ("--data", "small", "--recipe", "record", "--network", "mlp", "--n-splits", "2")
+    assert call(shelf, "train", *words, "--device", "cpu") == 0
+    shown = capsys.readouterr()
+    assert "training" not in shown.err  # the parts were there
+    assert f"record: {RECORD[-1]}, part {len(RECORD)} of {len(RECORD)}" in shown.out
+    (run_dir,) = (shelf / "submissions").glob("small-record-??????")
+    parts = Run(run_dir).parts()
+    assert [part.request().recipe_name for part in parts] == list(RECORD)
+    assert Run(run_dir).request().recipe_name == "record"
+    assert call(shelf, "train", *words, "--device", "cpu") == 0
+    assert len(list((shelf / "submissions").glob("small-record*"))) == 1
+
+
+def test_the_kernel_says_how_to_train_a_blend(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(shelf, "kernel", "--recipe", "record") == 2
+    assert capsys.readouterr().err == (
+        f"error: record is a blend of {', '.join(RECORD)}: run 'make kernel' with each of them as"
+        " RECIPE, then 'make train RECIPE=record' blends them here\n"
+    )
+
+
+@pytest.mark.slow
+def test_the_parts_that_are_missing_are_trained(tmp_path: Path) -> None:
+    make_small(tmp_path / "data")
+    words = ["--data", "small", "--recipe", "record", "--n-splits", "2"]
+    words += ["--epochs", "2", "--device", "cpu", "--batch-size", "16"]
+    assert call(tmp_path, "train", *words) == 0
+    run_dirs = sorted((tmp_path / "submissions").iterdir())
+    assert len(run_dirs) == len(RECORD) + 1
+    assert all(Run(path).is_done() for path in run_dirs)
+    data = load(tmp_path / "data" / "small")
+    assert len(pd.read_csv(run_dirs[-1] / "submission.csv")) == len(data.test_images)

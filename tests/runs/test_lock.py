@@ -1,0 +1,94 @@
+"""A run is written by one process at a time, and goes on only as what it was begun."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.small import contents
+
+from digit_recognizer.errors import RunError
+from digit_recognizer.runs.lock import begin_run, ensure_free_space
+from digit_recognizer.runs.request import Request
+from digit_recognizer.runs.run import Run
+from digit_recognizer.training.recipe import Recipe
+
+REQUEST = Request("small", "default", Recipe(epochs=3))
+ENVIRONMENT = {"commit": "abc", "data": {"train.csv": "1"}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path / "mine")
+
+
+def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
+    begin_run(run, REQUEST, ENVIRONMENT).release()
+    (run.run_dir / ".tmp-left").touch()
+    begin_run(run, REQUEST, {**ENVIRONMENT, "commit": "def"}).release()
+    assert run.request() == REQUEST
+    assert not (run.run_dir / ".tmp-left").exists()
+
+
+@pytest.mark.parametrize(
+    ("request_", "environment", "complaint"),
+    [
+        (
+            Request("small", "default", Recipe(epochs=5)),
+            ENVIRONMENT,
+            "was begun with epochs 3, not 5: give another RUN, or delete the folder",
+        ),
+        (
+            REQUEST,
+            {**ENVIRONMENT, "data": {"train.csv": "2"}},
+            "the data changed since this run began: give another RUN, or delete the folder",
+        ),
+    ],
+)
+def test_another_request_or_other_data_are_refused(
+    request_: Request, environment: dict[str, Any], complaint: str, run: Run
+) -> None:
+    begin_run(run, REQUEST, ENVIRONMENT).release()
+    before = contents(run.run_dir)
+    with pytest.raises(RunError) as caught:
+        begin_run(run, request_, environment)
+    assert str(caught.value) == f"{run.run_dir}: {complaint}"
+    assert contents(run.run_dir) == before
+    begin_run(run, REQUEST, ENVIRONMENT).release()  # the lock was given back
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from digit_recognizer.runs.lock import lock_run
+from digit_recognizer.runs.run import Run
+lock = lock_run(Run(Path(sys.argv[1])))
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_turned_away_until_the_first_ends_even_by_a_kill(run: Run) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.run_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(RunError) as caught:
+            begin_run(run, REQUEST, ENVIRONMENT)
+        assert str(caught.value) == (
+            f"{run.run_dir}: another process is working on this run:"
+            " wait for it, or give another RUN"
+        )
+        holder.send_signal(signal.SIGKILL)
+    begin_run(run, REQUEST, ENVIRONMENT).release()
+
+
+def test_a_disk_without_room_is_noticed_before_the_training(tmp_path: Path) -> None:
+    ensure_free_space(tmp_path, 1)
+    with pytest.raises(RunError, match=r"the disk lacks \d+ MiB for this run: make room"):
+        ensure_free_space(tmp_path, 2**60)

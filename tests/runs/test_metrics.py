@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digit_recognizer.errors import FileError
+from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores, wilson_interval
+from digit_recognizer.runs.predictions import mean_proba
+
+
+@given(st.integers(1, 6), st.randoms(use_true_random=False))
+def test_averaging_does_not_care_for_order(n_members: int, random) -> None:
+    rng = np.random.default_rng(n_members)
+    logits = [rng.normal(0, 5, (20, 10)).astype(np.float32) for _ in range(n_members)]
+    shuffled = random.sample(logits, n_members)
+    assert (mean_proba(logits) == mean_proba(shuffled)).all()
+
+
+def test_probabilities_add_up_to_one() -> None:
+    logits = np.random.default_rng(0).normal(0, 30, (50, 10)).astype(np.float32)
+    assert mean_proba([logits]).sum(axis=1) == pytest.approx(np.ones(50))
+
+
+def test_wilson_interval_is_the_published_one() -> None:
+    # Newcombe 1998, Stat. Med. 17:857, table I: 81 of 263.
+    low, high = wilson_interval(81, 263)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+
+
+def test_cv_report_counts_what_is_there() -> None:
+    labels = np.arange(40) % 10
+    proba = np.full((40, 10), 0.01)
+    proba[np.arange(40), labels] = 0.91
+    proba[0] = np.roll(proba[0], 1)  # row 0, a zero, is predicted as a one
+    report = out_of_fold_scores(labels, np.arange(40) % 4, proba)
+    assert report["n_errors"] == 1
+    assert report["cv_accuracy"] == 39 / 40
+    assert report["fold_accuracies"] == {"0": 0.9, "1": 1.0, "2": 1.0, "3": 1.0}
+    assert report["fold_mean"] == pytest.approx(0.975)
+    assert report["fold_std"] == pytest.approx(0.05)
+    assert report["confusion"][0][:2] == [3, 1]
+    assert report["classes"][1].precision == pytest.approx(4 / 5)
+    assert report["classes"][0].recall == pytest.approx(3 / 4)
+    assert report["classes"][0].support == 4
+
+
+@pytest.mark.parametrize("content", ["{}", '{"cv_accuracy": 1, "cv_interval": 3}', "[]", "{"])
+def test_a_cv_json_of_another_shape_is_named(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "cv.json"
+    path.write_text(content)
+    with pytest.raises(
+        FileError, match=r"cv\.json: (cv_accuracy|cv_interval|is not|cannot be read)"
+    ):
+        CvReport.read(path)

@@ -1,0 +1,124 @@
+"""Members' predictions put together, and `oof.csv` as written and as read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from support.written_runs import guesses
+
+from digit_recognizer.errors import FileError
+from digit_recognizer.runs.predictions import OutOfFold, assemble
+from digit_recognizer.runs.score_interval import disagreement
+from digit_recognizer.training.members import Member, Predictions
+
+
+def member(val_index: list[int], predicted: list[int], predicted_test: list[int]) -> Predictions:
+    logits = [
+        np.log(np.eye(10, dtype=np.float32) * 0.9 + 0.01)[labels]
+        for labels in (predicted, predicted_test)
+    ]
+    return Predictions(np.array(val_index), *logits)
+
+
+RUN = {
+    Member(0, 0): member([3, 1], [3, 1], [5, 5]),
+    Member(1, 0): member([2, 0], [2, 0], [5, 6]),
+    Member(0, 1): member([3, 1], [7, 1], [5, 5]),
+    Member(1, 1): member([2, 0], [2, 0], [5, 6]),
+}
+
+
+def test_a_run_of_seeds_is_split_by_seeds_and_folds() -> None:
+    found = assemble([RUN])
+    assert found.rows.tolist() == [0, 1, 2, 3]
+    assert found.folds.tolist() == [1, 0, 1, 0]
+    assert found.oof_by_seed.argmax(axis=2).tolist() == [[0, 1, 2, 3], [0, 1, 2, 7]]
+    assert found.test_by_fold.argmax(axis=2).tolist() == [[5, 5], [5, 6]]
+    assert disagreement(found.oof_by_seed) == 1 / 8  # of four rows, one is predicted 3 and 7
+
+
+def test_a_blend_is_split_by_its_parts() -> None:
+    other = {
+        Member(0, 0): member([0], [8], [1, 2]),
+        Member(1, 0): member([1], [1], [1, 2]),
+        Member(2, 0): member([2, 3], [2, 3], [1, 2]),
+    }
+    found = assemble([RUN, other])
+    assert found.oof_by_seed.shape == (2, 4, 10)
+    assert found.oof_by_seed[1].argmax(axis=1).tolist() == [8, 1, 2, 3]
+    assert found.folds.tolist() == [1, 0, 1, 0]  # of the first part
+    assert found.test_by_fold.shape == (3, 2, 10)
+    assert found.test_by_fold.sum(axis=2) == pytest.approx(np.ones((3, 2)))
+
+
+def test_a_run_of_some_folds_has_their_rows_only() -> None:
+    found = assemble([{m: RUN[m] for m in (Member(1, 0), Member(1, 1))}])
+    assert found.rows.tolist() == [0, 2]
+    assert found.oof_by_seed.shape == (2, 2, 10)
+    assert found.test_by_fold.shape == (1, 2, 10)
+
+
+def drawn_part(seed: int, n_splits: int) -> dict[Member, Predictions]:
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(12)
+    return {
+        Member(fold, 0): Predictions(
+            np.sort(order[fold::n_splits]),
+            guesses(np.zeros(len(order[fold::n_splits]), int), 0, rng),
+            guesses(np.zeros(5, int), 0, rng),
+        )
+        for fold in range(n_splits)
+    }
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(2, 4)), min_size=1, max_size=4))
+def test_the_order_of_parts_changes_not_a_bit(drawn: list[tuple[int, int]]) -> None:
+    parts = [drawn_part(seed, n_splits) for seed, n_splits in drawn]
+    found, reversed_ = assemble(parts), assemble(parts[::-1])
+    assert_array_equal(found.test_proba, reversed_.test_proba)
+    assert_array_equal(found.oof_proba, reversed_.oof_proba)
+    assert_allclose(found.test_proba.sum(axis=1), 1)
+    assert_allclose(assemble(parts + parts).test_proba, found.test_proba)
+
+
+def test_out_of_fold_rows_are_written_for_people_and_programs(tmp_path: Path) -> None:
+    proba = np.full((2, 10), 0.05)
+    proba[0, 3] = proba[1, 9] = 0.55
+    rows, labels, folds = np.arange(2), np.array([3, 4]), np.array([0, 1])
+    OutOfFold(rows, labels, folds, proba.argmax(axis=1), proba).write(tmp_path / "oof.csv")
+    header, first, second = (tmp_path / "oof.csv").read_text().splitlines()
+    assert header == "row,label,fold,predicted," + ",".join(f"proba_{d}" for d in range(10))
+    small = "0.050000"
+    assert first == ",".join(["0,3,0,3", *[small] * 3, "0.550000", *[small] * 6])
+    assert second == ",".join(["1,4,1,9", *[small] * 9, "0.550000"])
+
+
+@pytest.mark.parametrize("n_rows", [1, 20])
+def test_what_was_written_is_read_again(n_rows: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels, folds = rng.integers(0, 10, n_rows), rng.integers(0, 3, n_rows)
+    proba = rng.dirichlet(np.ones(10), n_rows).round(6)
+    written = OutOfFold(np.arange(n_rows) * 2, labels, folds, proba.argmax(axis=1), proba)
+    written.write(tmp_path / "oof.csv")
+    back = OutOfFold.read(tmp_path / "oof.csv")
+    for name, value in vars(written).items():
+        assert_array_equal(getattr(back, name), value)
+        assert getattr(back, name).dtype == value.dtype
+
+
+@pytest.mark.parametrize("content", [None, "", "row,label\n1,2\n", "cut"])
+def test_a_damaged_or_missing_file_is_named(content: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "oof.csv"
+    if content == "cut":
+        OutOfFold(*[np.arange(2)] * 4, np.full((2, 10), 0.1)).write(path)
+        content = path.read_text()[:-60].rsplit("\n", 1)[0] + "\n1,4"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(FileError) as caught:
+        OutOfFold.read(path)
+    assert str(caught.value).startswith(f"{path}: cannot be read (")
+    assert "writes it again" in str(caught.value)

@@ -1,0 +1,240 @@
+"""A run's folder says what is done, and is never half of anything."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from support.small import contents
+
+from digit_recognizer.data.files import write_json
+from digit_recognizer.errors import RunError
+from digit_recognizer.runs.lock import begin_run
+from digit_recognizer.runs.request import Request
+from digit_recognizer.runs.run import Run, find_run, validate_name
+from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
+from digit_recognizer.training.recipe import Recipe
+
+ENVIRONMENT = {"commit": "abc", "data": {"train.csv": "1"}}
+FIRST, SECOND = Member(0, 0), Member(1, 0)
+HISTORY = (
+    EpochMetrics(1, 0.1, 0.5, 0.9, 0.4, 0.91, 1 / 3, 0.1),
+    EpochMetrics(2, 0.0, 1e-7, 1.0, 0.3, 0.95, 2.0, 0.1),
+)
+
+
+def predictions() -> Predictions:
+    rng = np.random.default_rng(0)
+    return Predictions(
+        np.array([3, 1, 4]),
+        rng.normal(size=(3, 10)).astype(np.float32),
+        rng.normal(size=(5, 10)).astype(np.float32),
+    )
+
+
+def trained(member: Member = FIRST) -> TrainedMember:
+    weights = {"layer.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    return TrainedMember(member, weights, predictions(), HISTORY)
+
+
+def request(**settings: object) -> Request:
+    return Request("small", "default", Recipe(**{"n_splits": 2, **settings}))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run of two members that was begun."""
+    run = Run(tmp_path / "mine")
+    begin_run(run, request(), ENVIRONMENT).release()
+    return run
+
+
+def test_a_member_comes_back_as_it_was_written(run: Run) -> None:
+    run.write_member(trained())
+    back = run.read_member(FIRST)
+    for name, value in vars(predictions()).items():
+        np.testing.assert_array_equal(getattr(back, name), value)
+        assert getattr(back, name).dtype == value.dtype
+    np.testing.assert_array_equal(
+        run.read_weights(FIRST)["layer.weight"], trained().weights["layer.weight"]
+    )
+    assert run.read_history(FIRST) == HISTORY
+
+
+@pytest.mark.parametrize("content", [None, "", "epoch,seconds\n", "epoch,seconds\n1,soon\n"])
+def test_a_history_that_is_missing_empty_or_damaged_is_named(run: Run, content: str | None) -> None:
+    run.write_member(trained())
+    path = run.history_path(FIRST)
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(RunError) as caught:
+        run.read_history(FIRST)
+    assert str(caught.value) == (
+        f"{path}: is damaged: delete its folder and run 'make train' again"
+    )
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "garbled", "gone"])
+def test_damaged_predictions_are_named(damage: str, run: Run) -> None:
+    run.write_member(trained())
+    path = run.predictions_path(FIRST)
+    content = path.read_bytes()
+    if damage == "garbled":
+        path.write_bytes(content[:200] + bytes(b ^ 255 for b in content[200:240]) + content[240:])
+    elif damage == "gone":
+        path.unlink()
+    else:
+        os.truncate(path, 0 if damage == "emptied" else len(content) // 2)
+    with pytest.raises(RunError) as caught:
+        run.read_member(FIRST)
+    assert str(caught.value) == (
+        f"{path}: is damaged: delete its folder and run 'make train' again"
+    )
+
+
+def test_an_unfinished_run_says_which_command_ends_it(run: Run) -> None:
+    write_json(run.recipe_path, {"dataset": "mnist", "recipe": "quick"})
+    assert str(run.unfinished_error()) == (
+        f"{run.run_dir}: is not finished: run 'make train DATA=mnist RECIPE=quick RUN=mine' with"
+        " the same settings"
+    )
+    write_json(run.recipe_path, {"dataset": "mnist", "recipe": "blend", "blend_of": ["a", "b"]})
+    assert str(run.unfinished_error()) == (
+        f"{run.run_dir}: is not finished: run 'make blend RUNS=\"a b\" RUN=mine'"
+    )
+
+
+def test_weights_that_lie_in_memory_channels_last_come_back_in_order(run: Run) -> None:
+    plain = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
+    last = np.ascontiguousarray(plain.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    run.write_member(replace(trained(), weights={"w": last, "n": np.array(7)}))
+    back = load_file(run.weights_path(FIRST))
+    np.testing.assert_array_equal(back["w"], plain)
+    assert back["n"].shape == ()
+
+
+def test_a_member_is_done_once_its_predictions_are_there(run: Run) -> None:
+    run.write_member(trained(SECOND))
+    assert (run.finished_members(), run.missing_members()) == ([SECOND], [FIRST])
+    run.write_member(trained(FIRST))
+    assert (run.finished_members(), run.missing_members()) == ([FIRST, SECOND], [])
+    run.predictions_path(SECOND).unlink()
+    assert (run.finished_members(), run.missing_members()) == ([FIRST], [SECOND])
+
+
+def test_the_same_member_is_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Run(tmp_path / name).write_member(trained())
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_run_is_done_when_all_its_files_are_there(run: Run) -> None:
+    for path in (run.oof_path, run.submission_path, run.cv_path):
+        assert not run.is_done()
+        path.write_text("{}")
+    assert run.is_done()
+    run.submission_path.unlink()
+    assert not run.is_done()
+
+
+def test_the_seconds_of_sessions_add_up(run: Run) -> None:
+    assert run.seconds() == 0
+    run.add_seconds(1.5)
+    run.add_seconds(2)
+    assert run.seconds() == 3.5
+
+
+def test_a_folder_that_is_no_run_has_no_request(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="nothing: is not a run: 'make train' makes one"):
+        Run(tmp_path / "nothing").request()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({}, "'dataset'"),
+        ({"dataset": 3, "recipe": "default"}, "dataset and recipe are names"),
+        ({"dataset": "small", "recipe": "default", "colour": 1}, "colour"),
+        ({"dataset": "small", "recipe": "default", "epochs": 0}, "epochs is 0"),
+    ],
+)
+def test_a_recipe_of_another_shape_is_named(run: Run, content: object, reason: str) -> None:
+    write_json(run.recipe_path, content)
+    with pytest.raises(RunError, match=r"recipe\.json: is not a run's recipe \(.*" + reason):
+        run.request()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "/a", "a\\b", "a\nb"])
+def test_a_name_that_would_leave_the_folder_is_refused(name: str) -> None:
+    with pytest.raises(RunError, match="give a plain name, without slashes or a leading dot"):
+        validate_name(name)
+
+
+@pytest.mark.parametrize("name", ["a", "digit-recognizer-default", "mit Leerzeichen", "größer"])
+def test_a_plain_name_is_taken_as_it_is(name: str) -> None:
+    assert validate_name(name) == name
+
+
+def test_a_blend_is_made_of_its_siblings_and_any_other_run_of_itself(
+    run: Run, tmp_path: Path
+) -> None:
+    blend = Run(tmp_path / "blend")
+    asked = Request("small", "blend", None, ("a", "b"))
+    begin_run(blend, asked, ENVIRONMENT).release()
+    assert blend.request() == asked
+    assert blend.parts() == [Run(tmp_path / "a"), Run(tmp_path / "b")]
+    assert run.parts() == [run]
+
+
+def test_a_blend_cannot_reach_out_of_the_folder(tmp_path: Path) -> None:
+    blend = Run(tmp_path / "blend")
+    begin_run(blend, Request("small", "blend", None, ("../a", "b")), ENVIRONMENT).release()
+    with pytest.raises(RunError, match="give a plain name"):
+        blend.parts()
+
+
+@pytest.mark.parametrize(
+    ("folds", "names"),
+    [
+        ("all", ["fold0-seed0", "fold1-seed0", "fold0-seed1", "fold1-seed1"]),
+        ("1", ["fold1-seed0", "fold1-seed1"]),
+    ],
+)
+def test_a_request_has_a_member_for_each_chosen_fold_and_seed(folds: str, names: list[str]) -> None:
+    assert [member.name for member in request(n_seeds=2, folds=folds).members] == names
+
+
+def test_a_request_without_a_setting_has_its_default(run: Run) -> None:
+    content = request(epochs=3).as_dict()
+    del content["beta2"], content["folds"]
+    assert Request.from_dict(content) == request(epochs=3)
+
+
+def test_the_digest_of_predictions_changes_with_any_of_them(run: Run) -> None:
+    run.write_member(trained())
+    before = run.predictions_digest()
+    run.write_member(trained())
+    assert run.predictions_digest() == before
+    run.write_member(trained(SECOND))
+    assert run.predictions_digest() != before
+
+
+def test_the_latest_run_is_the_one_finished_last(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no finished run: run 'make train' first"):
+        find_run(tmp_path, None)
+    for name, time in (("b", 300), ("a", 200), ("c", 100)):
+        write_json(Run(tmp_path / name).recipe_path, {})
+        write_json(Run(tmp_path / name).cv_path, {})
+        os.utime(Run(tmp_path / name).cv_path, (time, time))
+    write_json(Run(tmp_path / "unfinished").recipe_path, {})
+    assert find_run(tmp_path, None).name == "b"
+    assert find_run(tmp_path, "a").name == "a"
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        find_run(tmp_path, "nothing")
+    assert str(caught.value) == (
+        f"{tmp_path / 'nothing'}: there is no such run: 'make runs' lists those that are"
+    )

@@ -1,0 +1,204 @@
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kagglesdk import kaggle_env
+from support import loopback
+
+from digit_recognizer import cli
+from digit_recognizer.data.competition import write_submission
+from digit_recognizer.data.files import write_json
+from digit_recognizer.data.sources import write_dataset
+from digit_recognizer.kaggle import retry
+from digit_recognizer.runs.metrics import ClassScores, CvReport, ExpectedScore
+
+REPOSITORY = Path(__file__).parents[2]
+SECRET = "s3cr3t-k3y"
+N_TEST = 20
+
+
+@dataclass
+class Desk:
+    """A user's folders, and the command line in this process."""
+
+    data_dir: Path
+    submissions_dir: Path
+    pauses: list[float]
+    capsys: pytest.CaptureFixture[str]
+
+    def run(self, stage: str, *words: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a stage; no secret is in either."""
+        self.capsys.readouterr()
+        code = cli.main([stage, *self.folders, *words])
+        out, err = self.capsys.readouterr()
+        assert SECRET not in out + err
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    def ok(self, stage: str, *words: str) -> str:
+        """Stdout of a stage that succeeds."""
+        code, out, err = self.run(stage, *words)
+        assert (code, err) == (0, "")
+        return out
+
+    def fail(self, stage: str, *words: str) -> str:
+        """The error of a stage that fails, as one line, and its advice."""
+        code, out, err = self.run(stage, *words)
+        assert code == 1
+        assert out == "" or stage != "download"
+        assert err.startswith("error: ")
+        return err.removeprefix("error: ").removesuffix("\n")
+
+    def submit(self, *words: str) -> str:
+        return self.ok("submit", "--yes", *words)
+
+    def refuse(self, *words: str) -> str:
+        return self.fail("submit", "--yes", *words)
+
+    @property
+    def folders(self) -> list[str]:
+        return [
+            f"--data-dir={self.data_dir}",
+            f"--submissions-dir={self.submissions_dir}",
+        ]
+
+    @property
+    def file(self) -> Path:
+        return self.submissions_dir / "first" / "submission.csv"
+
+    @property
+    def ledger(self) -> list[str]:
+        path = self.submissions_dir / "ledger.csv"
+        return path.read_text().splitlines()[1:] if path.exists() else []
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home and no credentials."""
+    for name in list(os.environ):
+        if name.startswith("KAGGLE_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / ".config"))
+    return folder
+
+
+@pytest.fixture
+def kaggle(monkeypatch: pytest.MonkeyPatch) -> Iterator[loopback.Kaggle]:
+    """The loopback Kaggle, in the place of the real one."""
+    with loopback.serve() as server:
+        point_to(monkeypatch, server.url)
+        server.archive = make_archive()
+        yield server
+
+
+def point_to(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, url)
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A legacy API key in the environment."""
+    monkeypatch.setenv("KAGGLE_USERNAME", "someone")
+    monkeypatch.setenv("KAGGLE_KEY", SECRET)
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    """Folders with one finished run called ``first``; three attempts, and pauses that are noted."""
+    pauses: list[float] = []
+    quick = retry.RetryPolicy(
+        connect_timeout=2,
+        read_timeout=0.5,
+        attempts=3,
+        min_wait=1,
+        poll_timeout=20,
+        sleep=pauses.append,
+    )
+    monkeypatch.setattr(retry, "RETRY_POLICY", quick)
+    desk = Desk(tmp_path / "data", tmp_path / "submissions", pauses, capsys)
+    make_run(desk, "first")
+    return desk
+
+
+def make_run(
+    desk: Desk, name: str, cv: float = 0.995, seed: int = 0, **environment: object
+) -> Path:
+    """A finished run's files, as `make train` leaves them, and its dataset's sample."""
+    dataset = desk.data_dir / "digit-recognizer"
+    write_submission(dataset / "sample_submission.csv", np.zeros(N_TEST, dtype=np.int64))
+    folder = desk.submissions_dir / name
+    write_json(folder / "recipe.json", {"dataset": "digit-recognizer", "recipe": "default"})
+    facts = {"source": "kaggle", "may_submit": True, "repeats": 0, **environment}
+    write_json(folder / "environment.json", facts)
+    labels = np.random.default_rng(seed).integers(0, 10, N_TEST)
+    write_submission(folder / "submission.csv", labels)
+    (folder / "oof.csv").write_text("")
+    cv_report(cv, bool(facts["may_submit"])).write(folder / "cv.json")
+    return folder
+
+
+def cv_report(cv: float, may_submit: bool) -> CvReport:
+    """Return scores with this CV accuracy, whose interval is 0.002 wide."""
+    classes = [ClassScores(digit, cv, cv, cv, 2) for digit in range(10)]
+    return CvReport(
+        cv_accuracy=cv,
+        cv_interval=(cv - 0.001, cv + 0.001),
+        n_rows=N_TEST,
+        n_errors=1,
+        fold_accuracies={"0": cv},
+        fold_mean=cv,
+        fold_std=0.0,
+        log_loss=0.02,
+        classes=classes,
+        confusion=[[2 * (i == j) for j in range(10)] for i in range(10)],
+        expected_score=ExpectedScore(cv - 0.002, cv, cv + 0.002, 0.0, 0.0),
+        n_members=1,
+        seconds=1.0,
+        augment_share=0.1,
+        may_submit=may_submit,
+        suspicious=False,
+    )
+
+
+def make_archive(leave_out: str = "", extra: str = "") -> bytes:
+    """The competition's zip with 60 + 20 rows, and 2.5 MB that hardly compress."""
+    import tempfile
+
+    noise = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images = noise.integers(0, 256, (60 + N_TEST, 28, 28), dtype=np.uint8)
+        labels = np.arange(60 + N_TEST) % 10
+        write_dataset(folder, (images[:60], labels[:60]), (images[60:], labels[60:]))
+        (folder / "solution.csv").unlink()
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
+            for path in sorted(folder.iterdir()):
+                if path.name != leave_out:
+                    bundle.write(path, path.name)
+            bundle.writestr("notes.bin", noise.bytes(2_500_000))
+            if extra:
+                bundle.writestr(extra, "out")
+        return packed.getvalue()
+
+
+def environment_of(kaggle: loopback.Kaggle) -> dict[str, str]:
+    return {
+        **os.environ,
+        "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
+        "http_proxy": kaggle.url,
+        "no_proxy": "",
+        "KAGGLE_USERNAME": "someone",
+        "KAGGLE_KEY": SECRET,
+        "VERBOSE": "1",  # would make the client write its log to stderr
+    }

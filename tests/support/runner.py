@@ -1,0 +1,57 @@
+"""The command line as a user calls it, on a dataset small enough for tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from digit_recognizer.data.dataset import load, replacing
+from digit_recognizer.data.sources import make_sample, write_dataset
+
+QUICK = (
+    *("--network", "residual", "--n-splits", "2"),
+    *("--epochs", "3", "--batch-size", "16", "--tta", "1"),
+)
+
+
+def make_small(data_dir: Path) -> None:
+    """Fill `data_dir` with 240 + 60 rows of the sample, as a dataset called ``small``."""
+    with replacing(data_dir / "sample", "sample", may_submit=False) as aside:
+        make_sample(aside)
+    data = load(data_dir / "sample")
+    assert data.solution is not None
+    keep = np.concatenate([np.flatnonzero(data.labels == digit)[:24] for digit in range(10)])
+    with replacing(data_dir / "small", "sample", may_submit=False) as aside:
+        write_dataset(
+            aside,
+            (data.images[keep], data.labels[keep]),
+            (data.test_images[:60], data.solution[:60]),
+        )
+    load(data_dir / "small")
+
+
+def command(stage: str, place: Path, *words: str) -> list[str]:
+    folders = ["--data-dir", str(place / "data"), "--submissions-dir", str(place / "submissions")]
+    return [sys.executable, "-m", "digit_recognizer", stage, *folders, *words]
+
+
+def run(stage: str, place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(stage, place, *words), capture_output=True, text=True, env=dict(os.environ)
+    )
+
+
+def train(place: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return run("train", place, "--data", "small", "--run", name, *QUICK, *words)
+
+
+def outcome(run_dir: Path) -> dict[str, bytes]:
+    """The files that must come out the same, byte for byte."""
+    names = [
+        "submission.csv",
+        "oof.csv",
+        *sorted(str(p.relative_to(run_dir)) for p in run_dir.glob("members/*/*.safetensors")),
+    ]
+    return {name: (run_dir / name).read_bytes() for name in names}

@@ -1,0 +1,43 @@
+"""A small dataset as files."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.data.competition import DATA_FILES, write_pixels, write_submission
+
+
+def images(n: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+
+
+def write_small(folder: Path, n_train: int = 20, n_test: int = 7, seed: int = 0) -> Path:
+    """Write the competition's three files into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_pixels(folder / "train.csv", images(n_train, seed), np.arange(n_train) % 10)
+    write_pixels(folder / "test.csv", images(n_test, seed + 1))
+    write_submission(folder / "sample_submission.csv", np.zeros(n_test, dtype=np.int64))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of every file under `folder` but locks."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".lock-")
+    }
+
+
+def data_bytes(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in DATA_FILES}
+
+
+def zipped(path: Path, folder: Path, prefix: str = "", names: tuple[str, ...] = DATA_FILES) -> Path:
+    """Zip the competition's files of `folder` at `path`."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name in names:
+            bundle.write(folder / name, prefix + name)
+    return path

@@ -1,0 +1,75 @@
+"""Finished runs that took no training: real files, with predictions that are drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.data.dataset import load
+from digit_recognizer.runs.ensemble import ensure_finished
+from digit_recognizer.runs.environment import describe
+from digit_recognizer.runs.lock import begin_run
+from digit_recognizer.runs.request import Request
+from digit_recognizer.runs.run import Run
+from digit_recognizer.training.device import find_devices
+from digit_recognizer.training.members import (
+    EpochMetrics,
+    Predictions,
+    TrainedMember,
+    all_members,
+    assign_folds,
+)
+from digit_recognizer.training.models import build_network
+from digit_recognizer.training.recipe import Recipe, named_recipe
+
+SMALL_NETWORK = "mlp"
+
+
+def write_run(
+    place: Path,
+    name: str | None = None,
+    recipe: str = "default",
+    skill: float = 4.0,
+    draw: int = 0,
+    **settings: Any,
+) -> Run:
+    """A finished run of the dataset ``small``, whose members are right the more, the more `skill`."""
+    chosen = named_recipe(recipe, {"network": SMALL_NETWORK, "n_splits": 2, **settings})
+    request = Request("small", recipe, chosen)
+    data = load(place / "data" / "small")
+    assert data.solution is not None
+    run = Run(place / "submissions" / (name or request.run_name))
+    environment = describe(find_devices("cpu")[0], data)
+    begin_run(run, request, environment).release()
+    folds = assign_folds(data.labels, chosen.n_splits, chosen.split_seed)
+    for member in all_members(chosen):
+        rng = np.random.default_rng([draw, member.fold, member.seed])
+        held_out = np.flatnonzero(folds == member.fold)
+        network = build_network(chosen.network, rng).state_dict()
+        predictions = Predictions(
+            held_out,
+            guesses(data.labels[held_out], skill, rng),
+            guesses(data.solution, skill, rng),
+        )
+        weights = {key: value.numpy() for key, value in network.items()}
+        run.write_member(TrainedMember(member, weights, predictions, history(chosen, rng)))
+    run.add_seconds(10.0)
+    ensure_finished(run, place / "data")
+    return run
+
+
+def guesses(
+    labels: NDArray[np.int64], skill: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Logits [N, 10]: noise, and `skill` more for the label."""
+    logits = rng.normal(size=(len(labels), 10)) + skill * np.eye(10)[labels]
+    return logits.astype(np.float32)
+
+
+def history(recipe: Recipe, rng: np.random.Generator) -> tuple[EpochMetrics, ...]:
+    """Epochs of a training that never was."""
+    return tuple(
+        EpochMetrics(number, 1e-3, 0.5, rng.uniform(0.9, 1), 0.5, 0.9, rng.uniform(1, 2), 0.1)
+        for number in range(1, recipe.epochs + 1)
+    )

@@ -1,0 +1,163 @@
+"""Whatever kills a run, the same command ends it with the same bytes."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.runner import QUICK, command, outcome, train
+
+from digit_recognizer.runs.lock import lock_run
+from digit_recognizer.runs.run import Run
+
+
+def start(place: Path, name: str, *more: str) -> subprocess.Popen[str]:
+    words = command("train", place, "--data", "small", "--run", name, *QUICK, *more)
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, f"ended too early: {process.communicate()}"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def in_group(leader: int) -> list[int]:
+    """Processes of the group that `leader` began, itself apart, and that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != leader:
+            try:
+                state, _, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            except OSError:
+                continue
+            if int(group) == leader and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Those of its children that train."""
+    found = []
+    for pid in in_group(process.pid):
+        try:
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+def first_epoch(process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "epoch   1/" in line:
+            return
+    raise AssertionError("no epoch was reported")
+
+
+@pytest.mark.slow
+def test_killed_with_all_its_workers_in_the_first_epoch(place: Path) -> None:
+    process = start(place, "group")
+    first_epoch(process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not Run(place / "submissions" / "group").is_done()
+    assert train(place, "group").returncode == 0
+    assert outcome(place / "submissions" / "group") == outcome(place / "submissions" / "whole")
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_a_parent_that_is_killed_alone(place: Path) -> None:
+    process = start(place, "parent")
+    first_epoch(process)
+    assert workers_of(process)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while in_group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert in_group(process.pid) == []
+    assert train(place, "parent").returncode == 0
+    assert outcome(place / "submissions" / "parent") == outcome(place / "submissions" / "whole")
+
+
+def test_ctrl_c_keeps_the_member_that_is_done(place: Path) -> None:
+    process = start(place, "ctrl-c")
+    run = Run(place / "submissions" / "ctrl-c")
+    wait_for(lambda: any(run.run_dir.glob("members/*/predictions.npz")), process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    if process.returncode != 0:  # the second member may have been done just then
+        assert process.returncode == 130
+        assert "Traceback" not in errors
+        assert "interrupted: what was done is kept; the same command goes on" in errors
+    kept = run.finished_members()
+    stamps = {name: run.predictions_path(name).stat().st_mtime_ns for name in kept}
+    again = train(place, "ctrl-c")
+    assert again.returncode == 0
+    assert all(run.predictions_path(n).stat().st_mtime_ns == t for n, t in stamps.items())
+    assert outcome(run.run_dir) == outcome(place / "submissions" / "whole")
+
+
+def test_a_killed_worker_is_one_line(place: Path) -> None:
+    process = start(place, "worker", "--epochs", "500")
+    first_epoch(process)
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "error: a worker process was killed, perhaps because memory ran out" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_with_a_line_and_keeps_what_was_done(place: Path) -> None:
+    def no_large_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, 2**19))
+
+    words = command("train", place, "--data", "small", "--run", "full", *QUICK)
+    full = subprocess.run(words, capture_output=True, text=True, preexec_fn=no_large_files)
+    assert full.returncode == 1
+    last = full.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "model.safetensors: cannot be written (File too large): make room" in last
+    assert "Traceback" not in full.stderr
+    assert not list((place / "submissions" / "full").rglob(".tmp-*"))
+    assert train(place, "full").returncode == 0
+    assert outcome(place / "submissions" / "full") == outcome(place / "submissions" / "whole")
+
+
+def test_a_second_process_on_the_same_run_is_turned_away(place: Path) -> None:
+    with lock_run(Run(place / "submissions" / "busy")):
+        refused = train(place, "busy")
+    assert refused.returncode == 1
+    assert refused.stderr.strip().endswith(
+        "another process is working on this run: wait for it, or give another RUN"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_marathon_of_kills(place: Path) -> None:
+    chance = random.Random(0)
+    for attempt in range(12):
+        name = f"marathon{attempt}"
+        for _ in range(3):
+            process = start(place, name)
+            time.sleep(chance.uniform(0.5, 9))
+            if chance.random() < 0.5:
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        assert train(place, name).returncode == 0
+        assert outcome(place / "submissions" / name) == outcome(place / "submissions" / "whole")

@@ -1,0 +1,309 @@
+"""`train`, `cv` and `predict` as a user calls them."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from support.runner import QUICK, command, outcome, run, train
+
+from digit_recognizer.commands.predict import ensemble_proba
+from digit_recognizer.data.dataset import load
+from digit_recognizer.extras.kernel.archive import pack_run, unpack_run
+from digit_recognizer.runs.predictions import mean_proba
+from digit_recognizer.runs.run import Run
+from digit_recognizer.training.device import Device
+from digit_recognizer.training.members import Member
+from digit_recognizer.training.recipe import BLENDS, NETWORK_NAMES, RECIPES
+
+
+def test_a_run_leaves_every_artefact(place: Path) -> None:
+    run_dir = place / "submissions" / "whole"
+    found = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
+    members = {
+        f"members/fold{fold}-seed0/{name}"
+        for fold in (0, 1)
+        for name in ("history.csv", "model.safetensors", "predictions.npz")
+    }
+    top = {
+        "augmented.png",
+        "hardest.png",
+        "recipe.json",
+        "environment.json",
+        "oof.csv",
+        "cv.json",
+        "submission.csv",
+    }
+    assert members | top <= found
+
+
+def test_the_submission_is_the_mean_of_the_members(place: Path) -> None:
+    finished = Run(place / "submissions" / "whole")
+    logits = [finished.read_member(m).test_logits for m in finished.finished_members()]
+    submission = pd.read_csv(finished.submission_path)
+    assert list(submission.columns) == ["ImageId", "Label"]
+    assert (submission.ImageId == np.arange(1, 61)).all()
+    assert (submission.Label == mean_proba(logits).argmax(axis=1)).all()
+
+
+def test_out_of_fold_rows_are_all_rows_once_and_the_report_counts_them(place: Path) -> None:
+    finished = Run(place / "submissions" / "whole")
+    data = load(place / "data" / "small")
+    oof = pd.read_csv(finished.oof_path)
+    report = json.loads(finished.cv_path.read_text())
+    assert (oof.row == np.arange(240)).all()
+    assert (oof.label == data.labels).all()
+    assert report["cv_accuracy"] == pytest.approx((oof.predicted == oof.label).mean())
+    assert report["n_errors"] == (oof.predicted != oof.label).sum()
+    low, high = report["cv_interval"]
+    assert low < report["cv_accuracy"] < high
+    submission = pd.read_csv(finished.submission_path)
+    assert report["test_accuracy"] == pytest.approx((submission.Label == data.solution).mean())
+
+
+def test_no_member_predicts_a_row_that_it_was_trained_on(place: Path) -> None:
+    finished = Run(place / "submissions" / "whole")
+    oof = pd.read_csv(finished.oof_path)
+    for member in finished.finished_members():
+        held_out = set(finished.read_member(member).val_index)
+        assert held_out == set(oof.row[oof.fold == member.fold])
+
+
+def test_a_run_of_some_folds_is_about_their_rows_only(place: Path, tmp_path: Path) -> None:
+    done = train(place, "half", "--folds", "1")
+    assert done.returncode == 0, done.stderr
+    half, whole = Run(place / "submissions" / "half"), Run(place / "submissions" / "whole")
+    assert half.finished_members() == [Member(1, 0)]
+    member = half.read_member(Member(1, 0))
+    same = whole.read_member(Member(1, 0))
+    assert (member.val_logits == same.val_logits).all()
+    oof = pd.read_csv(half.oof_path)
+    report = json.loads(half.cv_path.read_text())
+    assert (oof.row == np.sort(member.val_index)).all()
+    assert (oof.label == load(place / "data" / "small").labels[oof.row]).all()
+    assert report["n_rows"] == len(oof) == 120
+    assert list(report["fold_accuracies"]) == ["1"]
+    assert report["cv_accuracy"] == pytest.approx((oof.predicted == oof.label).mean())
+    submission = pd.read_csv(half.submission_path)
+    assert (submission.Label == member.test_logits.argmax(axis=1)).all()
+    pack_run(half, tmp_path / "run.zip")
+    arrived = Run(tmp_path / "arrived")
+    unpack_run(tmp_path / "run.zip", arrived, half.request())
+    assert arrived.is_done()
+
+
+def test_a_run_that_is_older_than_some_settings_is_still_good(place: Path, tmp_path: Path) -> None:
+    older = Run(tmp_path / "submissions" / "older")
+    shutil.copytree(place / "submissions" / "whole", older.run_dir)
+    (tmp_path / "data").symlink_to(place / "data")
+    request = json.loads(older.recipe_path.read_text())
+    for newer in ("folds", "beta2", "schedule", "lr_decay", "scaling", "crop"):
+        del request[newer]
+    older.recipe_path.write_text(json.dumps(request))
+    again = train(tmp_path, "older")
+    assert again.returncode == 0, again.stderr
+    assert "epoch" not in again.stderr
+    data = load(place / "data" / "small")
+    proba = ensemble_proba(older, data.test_images, Device("cpu", "fp32"))
+    assert (proba.argmax(axis=1) == pd.read_csv(older.submission_path).Label).mean() > 0.95
+    assert older.cv_path.read_bytes() == (place / "submissions" / "whole" / "cv.json").read_bytes()
+
+
+def test_a_lost_member_is_trained_anew_and_so_are_the_scores(place: Path, tmp_path: Path) -> None:
+    worn = Run(tmp_path / "submissions" / "worn")
+    shutil.copytree(place / "submissions" / "whole", worn.run_dir)
+    (tmp_path / "data").symlink_to(place / "data")
+    shutil.rmtree(worn.member_dir(Member(1, 0)))
+    report = json.loads(worn.cv_path.read_text())
+    worn.cv_path.write_text(json.dumps({**report, "cv_accuracy": 0.123}))
+    worn.hardest_path.write_bytes(b"of another day")
+    elsewhere = {"device": "cuda:0", "hardware": "a GPU", "deterministic": False}
+    machine = json.loads(worn.environment_path.read_text())
+    worn.environment_path.write_text(json.dumps({**machine, **elsewhere}))
+    again = train(tmp_path, "worn")
+    assert again.returncode == 0, again.stderr
+    assert worn.hardest_path.read_bytes() != b"of another day"
+    assert outcome(worn.run_dir) == outcome(place / "submissions" / "whole")
+    assert json.loads(worn.cv_path.read_text())["cv_accuracy"] == report["cv_accuracy"]
+    both = json.loads(worn.environment_path.read_text())
+    assert both["device"] == "cuda:0 + cpu"
+    assert both["hardware"] == f"a GPU + {machine['hardware']}"
+    assert not both["deterministic"]
+
+
+def test_a_finished_run_is_not_trained_again(place: Path) -> None:
+    finished = Run(place / "submissions" / "whole")
+    before = {path: path.stat().st_mtime_ns for path in finished.run_dir.rglob("*.*")}
+    again = train(place, "whole")
+    assert again.returncode == 0
+    assert "out-of-fold accuracy" in again.stdout
+    assert "epoch" not in again.stderr
+    changed = {p.name for p, stamp in before.items() if p.stat().st_mtime_ns != stamp}
+    assert changed <= {".lock"}
+
+
+def test_another_request_under_the_same_name_is_refused(place: Path) -> None:
+    refused = train(place, "whole", "--seed", "7")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"error: {place}/submissions/whole: was begun with seed 0, not 7:"
+        " give another RUN, or delete the folder\n"
+    )
+
+
+def test_a_lost_submission_is_written_again_from_the_predictions(place: Path) -> None:
+    finished = Run(place / "submissions" / "whole")
+    before = finished.submission_path.read_bytes()
+    finished.submission_path.unlink()
+    assert train(place, "whole").returncode == 0
+    assert finished.submission_path.read_bytes() == before
+
+
+def test_cv_prints_the_report_again_at_once(place: Path) -> None:
+    started = time.monotonic()
+    shown = run("cv", place, "--run", "whole")
+    assert time.monotonic() - started < 1.5  # no torch, no training
+    assert shown.returncode == 0
+    report = json.loads((place / "submissions" / "whole" / "cv.json").read_text())
+    assert f"{report['cv_accuracy']:.5f}" in shown.stdout
+    assert "true \\ predicted" in shown.stdout
+
+
+def test_a_reader_who_leaves_early_is_no_error(place: Path) -> None:
+    words = shlex.join(command("cv", place, "--run", "whole"))
+    piped = f"set -o pipefail; {words} | head -c 1"
+    done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "r", "")
+
+
+def test_data_that_changed_since_a_run_began_is_refused(place: Path, tmp_path: Path) -> None:
+    from digit_recognizer.data.competition import write_pixels
+    from digit_recognizer.data.dataset import replacing
+    from digit_recognizer.data.sources import write_dataset
+
+    data = load(place / "data" / "small")
+    assert data.solution is not None
+    changed = data.images.copy()
+    changed[0, 0, 0] ^= 1
+    other = tmp_path / "data" / "small"
+    with replacing(other, "sample", may_submit=False) as aside:
+        write_dataset(aside, (changed, data.labels), (data.test_images, data.solution))
+    refused = run(
+        *("train", place, "--data-dir", str(tmp_path / "data")),
+        *("--data", "small", "--run", "whole", *QUICK),
+    )
+    assert refused.returncode == 1
+    assert "the data changed since this run began" in refused.stderr
+    write_pixels(other / "test.csv", changed)
+    damaged = run("train", place, "--data-dir", str(tmp_path / "data"), "--data", "small")
+    assert damaged.returncode == 1
+    assert "test.csv: is missing or no longer what was verified" in damaged.stderr
+
+
+KNOWN_RECIPES = ", ".join((*RECIPES, *BLENDS))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--workers", "two"], "error: Invalid value for --workers: 'two' is not a whole number (see --help)\n"),
+        (["--workers", "0"], 'error: Invalid value "0" for --workers. Must be >= 1. (see --help)\n'),
+        (["--epochs", "0"], "error: epochs is 0: give a number from 1 to 1000\n"),
+        (["--lr", "fast"], 'error: Invalid value for --lr: unable to convert "fast" into float. (see --help)\n'),
+        (["--epochs", "2.7"], "error: Invalid value for --epochs: '2.7' is not a whole number (see --help)\n"),
+        (["--epoch", "3"], "error: Unknown option: --epoch. Did you mean --epochs? (see --help)\n"),
+        (["--recipe", "best"], f"error: no recipe is called 'best': give one of {KNOWN_RECIPES}\n"),
+        (
+            ["--recipe", "record", "--network", "mlp", "--epochs", "1"],
+            "error: record averages different runs, and these settings make them one\n",
+        ),
+        (["--network", "x"], f"error: network is 'x': give one of {', '.join(NETWORK_NAMES)}\n"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    place: Path, words: list[str], message: str
+) -> None:
+    refused = run("train", place, "--data", "small", *words)
+    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", message)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words", "message"),
+    [
+        ("train", ["--data", "none"], "/data/none: is not there: run 'make download'"),
+        ("train", ["--data", "small", "--n-splits", "50"], "label 0 has 24 training rows, fewer than 50 folds"),
+        ("train", ["--data", "small", "--run", "../out"], "RUN is '../out': give a plain name"),
+        ("cv", ["--run", "none"], "there is no such run"),
+        ("predict", ["--run", "whole", "--file", "none.png"], "none.png: cannot be read"),
+    ],
+)  # fmt: skip
+def test_mistakes_to_mend_are_one_line_and_exit_code_1(
+    place: Path, stage: str, words: list[str], message: str
+) -> None:
+    refused = run(stage, place, *words)
+    assert refused.returncode == 1
+    assert message in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_predict_reads_pictures_and_pixel_rows_alike(place: Path, tmp_path: Path) -> None:
+    data = load(place / "data" / "small")
+    for number, image in enumerate(data.test_images[:3]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+    folder = run("predict", place, "--run", "whole", "--file", str(tmp_path))
+    assert folder.returncode == 0, folder.stderr
+    written = place / "submissions" / "whole" / "predictions.csv"
+    by_picture = pd.read_csv(written)
+    rows = run(
+        "predict", place, "--run", "whole", "--file", str(place / "data" / "small" / "test.csv")
+    )
+    assert rows.returncode == 0, rows.stderr
+    by_row = pd.read_csv(written)
+    submission = pd.read_csv(place / "submissions" / "whole" / "submission.csv")
+    assert (by_row.label == submission.Label).all()
+    assert list(by_picture.name) == ["0.png", "1.png", "2.png"]
+    assert (by_picture.label == by_row.label[:3]).all()
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from digit_recognizer.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'pandas', 'albumentations', 'sklearn', 'kaggle'} & set(sys.modules)\n"
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    for words in (["--help"], ["train", "--help"], ["download", "--help"]):
+        shown = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            capture_output=True,
+            text=True,
+            env=dict(os.environ),
+        )
+        assert shown.returncode == 0, shown.stderr
+    assert "--source" in shown.stdout
+
+
+def test_train_help_shows_every_setting_with_its_default(place: Path) -> None:
+    from dataclasses import fields
+
+    from digit_recognizer.training.recipe import Recipe
+
+    shown = " ".join(run("train", place, "--help").stdout.replace("│", " ").split())
+    for item in fields(Recipe):
+        assert f"--{item.name.replace('_', '-')}" in shown
+        assert f"(default: {item.default})" in shown
+
+
+def test_training_ends_with_a_page_to_look_at(place: Path) -> None:
+    run_dir = place / "submissions" / "whole"
+    assert "<h1>whole</h1>" in (run_dir / "report.html").read_text(encoding="utf-8")
+    assert (run_dir / "label_issues.csv").is_file()

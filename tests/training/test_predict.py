@@ -1,0 +1,135 @@
+"""Normalization, crops, views and predictions."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from digit_recognizer.errors import OutOfMemoryError
+from digit_recognizer.training.device import Device
+from digit_recognizer.training.models import NETWORKS
+from digit_recognizer.training.predict import (
+    TTA_CONFIDENCE,
+    center_crop,
+    normalize,
+    predict_logits,
+    shift_images,
+    views,
+)
+from digit_recognizer.training.recipe import SCALINGS, Recipe
+
+CPU = Device("cpu", "fp32")
+
+
+def noise(seed: int, n: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+
+
+MNIST = ("mnist", -0.1307 / 0.3081, (1 - 0.1307) / 0.3081)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "black", "white"), [("unit", 0.0, 1.0), ("half", -1.0, 1.0), MNIST]
+)
+def test_pixels_are_scaled_as_the_recipe_says(scaling: str, black: float, white: float) -> None:
+    image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    image[0, 3, 4] = 255
+    x = normalize(image, CPU, scaling)
+    assert x.shape == (1, 1, 28, 28)
+    assert x[0, 0, 3, 4].item() == pytest.approx(white)
+    assert x[0, 0, 0, 0].item() == pytest.approx(black)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32), st.integers(20, 200), st.integers(0, 55))
+def test_an_image_scaled_by_itself_knows_no_brightness(seed: int, gain: int, offset: int) -> None:
+    pixels = torch.from_numpy(noise(seed)).float() / 255
+    x = normalize(pixels * gain + offset, CPU, "image")
+    assert torch.allclose(x, normalize(pixels * 255, CPU, "image"), atol=1e-3)
+    assert x.mean((1, 2, 3)).abs().max() < 1e-3
+
+
+def test_a_black_image_gives_finite_numbers() -> None:
+    for scaling in SCALINGS:
+        x = normalize(torch.zeros(1, 28, 28, dtype=torch.uint8), CPU, scaling)
+        assert torch.isfinite(x).all()
+
+
+def test_the_center_crop_enlarges_the_middle() -> None:
+    image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    image[0, 4:24, 4:24] = 200  # a square of 20 pixels around the centre
+    cropped = center_crop(image, 24)
+    sides = (cropped[0] > 100).sum(1).max().item(), (cropped[0] > 100).sum(0).max().item()
+    assert sides == (24, 24) or sides == (23, 23)  # 20 * 28 / 24 = 23.3
+    assert torch.allclose(cropped, cropped.flip(1).flip(2))
+    assert (center_crop(image, 0) == image).all()
+    assert (center_crop(image, 28) == image).all()
+
+
+def test_predictions_see_through_the_recipes_scaling_and_crop() -> None:
+    network, images = NETWORKS["mlp"](), noise(0, 20)
+    plain = predict_logits(network, images, Recipe(tta=1), CPU)
+    for changes in ({"scaling": "half"}, {"crop": 20}, {"tta": 5}):  # untrained: never confident
+        other = predict_logits(network, images, replace(Recipe(tta=1), **changes), CPU)
+        assert not np.allclose(other, plain, atol=1e-4)
+
+
+def test_only_images_of_low_confidence_are_augmented() -> None:
+    network, images = _half_confident_network(), noise(1, 60)
+    recipe = Recipe(tta=5)
+    with torch.inference_mode():
+        shifted = views(torch.from_numpy(images), recipe)
+        each = torch.stack([network.eval()(normalize(x, CPU, recipe.scaling)) for x in shifted])
+    confident = each[0].softmax(1).amax(1) >= TTA_CONFIDENCE
+    assert 5 < confident.sum() < 55
+    expected = torch.where(confident[:, None], each[0], each.mean(0))
+    np.testing.assert_allclose(predict_logits(network, images, recipe, CPU), expected, rtol=1e-4)
+
+
+def _half_confident_network() -> nn.Module:
+    """Return a network that is confident of about half of all noise images."""
+    layer = nn.Linear(784, 10, bias=False)
+    weights = np.random.default_rng(0).normal(0, 0.2, (10, 784))
+    layer.load_state_dict({"weight": torch.from_numpy(weights)})
+    return nn.Sequential(nn.Flatten(), layer)
+
+
+def test_predictions_do_not_depend_on_the_batch_size() -> None:
+    network, images = NETWORKS["residual"](), noise(2, 50)
+    whole = predict_logits(network, images, Recipe(), CPU)
+    parts = predict_logits(network, images, Recipe(), CPU, batch_size=7)
+    assert np.allclose(whole, parts, atol=1e-4)
+    assert predict_logits(network, images[:0], Recipe(), CPU).shape == (0, 10)
+
+
+def test_shifting_moves_by_whole_pixels() -> None:
+    image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    image[0, 10, 10] = 7
+    assert shift_images(image, 1, 0)[0, 11, 10] == 7
+    assert shift_images(image, 0, -1)[0, 10, 9] == 7
+    assert (shift_images(image, 0, 0) == image).all()
+
+
+class _Cramped(nn.Module):
+    """A network on a device with room for so many images at a time."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.room:
+            raise torch.OutOfMemoryError
+        return x.flatten(1)[:, 400:410]
+
+
+def test_out_of_memory_halves_the_batch_size_and_then_says_what_to_do() -> None:
+    images = noise(0, 300)
+    roomy = predict_logits(_Cramped(1000), images, Recipe(tta=1), CPU)
+    assert (predict_logits(_Cramped(40), images, Recipe(tta=1), CPU) == roomy).all()
+    with pytest.raises(OutOfMemoryError, match="too little free memory for 16 images"):
+        predict_logits(_Cramped(3), images, Recipe(tta=1), CPU)

@@ -1,0 +1,130 @@
+"""The same run by tasks of a Ray cluster, also one that loses a node on the way."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.runner import QUICK, command, outcome, train
+
+from digit_recognizer.data.files import read_json
+from digit_recognizer.runs.run import Run
+
+LONG = (*QUICK, "--n-splits", "4", "--epochs", "30")
+WILD = ("--epochs", "6", "--lr", "10", "--weight-decay", "10")  # weights grow a hundredfold a step
+
+
+def predictions(run_dir: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(run_dir)): p.read_bytes() for p in run_dir.glob("members/*/*.npz")}
+
+
+def scores(run_dir: Path) -> dict[str, Any]:
+    """What ``cv.json`` holds besides how long it took."""
+    report = read_json(run_dir / "cv.json")
+    return {k: v for k, v in report.items() if k not in ("seconds", "augment_share")}
+
+
+def assert_same(run_dir: Path, other: Path) -> None:
+    assert outcome(run_dir) == outcome(other)
+    assert predictions(run_dir) == predictions(other)
+    assert scores(run_dir) == scores(other)
+
+
+def test_without_ray_one_line_says_what_to_install_and_nothing_is_begun(place: Path) -> None:
+    words = command("train", place, "--data", "small", "--run", "lacking", "--backend", "ray")
+    hidden = (
+        "import sys; sys.modules['ray'] = None\n"
+        f"from digit_recognizer.cli import main\nsys.exit(main({words[3:]!r}))"
+    )
+    refused = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "--backend ray needs Ray" in refused.stderr
+    assert "pip install --constraint constraints.lock --editable '.[cluster]'" in refused.stderr
+    assert not (place / "submissions" / "lacking").exists()
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Two nodes of one core each; a driver started meanwhile joins the first."""
+    utils = pytest.importorskip("ray.cluster_utils")
+    two = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    two.add_node(num_cpus=1)
+    two.wait_for_nodes()
+    monkeypatch.setenv("RAY_ADDRESS", two.address)
+    yield two
+    two.shutdown()
+
+
+def in_training(node: Any) -> list[int]:
+    """Process ids of a node's workers that are at a member."""
+    (raylet,) = node.all_processes["raylet"]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            title = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == raylet.process.pid and title.startswith(b"ray::_train"):
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning")
+def test_a_node_killed_in_mid_training_changes_no_byte(place: Path, cluster: Any) -> None:
+    done = train(place, "plain-long", *LONG)
+    assert done.returncode == 0, done.stderr
+    words = command("train", place, "--data", "small", "--run", "nodes", *LONG, "--backend", "ray")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    (lost,) = cluster.worker_nodes
+    deadline = time.monotonic() + 120
+    while not in_training(lost):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(1)  # well into the member
+    (at_it,) = in_training(lost)
+    cluster.remove_node(lost, allow_graceful=False)
+    assert not Run(place / "submissions" / "nodes").is_done()
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert not Path(f"/proc/{at_it}").exists()
+    assert_same(place / "submissions" / "nodes", place / "submissions" / "plain-long")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_local_cluster_is_started_where_no_address_is_given(place: Path) -> None:
+    pytest.importorskip("ray")
+    done = train(place, "local", "--backend", "ray")
+    assert done.returncode == 0, done.stderr
+    assert_same(place / "submissions" / "local", place / "submissions" / "whole")
+
+
+@pytest.mark.slow
+def test_a_setting_that_diverges_and_a_cluster_that_is_not_there_are_one_line(
+    place: Path,
+) -> None:
+    pytest.importorskip("ray")
+    diverged = train(place, "diverges", *WILD, "--backend", "ray")
+    assert (diverged.returncode, diverged.stderr.count("error: ")) == (1, 1), diverged.stderr
+    assert "lower the learning rate" in diverged.stderr
+    words = command("train", place, "--data", "small", *QUICK, "--backend", "ray")
+    away = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "RAY_ADDRESS": "127.0.0.1:1", "RAY_NUM_REDIS_GET_RETRIES": "1"},
+    )
+    assert away.returncode == 1
+    assert "check RAY_ADDRESS" in away.stderr
+    assert "Traceback" not in away.stderr

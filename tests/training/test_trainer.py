@@ -1,0 +1,180 @@
+"""A member learns, its recipe alone decides the result, and held-out rows do not."""
+
+import copy
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import load, replacing
+from digit_recognizer.data.sources import make_sample
+from digit_recognizer.errors import DivergedError
+from digit_recognizer.training import trainer as trainer_module
+from digit_recognizer.training.device import Device
+from digit_recognizer.training.members import Member, TrainedMember, assign_folds
+from digit_recognizer.training.models import load_network
+from digit_recognizer.training.parallel import count_cores, train_members, worker_devices
+from digit_recognizer.training.predict import normalize, predict_logits
+from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.trainer import _Trainer, evenly_spaced, fit_member
+
+CPU = Device("cpu", "fp32")
+HALVES = Recipe(n_splits=2, epochs=2, batch_size=8)
+UNDISTORTED = replace(HALVES, rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, elastic=0.0)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder: Path = tmp_path_factory.mktemp("data") / "sample"
+    with replacing(folder, "sample", may_submit=False) as aside:
+        make_sample(aside)
+    return load(folder)
+
+
+def handful(digits: Dataset, n: int) -> Dataset:
+    """`n` rows, all ten digits about equally often, and 20 test rows."""
+    folds = assign_folds(digits.labels, len(digits.labels) // n, 0)
+    chosen = np.flatnonzero(folds == 0)[:n]
+    return Dataset(digits.images[chosen], digits.labels[chosen], digits.test_images[:20])
+
+
+def same(first: TrainedMember, second: TrainedMember) -> bool:
+    return (
+        all((first.weights[key] == second.weights[key]).all() for key in first.weights)
+        and (first.predictions.val_logits == second.predictions.val_logits).all()
+        and (first.predictions.test_logits == second.predictions.test_logits).all()
+    )
+
+
+def test_a_member_overfits_a_handful_of_digits(digits: Dataset) -> None:
+    recipe = replace(UNDISTORTED, epochs=40, label_smoothing=0.0, tta=1, network="residual")
+    trained = fit_member(recipe, handful(digits, 64), Member(0, 0), CPU)
+    assert trained.history[-1].train_accuracy == 1.0
+    assert trained.history[-1].train_loss < 0.05
+
+
+def test_a_member_learns_what_it_never_saw(digits: Dataset) -> None:
+    trained = fit_member(Recipe(n_splits=3, epochs=4, batch_size=32), digits, Member(0, 0), CPU)
+    predicted = trained.predictions.val_logits.argmax(axis=1)
+    accuracy = (predicted == digits.labels[trained.predictions.val_index]).mean()
+    assert accuracy > 0.95
+    assert trained.history[-1].val_accuracy == pytest.approx(accuracy)
+
+
+def test_held_out_rows_do_not_touch_the_weights(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = handful(digits, 60)
+    folds = assign_folds(rows.labels, 2, 0)
+    monkeypatch.setattr(trainer_module, "assign_folds", lambda *_: folds)  # labels decide them
+    honest = fit_member(HALVES, rows, Member(1, 0), CPU)
+    labels, images = rows.labels.copy(), rows.images.copy()
+    labels[folds == 1] = (labels[folds == 1] + 1) % 10
+    images[folds == 1] = 255 - images[folds == 1]
+    fooled = fit_member(HALVES, replace(rows, labels=labels, images=images), Member(1, 0), CPU)
+    assert all((honest.weights[key] == fooled.weights[key]).all() for key in honest.weights)
+
+
+def test_members_share_gpus_in_turn_and_a_cpu_core_by_core() -> None:
+    first, second = Device("cuda:0", "bf16"), Device("cuda:1", "bf16")
+    assert worker_devices([first, second], None) == [first, second]
+    assert worker_devices([first, second], 3) == [first, second, first]
+    assert worker_devices([first, second], 1) == [first]
+    assert worker_devices([CPU], None) == [CPU] * count_cores()
+    assert worker_devices([CPU], 3) == [CPU] * 3
+
+
+def test_members_come_out_the_same_for_any_number_of_workers(digits: Dataset) -> None:
+    rows = handful(digits, 60)
+    members = [Member(0, 0), Member(1, 0)]
+    one_worker, many = (
+        {t.member: t for t in train_members(HALVES, rows, members, [CPU] * n, lambda m, e: None)}
+        for n in (1, 5000)
+    )
+    assert set(one_worker) == set(many) == set(members)
+    for member in members:
+        assert same(one_worker[member], many[member])
+    assert not same(one_worker[members[0]], one_worker[members[1]])
+
+
+def test_a_loss_that_is_not_finite_stops_the_member(digits: Dataset) -> None:
+    trainer = _Trainer(HALVES, handful(digits, 40), Member(0, 3), CPU)
+    with torch.no_grad():
+        next(trainer.network.parameters()).fill_(float("nan"))
+    with pytest.raises(DivergedError) as caught:
+        trainer.run_epoch(1)
+    assert str(caught.value) == (
+        "fold0-seed3: the loss is nan in epoch 1: lower the learning rate (--lr, now 0.003)"
+    )
+
+
+def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Dataset) -> None:
+    """Every layer keeps the statistics that the averaged weights produce, not older ones."""
+    rows = handful(digits, 60)
+    # All 30 training rows in one batch, as they are: then the statistics are known exactly.
+    recipe = replace(UNDISTORTED, network="plain", epochs=3, batch_size=30)
+    trainer = _Trainer(recipe, rows, Member(0, 0), CPU)
+    for epoch in (1, 2, 3):
+        trainer.run_epoch(epoch)
+    network = copy.deepcopy(trainer.predictor).eval()  # as at prediction: without dropout
+    norms = [m.train() for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    kept = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr]
+    seen: dict[int, torch.Tensor] = {}
+    for index, norm in enumerate(norms):
+        norm.register_forward_pre_hook(lambda _, x, index=index: seen.update({index: x[0]}))
+    network(normalize(torch.from_numpy(rows.images[trainer.train_index]), CPU, "mnist"))
+    assert len(norms) == 6
+    for index, (mean, variance) in enumerate(kept):
+        assert torch.allclose(mean, seen[index].mean((0, 2, 3)), atol=1e-4)
+        assert torch.allclose(variance, seen[index].var((0, 2, 3)), rtol=1e-3, atol=1e-5)
+
+
+def test_no_batch_of_the_statistics_is_a_single_image(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single image has no variance, and would count as much as all others."""
+    monkeypatch.setattr(trainer_module, "BN_CHUNK", 29)  # of 30 training rows
+    recipe = replace(HALVES, network="plain", batch_size=128)
+    trainer = _Trainer(recipe, handful(digits, 60), Member(0, 0), CPU)
+    assert math.isfinite(trainer.run_epoch(1).val_loss)
+
+
+@given(st.integers(1, 300), st.integers(1, 100))
+def test_a_subset_of_rows_is_evenly_spaced_from_the_first_to_the_last(
+    n_rows: int, asked: int
+) -> None:
+    chosen = evenly_spaced(np.arange(n_rows), asked)
+    assert len(chosen) == min(asked, n_rows)
+    assert len(chosen) == 1 or (chosen[0], chosen[-1]) == (0, n_rows - 1)
+    assert len(chosen) < 2 or np.ptp(np.diff(chosen)) <= 1 <= np.diff(chosen).min()
+
+
+def test_without_averaging_the_last_weights_and_the_running_statistics_count(
+    digits: Dataset,
+) -> None:
+    recipe = replace(HALVES, epochs=3, batch_size=10, ema_decay=0.0)
+    trainer = _Trainer(recipe, handful(digits, 60), Member(0, 0), CPU)
+    for epoch in (1, 2, 3):
+        trainer.run_epoch(epoch)
+    assert trainer.predictor is trainer.network
+    norms = [m for m in trainer.predictor.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    # Recomputed, they would come from a single chunk of images.
+    assert {int(norm.num_batches_tracked) for norm in norms} == {3 * 3}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"scaling": "image", "crop": 25, "ema_decay": 0.0, "network": "mlp"}]
+)
+def test_weights_on_disk_predict_as_the_member_did(digits: Dataset, changes: dict) -> None:
+    rows, recipe = handful(digits, 40), replace(HALVES, epochs=1, **changes)
+    trained = fit_member(recipe, rows, Member(0, 0), CPU)
+    weights = {key: torch.from_numpy(np.asarray(value)) for key, value in trained.weights.items()}
+    network = load_network(recipe.network, weights, CPU)
+    again = predict_logits(network, rows.test_images, recipe, CPU)
+    assert (again == trained.predictions.test_logits).all()

@@ -5,6 +5,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A first example may import scikit-learn, and a busy machine is slow: no test measures speed.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 pytest_plugins = ["support.browser", "support.place"]
 

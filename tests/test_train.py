@@ -236,7 +236,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize(
-    ("stage", "words", "message"),
+    ("name", "words", "message"),
     [
         ("train", ["--data", "none"], "/data/none: is not there: run 'make download'"),
         ("train", ["--data", "small", "--n-splits", "50"], "label 0 has 24 training rows, fewer than 50 folds"),
@@ -246,9 +246,9 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     ],
 )  # fmt: skip
 def test_mistakes_to_mend_are_one_line_and_exit_code_1(
-    place: Path, stage: str, words: list[str], message: str
+    place: Path, name: str, words: list[str], message: str
 ) -> None:
-    refused = run(stage, place, *words)
+    refused = run(name, place, *words)
     assert refused.returncode == 1
     assert message in refused.stderr
     assert refused.stderr.count("\n") == 1

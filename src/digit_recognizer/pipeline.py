@@ -40,18 +40,18 @@ class Progress(Protocol):
     """Callbacks for a training's progress."""
 
     def begin(self, members: Sequence[Member], done: Sequence[Member], epochs: int) -> None:
-        """Training starts; `done` are the members of an earlier session."""
+        """Show that training starts; `done` are the members of an earlier session."""
 
     def epoch(self, member: Member, epoch: EpochMetrics) -> None:
-        """A member finished an epoch."""
+        """Show an epoch that a member finished."""
 
     def end(self) -> None:
-        """Training ended or failed."""
+        """Stop, whether training ended or failed."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Trains recipes on one dataset."""
+    """Training of recipes on one dataset."""
 
     submissions_dir: Path
     dataset_name: str

@@ -43,9 +43,9 @@ def blended(shelf: Path, names: list[str], name: str) -> Run:
     return blend(shelf / "data", shelf / "submissions", names, name).run
 
 
-def call(shelf: Path, stage: str, *words: str) -> int:
+def call(shelf: Path, command: str, *words: str) -> int:
     folders = ["--data-dir", str(shelf / "data"), "--submissions-dir", str(shelf / "submissions")]
-    return main([stage, *folders, *words])
+    return main([command, *folders, *words])
 
 
 def test_each_row_is_judged_by_the_members_of_every_part_that_never_saw_it(shelf: Path) -> None:

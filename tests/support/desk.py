@@ -31,26 +31,26 @@ class Desk:
     pauses: list[float]
     capsys: pytest.CaptureFixture[str]
 
-    def run(self, stage: str, *words: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a stage; no secret is in either."""
+    def run(self, command: str, *words: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command; no secret is in either."""
         self.capsys.readouterr()
-        code = cli.main([stage, *self.folders, *words])
+        code = cli.main([command, *self.folders, *words])
         out, err = self.capsys.readouterr()
         assert SECRET not in out + err
         assert "Traceback" not in out + err
         return code, out, err
 
-    def ok(self, stage: str, *words: str) -> str:
-        """Stdout of a stage that succeeds."""
-        code, out, err = self.run(stage, *words)
+    def ok(self, command: str, *words: str) -> str:
+        """Stdout of a command that succeeds."""
+        code, out, err = self.run(command, *words)
         assert (code, err) == (0, "")
         return out
 
-    def fail(self, stage: str, *words: str) -> str:
-        """The error of a stage that fails, as one line, and its advice."""
-        code, out, err = self.run(stage, *words)
+    def fail(self, command: str, *words: str) -> str:
+        """The error of a command that fails, as one line, and its advice."""
+        code, out, err = self.run(command, *words)
         assert code == 1
-        assert out == "" or stage != "download"
+        assert out == "" or command != "download"
         assert err.startswith("error: ")
         return err.removeprefix("error: ").removesuffix("\n")
 

@@ -51,7 +51,10 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class RunResults:
-    """A finished run in memory; ``parts`` is the run itself, or the runs that a blend averages."""
+    """A finished run in memory; ``parts`` is the run itself, or the runs that a blend averages.
+
+    ``environment`` is the content of ``environment.json``, ``data`` what the run was trained on.
+    """
 
     run: Run
     request: Request

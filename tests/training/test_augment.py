@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digit_recognizer.training.augment import augment, build_transform
+from digit_recognizer.training.augment import augment, build_transform, draw_warps, source_pixels
 from digit_recognizer.training.recipe import Recipe
 
 STILL = replace(Recipe(), rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, elastic=0.0)
@@ -61,14 +61,24 @@ def test_transforms_of_a_recipe_are_not_correlated() -> None:
     assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.15
 
 
-def test_shifts_are_truncated_to_whole_pixels() -> None:
-    images = np.repeat(blobs(1), 100, axis=0)
-    moved = distort(images, replace(STILL, shift=2.0))
-    tops, lefts = ((moved > 0).max(axis=axis).argmax(axis=1) for axis in (2, 1))
-    still = images[0, 8, 10]
-    assert (moved[np.arange(100), tops, lefts] == still).all()
-    assert set(tops) == {7, 8, 9}
-    assert set(lefts) == {9, 10, 11}
+def test_shifts_are_even_up_to_the_strength_and_not_of_whole_pixels() -> None:
+    moved = distort(np.repeat(blobs(1), 2000, axis=0), replace(STILL, shift=1.5)).astype(float)
+    rows = (moved.sum(axis=2) * np.arange(28)).sum(axis=1) / moved.sum(axis=(1, 2)) - 13.5
+    assert -1.6 < rows.min() < -1.4
+    assert 1.4 < rows.max() < 1.6
+    assert abs(rows.std() - 1.5 / 3**0.5) < 0.05
+    assert np.ptp(np.histogram(rows, 6, (-1.5, 1.5))[0]) < 100
+
+
+@given(st.integers(1, 20), st.integers(0, 2**63))
+def test_warps_drawn_at_once_are_those_drawn_one_by_one(n_warps: int, seed: int) -> None:
+    at_once = draw_warps(np.random.default_rng(seed), n_warps)
+    rng = np.random.default_rng(seed)
+    one_by_one = np.concatenate([draw_warps(rng, 1) for _ in range(n_warps)])
+    assert (at_once == one_by_one).all()
+    maps = source_pixels(Recipe(), at_once)
+    each = np.concatenate([source_pixels(Recipe(), draw[None]) for draw in at_once])
+    assert np.abs(maps - each).max() < 1e-4
 
 
 def test_a_crop_is_shifted_and_resized_to_the_whole_image() -> None:

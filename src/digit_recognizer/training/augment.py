@@ -1,9 +1,10 @@
-"""Augmentation by albumentations, drawn once per small group of images."""
+"""Augmentation: one affine and elastic warp, drawn once per small group of images."""
 
-import math
 import random
+from typing import Any
 
 import albumentations as A
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,41 +12,88 @@ from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import RngPurpose, make_rng
 
 SIDE = 28  # pixels of an image
+MIDDLE = (SIDE - 1) / 2
+PIXELS = np.mgrid[:SIDE, :SIDE][::-1].reshape(2, -1) - MIDDLE  # [2, 784]: x, y
 N_EXAMPLES = 11  # draws for each digit in `augmentation_examples`
 ELASTIC_SIGMA = 4.0  # pixels; the width of the Gaussian that smooths the displacement field
+N_AFFINE = 7  # random numbers of an affine map: shifts, shears, scales, rotation
+N_DRAWS = N_AFFINE + 2 * SIDE * SIDE  # of a warp: and two displacements of each pixel
 
 
 def build_transform(recipe: Recipe) -> A.Compose:
-    """Return the recipe's crop, affine and elastic distortion; strengths of zero add nothing.
+    """Return the recipe's warp; strengths of zero add nothing."""
+    strengths = (recipe.rotation, recipe.zoom, recipe.shift, recipe.shear, recipe.elastic)
+    crops = recipe.crop not in (0, SIDE)
+    return A.Compose([Warp(recipe)] if any(strengths) or crops else [])
 
-    A crop that is resized equals a scaling and a translation. One warp does both, so the image
-    is interpolated once.
+
+class Warp(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
+    """Crop, affine and elastic distortion of a 28x28 image in one interpolation.
+
+    albumentations' Affine and ElasticTransform, one after the other, interpolate and blur twice,
+    and Affine (2.0.8) truncates shifts to whole pixels: EXPERIMENTS.md compares.
     """
-    transforms: list[A.BasicTransform] = []
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(p=1.0)
+        self.recipe = recipe
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the warp of a group of images."""
+        return {"sources": source_pixels(self.recipe, draw_warps(self.random_generator, 1))[0]}
+
+    def apply(
+        self, img: NDArray[np.uint8], sources: NDArray[np.float32], **params: Any
+    ) -> NDArray[np.uint8]:
+        """Warp an image [28, 28, 1]; what lies outside of it is black."""
+        warped: NDArray[np.uint8] = cv2.remap(img, sources[0], sources[1], cv2.INTER_LINEAR)
+        return warped[..., None]
+
+
+def draw_warps(rng: np.random.Generator, n_warps: int) -> NDArray[np.float32]:
+    """Draw from [-1, 1): [n_warps, N_DRAWS]. Many at once are the same as one after the other."""
+    return 2 * rng.random((n_warps, N_DRAWS), dtype=np.float32) - 1
+
+
+def source_pixels(recipe: Recipe, draws: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return where in the image each pixel of the warped image comes from.
+
+    A crop that is resized equals a scaling and a translation.
+
+    Parameters
+    ----------
+    recipe : its `crop` and strengths of distortion
+    draws : array, shape [W, N_DRAWS], of `draw_warps`
+
+    Returns
+    -------
+    array, shape [W, 2, 28, 28], float32: columns (x) and rows (y), in pixels
+    """
     enlarged = SIDE / recipe.crop if recipe.crop else 1.0
-    shift = recipe.shift + SIDE * (enlarged - 1) / 2
-    if recipe.rotation or recipe.zoom or shift or recipe.shear:
-        transforms.append(
-            A.Affine(
-                rotate=(-recipe.rotation, recipe.rotation),
-                scale=(enlarged * (1 - recipe.zoom), enlarged * (1 + recipe.zoom)),
-                # albumentations 2.0.8 draws evenly from this range and truncates to whole pixels:
-                # a shift of 2 moves by -1, 0 or 1 pixels, with probabilities 1/4, 1/2 and 1/4.
-                translate_percent=(-shift / SIDE, shift / SIDE),
-                shear=(-recipe.shear, recipe.shear),
-                p=1.0,
-            )
-        )
+    shift = (recipe.shift + SIDE * (enlarged - 1) / 2) * draws[:, 0:2, None]  # [W, 2, 1]
+    shear_x, shear_y = np.tan(np.deg2rad(recipe.shear) * draws[:, 2:4].T)
+    scale = enlarged * (1 + recipe.zoom * draws[:, 4:6, None])
+    angle = np.deg2rad(recipe.rotation) * draws[:, 6]
+    one, cos, sin = np.ones_like(angle), np.cos(angle), np.sin(angle)
+    matrix = _matrices(cos, -sin, sin, cos) @ _matrices(one, shear_x, shear_y, one)
+    sources: NDArray[np.floating] = matrix @ (PIXELS - shift) / scale + MIDDLE  # [W, 2, 784]
+    sources = sources.reshape(-1, 2, SIDE, SIDE)
     if recipe.elastic:
-        # The field is noise, uniform on [-1, 1] (variance 1/3), smoothed by a Gaussian of width
-        # sigma, which leaves a variance of 1 / (3 * 4 * pi * sigma**2).
-        alpha = recipe.elastic * math.sqrt(3 * 4 * math.pi) * ELASTIC_SIGMA
-        # albumentations' default noise, "gaussian", divides each field by its own maximum, which
-        # leaves about half of the strength asked for, and how much varies from draw to draw.
-        transforms.append(
-            A.ElasticTransform(alpha, ELASTIC_SIGMA, noise_distribution="uniform", p=1.0)
-        )
-    return A.Compose(transforms)
+        sources += recipe.elastic * _smooth(draws[:, N_AFFINE:].reshape(sources.shape))
+    return sources.astype(np.float32)
+
+
+def _matrices(a: NDArray[Any], b: NDArray[Any], c: NDArray[Any], d: NDArray[Any]) -> NDArray[Any]:
+    return np.stack([a, b, c, d], axis=1).reshape(-1, 2, 2)
+
+
+def _smooth(noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Smooth noise [W, 2, 28, 28], uniform on [-1, 1), by a Gaussian; the variance becomes 1."""
+    distance = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
+    kernel = np.exp(-0.5 * (distance / ELASTIC_SIGMA) ** 2)
+    kernel /= np.linalg.norm(kernel, axis=1, keepdims=True)  # keeps the variance, 1/3
+    smooth: NDArray[np.float32] = (3**0.5 * kernel @ noise @ kernel.T).astype(np.float32)
+    return smooth
 
 
 def augment(
@@ -53,8 +101,8 @@ def augment(
 ) -> NDArray[np.uint8]:
     """Distort every image; `group_size` images in a row get the same draw.
 
-    albumentations takes about as long for one 28x28 image as for sixteen, so groups make it some
-    ten times faster. In a shuffled epoch the groups differ every time.
+    A draw takes eight times as long as the warp of an image, so groups of 16 make it some seven
+    times faster. In a shuffled epoch the groups differ every time.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from typing import Any
 
 from digit_recognizer.errors import RecipeError
 
-OWN_NETWORKS = ("narrow", "plain", "residual")
+OWN_NETWORKS = ("narrow", "wide", "plain", "residual")
 ZOO_NAMES = (
     *("lenet5", "simple-cnn", "two-conv", "mlp", "keras-cnn"),
     *("deotte", "ttdoucet", "mnist-m3", "mnist-m5", "mnist-m7"),
@@ -54,7 +54,7 @@ class Recipe:
     crop: int = setting(0, "side in pixels of the random crop in training and the centre crop at prediction, resized to 28; 0 for none", 0, 28)
     rotation: float = setting(10.0, "largest rotation, degrees", 0, 180)
     zoom: float = setting(0.1, "largest scaling up or down, as a fraction of the size", 0, 0.9)
-    shift: float = setting(2.0, "largest shift along each axis, pixels; draws are truncated to whole ones", 0, 14)
+    shift: float = setting(1.5, "largest shift along each axis, pixels", 0, 14)
     shear: float = setting(8.0, "largest shear along each axis, degrees", 0, 60)
     elastic: float = setting(0.25, "elastic displacement, root mean square along each axis, pixels", 0, 10)
     group_size: int = setting(16, "images per augmentation draw", 1, 4096)

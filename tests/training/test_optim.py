@@ -43,6 +43,12 @@ def test_an_exponential_schedule_falls_once_an_epoch() -> None:
     assert {factor(step) for step in range(20, 30)} == {0.95**2}
 
 
+def test_the_rate_of_steps_falls_to_a_tenth_after_13_and_16_of_20_epochs() -> None:
+    factor = lr_lambda(RECIPES["matuzas77"], 10)
+    by_epoch = [factor(10 * epoch + 9) for epoch in range(20)]
+    assert by_epoch == pytest.approx([1.0] * 13 + [0.1] * 3 + [0.01] * 4)
+
+
 def test_the_committee_schedule_falls_to_a_tenth_and_then_to_a_thousandth_of_that() -> None:
     factor = lr_lambda(RECIPES["ttdoucet"], 100)
     assert factor(500) == pytest.approx(0.1**0.5)

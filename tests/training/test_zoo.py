@@ -43,6 +43,7 @@ def test_every_system_is_trained_on_the_folds_of_default(name: str) -> None:
         ("keras-cnn", 1_199_882),
         ("deotte", 326_410),
         ("ttdoucet", 4_732_682),
+        ("matuzas77", 1_280 + 8 * 147_584 + 3 * (256 + 1_156) + 2_560),
     ],
 )
 def test_networks_have_as_many_parameters_as_we_and_their_authors_say(
@@ -57,6 +58,7 @@ def test_multiply_adds_are_those_of_convolutions_and_linear_layers() -> None:
     two_conv = 28**2 * 9 * 32 + 14**2 * 32 * 9 * 64 + 3136 * 1000 + 1000 * 100 + 100 * 10
     assert network_cost("two-conv").multiply_adds == two_conv
     assert round(network_cost("ttdoucet").multiply_adds / 1e6) == 329
+    assert round(network_cost("matuzas77").multiply_adds / 1e6) == 666
     assert round(network_cost("narrow").multiply_adds / 1e6, 1) == 15.1
 
 

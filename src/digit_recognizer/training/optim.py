@@ -13,6 +13,7 @@ from digit_recognizer.training.recipe import Recipe
 
 WARMUP_FRACTION = 0.2  # of one-cycle's steps, in which the learning rate rises
 FINAL_LR_FRACTION = 1e-3  # of the learning rate, at the end of exponential-cosine's cosine
+LR_STEPS = (0.65, 0.8)  # of the epochs of "steps", after which the rate falls to a tenth
 MOMENTUM = 0.9  # of muon, per step
 UPDATE_RMS = 0.2  # of Muon's steps, as of AdamW's, in units of the learning rate
 
@@ -150,6 +151,9 @@ def lr_lambda(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
                 return float(recipe.lr_decay ** (step // steps_per_epoch))
             case "exponential-cosine":
                 return exponential_cosine(step / steps_per_epoch, recipe.epochs, recipe.lr_decay)
+            case "steps":
+                epoch = step // steps_per_epoch / recipe.epochs
+                return float(0.1 ** sum(epoch >= fall for fall in LR_STEPS))
         return 1.0  # constant
 
     return factor

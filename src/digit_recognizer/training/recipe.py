@@ -9,11 +9,11 @@ from digit_recognizer.errors import RecipeError
 OWN_NETWORKS = ("narrow", "wide", "plain", "residual")
 ZOO_NAMES = (
     *("lenet5", "simple-cnn", "two-conv", "mlp", "keras-cnn"),
-    *("deotte", "ttdoucet", "mnist-m3", "mnist-m5", "mnist-m7"),
+    *("deotte", "ttdoucet", "mnist-m3", "mnist-m5", "mnist-m7", "matuzas77"),
 )
 NETWORK_NAMES = (*OWN_NETWORKS, *ZOO_NAMES)
 OPTIMIZERS = ("muon", "adamw", "adam")
-SCHEDULES = ("one-cycle", "constant", "exponential", "exponential-cosine")
+SCHEDULES = ("one-cycle", "constant", "exponential", "exponential-cosine", "steps")
 SCALINGS = ("mnist", "half", "unit", "image")
 
 
@@ -159,6 +159,18 @@ RECIPES: dict[str, Recipe] = {
         elastic=0.54,
     ),
     **{name: _mnist_simple(name) for name in ("mnist-m3", "mnist-m5", "mnist-m7")},
+    # Left out: an L1 penalty on the last layer; no augmentation in the last epoch.
+    "matuzas77": _published(
+        "matuzas77",
+        epochs=20,
+        batch_size=32,
+        schedule="steps",
+        scaling="half",
+        rotation=10.0,
+        zoom=0.2,
+        shift=2.8,
+        shear=10.0,
+    ),
 }
 
 # Blends: the recipes whose runs are averaged, each trained as a run of its own.

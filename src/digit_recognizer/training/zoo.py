@@ -7,6 +7,7 @@ what was chosen instead. Their training is in the recipes of the same names.
 from collections.abc import Callable
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -183,6 +184,43 @@ def mnist_simple(kernel: int, widths: tuple[int, ...]) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), linear, nn.BatchNorm1d(10))
 
 
+class SqueezeExcite(nn.Module):
+    """A factor for each channel, from the means of all channels (Hu et al. 2017)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.factors = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            *_linear_layers(channels, channels // 32, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features [B, C, H, W] to features of the same shape."""
+        factors: Tensor = self.factors(x)  # [B, C]
+        return x * factors[:, :, None, None]
+
+
+class MaxAndMean(nn.Module):
+    """The maximum and the mean over all places, side by side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features [B, C, H, W] to [B, 2 C]."""
+        return torch.cat([x.amax((2, 3)), x.mean((2, 3))], dim=1)
+
+
+def matuzas77() -> nn.Module:
+    """Return one of the 20 networks of https://github.com/Matuzas77/MNIST-0.17, fully stated."""
+    layers: list[nn.Module] = []
+    for channels_in, pool in ((1, 1), (128, 2), (128, 2)):
+        for size in (channels_in, 128, 128):
+            layers += [nn.Conv2d(size, 128, 3, padding=1), nn.ReLU()]
+        norm = nn.BatchNorm2d(128, eps=1e-3, momentum=0.01)  # Keras's defaults
+        layers += [norm, SqueezeExcite(128), nn.AvgPool2d(pool)]
+    return nn.Sequential(*layers, MaxAndMean(), nn.Linear(256, 10, bias=False))
+
+
 ZOO: dict[str, Callable[[], nn.Module]] = {
     "lenet5": lenet5,
     "simple-cnn": simple_cnn,
@@ -194,4 +232,5 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "mnist-m3": lambda: mnist_simple(3, tuple(range(32, 177, 16))),
     "mnist-m5": lambda: mnist_simple(5, (32, 64, 96, 128, 160)),
     "mnist-m7": lambda: mnist_simple(7, (48, 96, 144, 192)),
+    "matuzas77": matuzas77,
 }

@@ -36,6 +36,7 @@ CLAIMS = {
     "mnist-m3": Claim(0.9987, "MNIST test, with M5 and M7, chosen on it"),
     "mnist-m5": Claim(0.9987, "MNIST test, with M3 and M7, chosen on it"),
     "mnist-m7": Claim(0.9987, "MNIST test, with M3 and M5, chosen on it"),
+    "matuzas77": Claim(0.9975, "MNIST test, mean of single networks; 0.9983 with 20"),
 }
 
 

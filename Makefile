@@ -24,52 +24,52 @@ setup: .venv/.ready ## build or repair .venv
 	@touch $@
 
 download: setup ## fetch a dataset: SOURCE=kaggle (default), mnist, sample, or a zip or folder
-	@$(RUN_PYTHON) download $(call given,SOURCE,--source) $(call given,MNIST_URL,--mnist-url) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) download $(call given,SOURCE,--source) $(call given,MNIST_URL,--mnist-url) $(ARGUMENTS)
 
 train: setup ## train, ensemble, write submission.csv and the CV report: RECIPE= RUN= DATA= ARGS="--epochs 3"
-	@$(RUN_PYTHON) train $(call given,DATA,--data) $(call given,RECIPE,--recipe) $(call given,RUN,--run) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) train $(call given,DATA,--data) $(call given,RECIPE,--recipe) $(call given,RUN,--run) $(ARGUMENTS)
 
 compare: setup ## train recipes on the same folds, as far as missing, and table them: RECIPES="mlp default" DATA=
-	@$(RUN_PYTHON) compare $(call given,RECIPES,--recipes) $(call given,DATA,--data) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) compare $(call given,RECIPES,--recipes) $(call given,DATA,--data) $(ARGUMENTS)
 
 blend: setup ## average finished runs into a new one: RUNS="a b c" RUN=d
-	@$(RUN_PYTHON) blend $(call given,RUNS,--runs) $(call given,RUN,--run) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) blend $(call given,RUNS,--runs) $(call given,RUN,--run) $(ARGUMENTS)
 
 runs: setup ## list all runs, finished or not
-	@$(RUN_PYTHON) runs $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) runs $(ARGUMENTS)
 
 coverage: setup ## count how often scores lie in their expected interval: RUNS="a b c" RECIPE= DATA=
-	@$(RUN_PYTHON) coverage $(call given,RUNS,--runs) $(call given,DATA,--data) $(call given,RECIPE,--recipe) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) coverage $(call given,RUNS,--runs) $(call given,DATA,--data) $(call given,RECIPE,--recipe) $(ARGUMENTS)
 
 cv: setup ## print the CV report of a finished run again: RUN=
-	@$(RUN_PYTHON) cv $(call given,RUN,--run) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) cv $(call given,RUN,--run) $(ARGUMENTS)
 
 report: setup ## draw a run's page, submissions/<run>/report.html, anew: RUN=
-	@$(RUN_PYTHON) report $(call given,RUN,--run) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) report $(call given,RUN,--run) $(ARGUMENTS)
 
 predict: setup ## read digits from FILE= (PNG, JPEG, a folder of them, or a CSV of pixel rows)
-	@$(RUN_PYTHON) predict $(call given,FILE,--file) $(call given,RUN,--run) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) predict $(call given,FILE,--file) $(call given,RUN,--run) $(ARGUMENTS)
 
 play: setup ## draw a digit in the browser and see what a run's networks make of it: RUN= ARGS="--port 8000"
-	@$(RUN_PYTHON) play $(call given,RUN,--run) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) play $(call given,RUN,--run) $(ARGUMENTS)
 
 notebook: setup ## run the whole workflow as a notebook, on the sample: submissions/walkthrough.ipynb
-	@$(RUN_PYTHON) notebook $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) notebook $(ARGUMENTS)
 
 submit: setup ## check a run's submission, upload it, bring the score back: RUN= MESSAGE= YES=1
-	@$(RUN_PYTHON) submit $(call given,RUN,--run) $(call given,FILE,--file) $(call given,MESSAGE,--message) $(call switch,YES,--yes) $(call switch,FORCE,--force) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) submit $(call given,RUN,--run) $(call given,FILE,--file) $(call given,MESSAGE,--message) $(call switch,YES,--yes) $(call switch,FORCE,--force) $(ARGUMENTS)
 
 scores: setup ## fetch public scores into the ledger and compare all runs
-	@$(RUN_PYTHON) scores $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) scores $(ARGUMENTS)
 
 kernel: setup ## train on Kaggle's own GPU and bring the run back: RECIPE= RUN= FORCE=1
-	@$(RUN_PYTHON) kernel $(call given,RECIPE,--recipe) $(call given,RUN,--run) $(call switch,FORCE,--force) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) kernel $(call given,RECIPE,--recipe) $(call given,RUN,--run) $(call switch,FORCE,--force) $(ARGUMENTS)
 
 doctor: setup ## check what download, train and submit need, and say what to do
-	@$(RUN_PYTHON) doctor $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) doctor $(ARGUMENTS)
 
 bench: setup ## measure training beside a plain PyTorch loop and Deotte's networks (under 15 minutes): DATA=
-	@$(RUN_PYTHON) bench $(call given,DATA,--data) $(ARGUMENTS)
+	@DIGIT_RECOGNIZER_MAKE=1 $(RUN_PYTHON) bench $(call given,DATA,--data) $(ARGUMENTS)
 
 lint: setup ## check style and the direction of imports
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/lint-imports

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from digit_recognizer import __version__
+from digit_recognizer.commands.caller import program
 from digit_recognizer.commands.console import PrintHandler, print_error
 from digit_recognizer.errors import UserError
 
@@ -34,7 +35,7 @@ def build_app() -> App:
     """Build the command line of all commands."""
     app = App(
         suppress_keyboard_interrupt=False,
-        name="digit-recognizer",
+        name=program(),
         help="Kaggle's Digit Recognizer, end to end.",
         help_format="plaintext",
         default_parameter=Parameter(allow_repeating=True),  # the last one counts
@@ -64,7 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digit_recognizer"):
             raise
-        return _fail(1, f"{error.name} is not installed: 'make setup' installs everything")
+        return _fail(
+            1,
+            f"{error.name} is not installed: repair the installation with 'make setup', or install"
+            " this package anew, for some commands as digit-recognizer[notebook] or [cluster]",
+        )
 
 
 def _fail(code: int, message: object, advice: str = "") -> int:

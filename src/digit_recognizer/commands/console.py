@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from digit_recognizer.commands.caller import as_called
+
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
 def echo(text: str) -> None:
     """Print and flush; ignore a reader who has left (``| head``)."""
     try:
-        print(text, flush=True)
+        print(as_called(text), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_error(text: str) -> None:
     """Print to stderr."""
-    print(text, file=sys.stderr)
+    print(as_called(text), file=sys.stderr)
 
 
 class PrintHandler(logging.Handler):

@@ -1,16 +1,32 @@
 """Options that several commands share."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
+from digit_recognizer.errors import UsageError
 from digit_recognizer.training.recipe import BLENDS, RECIPES, Recipe
 
-REPO = Path(__file__).parents[3]
+
+def default_folder(name: str) -> Path:
+    """Return the folder `name` of the checkout around the current folder, else of the latter.
+
+    DIGIT_RECOGNIZER_<NAME> names another one.
+    """
+    if given := os.environ.get(f"DIGIT_RECOGNIZER_{name.upper()}"):
+        return Path(given)
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder was deleted: change to another") from None
+    module = Path("src", "digit_recognizer", "cli.py")
+    places = (place for place in (here, *here.parents) if (place / module).is_file())
+    return next(places, here) / name
 
 
 def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
@@ -40,8 +56,12 @@ FinishedRun = Annotated[str | None, Parameter(help="the run's name; else the lat
 class Folders:
     """The folders of datasets and runs."""
 
-    data_dir: Annotated[Path, Parameter(help="the folder of datasets")] = REPO / "data"
-    submissions_dir: Annotated[Path, Parameter(help="the folder of runs")] = REPO / "submissions"
+    data_dir: Annotated[
+        Path, Parameter(help="the folder of datasets; else DIGIT_RECOGNIZER_DATA")
+    ] = field(default_factory=lambda: default_folder("data"))
+    submissions_dir: Annotated[
+        Path, Parameter(help="the folder of runs; else DIGIT_RECOGNIZER_SUBMISSIONS")
+    ] = field(default_factory=lambda: default_folder("submissions"))
 
 
 @Parameter(name="*")

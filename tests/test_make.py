@@ -1,8 +1,12 @@
 """The Makefile as a user calls it, with folders of the test's own."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +32,80 @@ def shown(*words: str, **environment: str) -> str:
     """The command that make would run."""
     printed = make("-n", "-o", "setup", *words, **environment).stdout
     return printed.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def arrived(tmp_path: Path) -> Callable[..., tuple[list[str], str, str]]:
+    """Run make with a program that shows its arguments, its MESSAGE and make's stderr."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json, os, sys\n"
+        "print(json.dumps([sys.argv[1:], os.environ.get('MESSAGE', 'none')]))\n"
+    )
+
+    def run(*words: str, **environment: str) -> tuple[list[str], str, str]:
+        started = f"RUN_PYTHON='{sys.executable}' '{program}'"
+        done = make("-o", ".venv/.ready", started, *words, **environment)
+        arguments, message = json.loads(done.stdout)
+        return arguments, message, done.stderr
+
+    return run
+
+
+def test_values_arrive_as_they_were_given_and_are_not_expanded(
+    arrived: Callable[..., tuple[list[str], str, str]], tmp_path: Path
+) -> None:
+    message = f"a $(shell touch '{tmp_path}/pwned') $$ `b` $HOME \\ \"c\"  "
+    arguments, exported, _ = arrived("submit", f"MESSAGE={message}", "RUN=a ")
+    assert arguments == ["submit", "--run", "a ", "--message", message]
+    assert exported == "none"
+    assert not (tmp_path / "pwned").exists()
+    arguments, _, _ = arrived("submit", "ARGS=--message '  a '")  # make strips leading spaces
+    assert arguments == ["submit", "--message", "  a "]
+
+
+def test_a_value_of_two_lines_is_refused() -> None:
+    refused = make("submit", "MESSAGE=one\ntwo")
+    assert refused.returncode == 2
+    assert "MESSAGE holds a line break" in refused.stderr
+
+
+def test_an_unknown_variable_is_an_error_that_names_the_known_ones() -> None:
+    refused = make("train", "RECIPIE=quick", "DATA=sample")
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    known = refused.stderr.partition("unknown variable RECIPIE: there are ")[2]
+    assert {"DATA", "RECIPE", "RUN"} <= set(known.split())
+
+
+def test_a_variable_in_the_environment_is_said_to_count_for_nothing(
+    arrived: Callable[..., tuple[list[str], str, str]],
+) -> None:
+    arguments, _, note = arrived("download", SOURCE="digits.zip", RECIPE="quick")
+    assert arguments == ["download"]
+    assert "SOURCE is in the environment, where it does not count: put it after make" in note
+    assert "RECIPE" not in note  # download has no use for it
+
+
+def test_with_uv_or_pip_the_cpu_build_needs_no_index_of_ones_own(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.lock"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("sh", "awk", "make"):
+        (tools / tool).symlink_to(shutil.which(tool) or tool)
+
+    def steps(*words: str) -> str:
+        words = ("make", "-n", "-C", str(tmp_path), "setup", *words)
+        done = subprocess.run(words, capture_output=True, text=True, env={"PATH": str(tools)})
+        return done.stdout + done.stderr
+
+    assert "--extra-index-url https://download.pytorch.org/whl/cpu" in steps("TORCH=cpu")
+    assert "download.pytorch.org" not in steps()
+    assert "TORCH may only be cpu" in steps("TORCH=cuda")
+    (tools / "uv").write_text("#!/bin/sh\n")
+    (tools / "uv").chmod(0o755)
+    assert "uv pip install --python .venv/bin/python --torch-backend cpu" in steps("TORCH=cpu")
 
 
 def test_make_alone_prints_every_target() -> None:

@@ -4,6 +4,7 @@ import ast
 import base64
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from support.desk import REPOSITORY, SECRET, Desk, environment_of, point_to
@@ -512,3 +514,36 @@ def test_a_transfer_that_breaks_off_is_repeated(desk: Desk, kernels: KernelKaggl
     kernels.replies["GET"] = [Reply(acts=True, body=b"x" * 1000, cut=10)]
     ok(desk)
     assert kernels.steps.count("GET") == 2
+
+
+# --- as a notebook
+
+
+def test_a_notebook_needs_no_token_and_trains_where_its_data_lie(
+    desk: Desk, small: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "colab" / "digits.ipynb"
+    out = desk.ok("kernel", *WORDS, "--notebook", str(path))
+    assert out.startswith(f"{path}: import it in Kaggle's editor or Colab")
+    assert not (desk.submissions_dir / RUN).exists()
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert f"`submissions/{RUN}`" in " ".join(notebook.cells[0].source.split())
+
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    script = tmp_path / "cells.py"
+    script.write_text("\n".join(cells))
+    put_data(small, path.parent / "digit-recognizer")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [str(make_interpreter(tmp_path / "python")), "-I", str(script)],
+        cwd=path.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (path.parent / "submission.csv").read_text().startswith("ImageId,Label\n1,")
+    with zipfile.ZipFile(path.parent / "run.zip") as run:
+        run.extractall(desk.submissions_dir / RUN)
+    assert "cv_accuracy" in (desk.submissions_dir / RUN / "cv.json").read_text()

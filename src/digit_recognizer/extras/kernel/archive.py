@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.data.competition import read_submission
-from digit_recognizer.data.files import SCHEMA_ERRORS, atomic_write, is_bad_zip, read_json
+from digit_recognizer.data.files import (
+    SCHEMA_ERRORS,
+    atomic_write,
+    is_bad_zip,
+    read_json,
+    write_json,
+)
 from digit_recognizer.errors import FileError, RunError
 from digit_recognizer.runs.ensemble import TrainedRun
 from digit_recognizer.runs.environment import COMMIT_NOTE
@@ -20,6 +26,24 @@ from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import mean_proba
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
+
+NOTEBOOK_TEXT = """\
+# Digit Recognizer: the run `{run}`
+
+- On Kaggle: *File > Import notebook*, then *Add input > Competitions > Digit Recognizer*, and
+  *Accelerator > GPU T4 x2*. The rules of the competition must be accepted.
+- On Colab: upload the notebook, choose a GPU, and upload `train.csv`, `test.csv` and
+  `sample_submission.csv` to a new folder `digit-recognizer`.
+
+*Run all* trains and leaves `submission.csv`, and `run.zip`. Unzipped into `submissions/{run}` of
+the project, that is a finished run.
+"""
+UNPACK = """\
+import zipfile
+
+with zipfile.ZipFile("run.zip") as run:
+    run.extract("submission.csv")
+"""
 
 PACKAGE = Path(__file__).parents[2]
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -45,6 +69,20 @@ def kernel_script(run_name: str, request: Request, commit: tuple[str | None, boo
     if len(text.encode()) > MAX_SCRIPT:
         raise FileError(f"{PACKAGE}: is too large for a kernel ({len(text)} bytes): make it less")
     return text
+
+
+def write_notebook(path: Path, run_name: str, script: str) -> None:
+    """Write the script of `kernel_script` as a notebook for Kaggle's editor or Colab."""
+    code = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    text = NOTEBOOK_TEXT.format(run=run_name)
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "id": "how", "source": text},
+        {**code, "id": "train", "source": script},
+        {**code, "id": "unpack", "source": UNPACK},
+    ]
+    kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"kernelspec": kernelspec, "accelerator": "GPU"}
+    write_json(path, {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
 
 
 def _fill(text: str, constant: str, value: str) -> str:

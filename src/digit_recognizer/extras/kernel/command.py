@@ -1,5 +1,6 @@
 """Train on Kaggle's GPU and fetch the run."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -24,6 +25,10 @@ def kernel(
     recipe: RecipeName = "default",
     wait: Annotated[Positive, Parameter(help="for the end, minutes at most")] = 180,
     force: Annotated[Flag, Parameter(help="push it again although it ended, well or not")] = False,
+    notebook: Annotated[
+        Path | None,
+        Parameter(help="only write this .ipynb, for Kaggle's editor or Colab; needs no token"),
+    ] = None,
     settings: Settings = Settings(),
     folders: Folders = Folders(),
 ) -> None:
@@ -31,9 +36,11 @@ def kernel(
     from digit_recognizer.commands.cv import print_cv
     from digit_recognizer.commands.download import has_competition_data
     from digit_recognizer.data.dataset import COMPETITION
+    from digit_recognizer.extras.kernel.archive import kernel_script, write_notebook
     from digit_recognizer.extras.kernel.kernel import train_on_kaggle
     from digit_recognizer.pipeline import draw
     from digit_recognizer.runs.ensemble import RunResults
+    from digit_recognizer.runs.environment import commit
     from digit_recognizer.runs.metrics import CvReport
     from digit_recognizer.runs.request import Request
     from digit_recognizer.runs.run import Run, validate_name
@@ -46,6 +53,10 @@ def kernel(
         )
     request = Request(COMPETITION, recipe, named_recipe(recipe, changes(settings)))
     target = Run(folders.submissions_dir / validate_name(run or request.run_name))
+    if notebook:
+        write_notebook(notebook, target.name, kernel_script(target.name, request, commit()))
+        echo(f"{notebook}: import it in Kaggle's editor or Colab; its first cell says how to go on")
+        return
     with waiting_progress() as waiting:
         is_done = train_on_kaggle(target, request, force, wait * 60.0, waiting)
     if not is_done:

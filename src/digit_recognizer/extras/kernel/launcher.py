@@ -47,8 +47,8 @@ def main() -> None:
     problem = find_problem()
     if problem:
         raise SystemExit(f"error: Kaggle's image {problem}: the run was not started")
-    working = Path(os.environ.get("DIGIT_RECOGNIZER_WORKING", "/kaggle/working"))
-    source = find_data(Path(os.environ.get("DIGIT_RECOGNIZER_INPUT", "/kaggle/input")))
+    working = folder_of("working")
+    source = find_data(folder_of("input"))
     folder = Path(tempfile.mkdtemp(prefix="digit-recognizer-"))
     try:
         code = train(folder, source, working / "run.zip")
@@ -56,6 +56,13 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     if code:
         raise SystemExit(f"error: the run failed (exit code {code}): see above")
+
+
+def folder_of(name: str) -> Path:
+    """Return Kaggle's folder; elsewhere, as on Colab, the current one."""
+    on_kaggle = Path("/kaggle", name)
+    default = on_kaggle if on_kaggle.is_dir() else Path.cwd()
+    return Path(os.environ.get("DIGIT_RECOGNIZER_" + name.upper(), default))
 
 
 def find_problem() -> str:
@@ -98,7 +105,7 @@ def find_data(inputs: Path) -> Path:
             return folder
     raise SystemExit(
         f"error: the competition's data is neither in {folders[0]} nor in {folders[1]}:"
-        " accept its rules on Kaggle, then run 'make kernel FORCE=1'"
+        " accept its rules on Kaggle, and add it as input or run 'make kernel FORCE=1'"
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -100,7 +101,8 @@ def test_ctrl_c_keeps_the_member_that_is_done(place: Path) -> None:
     if process.returncode != 0:  # the second member may have been done just then
         assert process.returncode == 130
         assert "Traceback" not in errors
-        assert "interrupted: what was done is kept; the same command goes on" in errors
+        assert "interrupted: the same command goes on with what is kept" in errors
+        assert re.search(r"\n\d of 2 members kept, lost: ", errors)
     kept = run.finished_members()
     stamps = {name: run.predictions_path(name).stat().st_mtime_ns for name in kept}
     again = train(place, "ctrl-c")

@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _fail(error.exit_code, error, error.advice)
     except KeyboardInterrupt:
-        return _fail(130, "interrupted: what was done is kept; the same command goes on")
+        return _fail(130, "interrupted: the same command goes on with what is kept")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digit_recognizer"):
             raise

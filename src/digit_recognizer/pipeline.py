@@ -39,11 +39,19 @@ logger = logging.getLogger(__name__)
 class Progress(Protocol):
     """Callbacks for a training's progress."""
 
-    def begin(self, members: Sequence[Member], done: Sequence[Member], epochs: int) -> None:
-        """Show that training starts; `done` are the members of an earlier session."""
+    def begin(
+        self, missing: Sequence[Member], kept: Sequence[Member], epochs: int, at_a_time: int
+    ) -> None:
+        """Show that training starts; `kept` are the members of an earlier session."""
+
+    def step(self, member: Member, epochs_done: float) -> None:
+        """Show how far a member is; the first call is its start."""
 
     def epoch(self, member: Member, epoch: EpochMetrics) -> None:
         """Show an epoch that a member finished."""
+
+    def finished(self, member: Member) -> None:
+        """Show that a member is trained and on disk."""
 
     def end(self) -> None:
         """Stop, whether training ended or failed."""
@@ -93,21 +101,21 @@ class Pipeline:
 
     def _train_missing(self, part: TrainedRun, missing: Sequence[Member]) -> None:
         """Train members, and keep each on disk and in `part` as soon as it is trained."""
-        done = list(part.predictions)
-        self.progress.begin([*done, *missing], done, part.recipe.epochs)
+        progress = self.progress
+        progress.begin(missing, list(part.predictions), part.recipe.epochs, len(self.devices))
         started = time.time()
+        training = self.train_members(
+            part.recipe, self.dataset, missing, self.devices, progress.epoch, progress.step
+        )
         try:
-            with closing(
-                self.train_members(
-                    part.recipe, self.dataset, missing, self.devices, self.progress.epoch
-                )
-            ) as results:
+            with closing(training) as results:
                 for trained in results:
                     part.run.write_member(trained)
                     part.predictions[trained.member] = trained.predictions
                     part.histories[trained.member] = trained.history
+                    progress.finished(trained.member)
         finally:
-            self.progress.end()
+            progress.end()
             part.run.add_seconds(time.time() - started)
 
     def _run(self, name: str) -> Run:

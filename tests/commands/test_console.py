@@ -4,16 +4,37 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.runner import QUICK, command, train
 
+# What a pipeline reports of 30 members, 20 of them at a time, to a display.
+REPORTED = """
+import time
+from digit_recognizer.commands.console import TrainingDisplay
+from digit_recognizer.training.members import EpochMetrics, Member
+members = [Member(fold, 0) for fold in range(30)]
+display = TrainingDisplay()
+display.begin(members[1:], members[:1], 2, 20)
+time.sleep(0.3)
+for member in members[1:6]:
+    for number in (1, 2):
+        metrics = EpochMetrics(number, 1e-3, 0.5, 0.9, 0.4, 0.99 + member.fold / 1000, 60.0, 1.0)
+        display.epoch(member, metrics)
+    display.finished(member)
+display.step(members[6], 1.25)
+time.sleep(1.3)
+display.end()
+"""
 
-def on_a_terminal(words: list[str]) -> str:
+
+def on_a_terminal(words: list[str], columns: int = 80, lines: int = 24) -> str:
     """What the program writes to its standard error when that is a terminal."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+    size = {"COLUMNS": str(columns), "LINES": str(lines)}
+    environment = {**os.environ, "TERM": "xterm", **size}
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=theirs, env=environment)
     os.close(theirs)
     parts = []
@@ -30,14 +51,45 @@ def on_a_terminal(words: list[str]) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", b"".join(parts).decode())
 
 
+@pytest.fixture(scope="module")
+def frames() -> list[list[str]]:
+    """The screens that `REPORTED` draws, as lines."""
+    shown = on_a_terminal([sys.executable, "-c", REPORTED]).replace("\r", "")
+    return [("x" + frame).splitlines() for frame in re.split(r"(?=\d+/30 members done)", shown)[1:]]
+
+
+def test_a_terminal_shows_members_before_their_first_step(frames: list[list[str]]) -> None:
+    assert frames[0][0].endswith("1/30 members done, 9 waiting")
+    assert re.match(r"fold1-seed0 +starting ", frames[0][2])
+    assert re.match(r"0 s elapsed, time left: unknown yet", frames[0][-1])
+
+
+def test_finished_members_are_one_line_and_running_ones_a_bar(frames: list[list[str]]) -> None:
+    first = frames[-1][0]
+    assert first.endswith("6/30 members done (val accuracy 0.9910 to 0.9950), 4 waiting")
+    assert re.match(r"fold6-seed0 +2/2 +━+", frames[-1][2])
+
+
+def test_the_clock_and_the_time_left_move_without_news(frames: list[list[str]]) -> None:
+    assert len({frame[-1] for frame in frames if "about" in "".join(frame)}) >= 2
+
+
+def test_more_members_than_a_screen_has_lines_are_cut(frames: list[list[str]]) -> None:
+    assert all(len(frame) <= 24 for frame in frames)
+
+
+def test_training_that_is_cut_short_says_what_is_kept_and_what_is_lost() -> None:
+    shown = on_a_terminal([sys.executable, "-c", REPORTED])
+    assert "6 of 30 members kept, lost: 1.2 epochs of fold6-seed0" in shown
+
+
 @pytest.mark.slow
-def test_a_terminal_shows_a_live_table(place: Path) -> None:
+def test_a_training_on_a_terminal_is_shown_to_its_end(place: Path) -> None:
     words = command("train", place, "--data", "small", "--run", "live", *QUICK)
     shown = on_a_terminal(words)
     assert "2/2 members done" in shown
-    for column in ("member", "epoch", "train loss", "val loss", "val accuracy"):
-        assert column in shown
-    assert re.search(r"fold1-seed0 .* 3/3 ", shown)
+    assert re.search(r"fold1-seed0 +starting ", shown)
+    assert re.search(r"fold1-seed0 +3/3 ", shown)
 
 
 def test_without_a_terminal_each_epoch_is_a_plain_line(place: Path) -> None:
@@ -48,6 +100,6 @@ def test_without_a_terminal_each_epoch_is_a_plain_line(place: Path) -> None:
     for line in lines[1:]:
         assert re.fullmatch(
             r"fold[01]-seed0  epoch   [123]/3  train loss \d\.\d{4}  val loss \d\.\d{4}"
-            r"  val accuracy [01]\.\d{4}  (about [\d.]+ (s|min) left)",
+            r"  val accuracy [01]\.\d{4}  about (\d+ min )?\d+ s left",
             line,
         )

@@ -3,18 +3,21 @@
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from digit_recognizer.commands.caller import as_called
+from digit_recognizer.commands.time_left import TimeLeft
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
     from rich.table import Table
 
     from digit_recognizer.training.members import EpochMetrics, Member
+
+LINES_BESIDE = 6  # of the members' rows on the screen
 
 
 def echo(text: str) -> None:
@@ -87,71 +90,128 @@ def waiting_progress() -> Iterator[Callable[[float, float], None]]:
         status.stop()
 
 
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show a text beside a moving sign, on a terminal, until the block ends."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status(text) if console.is_terminal else nullcontext():
+        yield
+
+
 class TrainingDisplay:
-    """A table of members, epochs, loss, validation accuracy and time left."""
+    """The members in training, with a clock and the time left; plain lines without a terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(file=sys.stderr)
+        self._console = Console(file=sys.stderr, highlight=False)
         self._live: Live | None = None
-        self._latest: dict[Member, EpochMetrics] = {}
-        self._n_members = self._n_kept = self._epochs = 0
-        self._started = 0.0
 
-    def begin(self, members: "Sequence[Member]", done: "Sequence[Member]", epochs: int) -> None:
-        """Start the display; `done` are the members of an earlier session."""
-        self._n_members, self._n_kept, self._epochs = len(members), len(done), epochs
-        self._started = time.monotonic()
-        kept = f", {len(done)} of them kept from before" if done else ""
-        text = f"training {len(members)} members of {epochs} epochs{kept}"
-        self._console.print(text, highlight=False)
+    def begin(
+        self, missing: "Sequence[Member]", kept: "Sequence[Member]", epochs: int, at_a_time: int
+    ) -> None:
+        """Start the display; `kept` are the members of an earlier session."""
+        self._n_kept, self._n_members = len(kept), len(kept) + len(missing)
+        self._latest: dict[Member, EpochMetrics] = {}
+        self._time = TimeLeft(missing, epochs, at_a_time)
+        before = f", {len(kept)} of them kept from before" if kept else ""
+        members = count(self._n_members, "member")
+        self._console.print(f"training {members} of {count(epochs, 'epoch')}{before}")
         if self._console.is_terminal:
             from rich.live import Live
 
-            self._live = Live(self._table(), console=self._console, refresh_per_second=4)
+            self._live = Live(
+                get_renderable=self._view, console=self._console, refresh_per_second=4
+            )
             self._live.start()
+
+    def step(self, member: "Member", epochs_done: float) -> None:
+        """Note how far a member is; the first call is its start."""
+        self._time.step(member, epochs_done)
 
     def epoch(self, member: "Member", epoch: "EpochMetrics") -> None:
         """Show an epoch that a member finished."""
         self._latest[member] = epoch
+        self._time.epoch(member, epoch)
         if self._live:
-            self._live.update(self._table())
             return
         self._console.print(
-            f"{member.name}  epoch {epoch.epoch:>3}/{self._epochs}"
+            f"{member.name}  epoch {epoch.epoch:>3}/{self._time.epochs}"
             f"  train loss {epoch.train_loss:.4f}  val loss {epoch.val_loss:.4f}"
             f"  val accuracy {epoch.val_accuracy:.4f}  {self._time_left()}",
-            highlight=False,
             soft_wrap=True,
         )
 
+    def finished(self, member: "Member") -> None:
+        """Note that a member is trained and on disk."""
+        self._time.finish(member)
+
     def end(self) -> None:
-        """Stop the display."""
+        """Stop the display; where training was cut short, say what is kept and what is lost."""
         if self._live:
             self._live.stop()
+        unfinished = set(self._time.members) - set(self._time.finished)
+        if unfinished:
+            lost = [
+                f"{done:.1f} epochs of {member.name}"
+                for member, done in self._time.epochs_done.items()
+                if member in unfinished
+            ]
+            n_kept = self._n_members - len(unfinished)
+            kept = f"{n_kept} of {count(self._n_members, 'member')} kept"
+            self._console.print(f"{kept}, lost: {', '.join(lost) or 'nothing'}", soft_wrap=True)
 
-    def _table(self) -> "Table":
+    def _view(self) -> "Group":
+        """Return what the screen shows: what is done in one line, what runs in one line each."""
+        from rich.console import Group
+
+        from digit_recognizer.runs.metrics import duration
+
+        elapsed = f"{duration(self._time.elapsed())} elapsed, {self._time_left()}"
+        return Group(self._done(), self._running(), elapsed)
+
+    def _done(self) -> str:
+        """Return how many members are done, with their accuracies, and how many wait."""
+        finished = list(self._time.finished)
+        text = f"{self._n_kept + len(finished)}/{self._n_members} members done"
+        if finished:
+            accuracies = [self._latest[member].val_accuracy for member in finished]
+            text += f" (val accuracy {min(accuracies):.4f} to {max(accuracies):.4f})"
+        n_waiting = self._time.n_waiting()
+        return f"{text}, {n_waiting} waiting" if n_waiting else text
+
+    def _running(self) -> "Table":
+        """Return a table of the running members, as many as the screen is high."""
+        from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        n_done = sum(epoch.epoch == self._epochs for epoch in self._latest.values())
-        title = f"{self._n_kept + n_done}/{self._n_members} members done"
-        table = Table(title=title, caption=self._time_left())
-        for column in ("member", "epoch", "train loss", "val loss", "val accuracy"):
-            table.add_column(column, justify="right")
-        for member, epoch in self._latest.items():
-            figures = (epoch.train_loss, epoch.val_loss, epoch.val_accuracy)
-            texts = (f"{figure:.4f}" for figure in figures)
-            table.add_row(member.name, f"{epoch.epoch}/{self._epochs}", *texts)
+        table = Table(box=None, pad_edge=False, expand=True)
+        table.add_column("member", no_wrap=True)
+        table.add_column("epoch", justify="right", no_wrap=True)
+        table.add_column("", ratio=1)
+        for name in ("train loss", "val loss", "val accuracy"):
+            table.add_column(name, justify="right", no_wrap=True)
+        epochs = self._time.epochs
+        for member in self._time.running()[: max(1, self._console.height - LINES_BESIDE)]:
+            done, latest = self._time.epochs_done.get(member), self._latest.get(member)
+            figures = (latest.train_loss, latest.val_loss, latest.val_accuracy) if latest else ()
+            texts = [f"{figure:.4f}" for figure in figures]
+            epoch = "starting" if done is None else f"{min(int(done) + 1, epochs)}/{epochs}"
+            table.add_row(member.name, epoch, ProgressBar(epochs, done or 0.0), *texts)
         return table
 
     def _time_left(self) -> str:
-        done = sum(epoch.epoch for epoch in self._latest.values())
-        if not done:
-            return "time left: unknown yet"
-        whole = (self._n_members - self._n_kept) * self._epochs
-        left = (time.monotonic() - self._started) * (whole - done) / done
-        return f"about {left / 60:.1f} min left" if left > 90 else f"about {left:.0f} s left"
+        from digit_recognizer.runs.metrics import duration
+
+        left = self._time.left()
+        return "time left: unknown yet" if left is None else f"about {duration(left)} left"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 member`` or ``6 members``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def columns(table: Sequence[Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from digit_recognizer.commands.console import TrainingDisplay, echo
+from digit_recognizer.commands.console import TrainingDisplay, echo, working
 from digit_recognizer.commands.cv import print_cv
 from digit_recognizer.commands.download import SAMPLE_NOTE, ready_dataset
 from digit_recognizer.commands.options import (
@@ -54,13 +54,14 @@ def open_pipeline(dataset: str, execution: Execution, folders: Folders) -> "Pipe
     from digit_recognizer.data.dataset import load
 
     data = load(folders.data_dir / dataset)  # or an error, before torch takes seconds to import
-    from digit_recognizer.pipeline import Pipeline, find_backend
-    from digit_recognizer.training.device import find_devices
-    from digit_recognizer.training.parallel import worker_devices
+    with working("loading PyTorch"):
+        from digit_recognizer.pipeline import Pipeline, find_backend
+        from digit_recognizer.training.device import find_devices
+        from digit_recognizer.training.parallel import worker_devices
 
-    devices = worker_devices(find_devices(execution.device), execution.workers)
-    runs_dir, display = folders.submissions_dir, TrainingDisplay()
-    return Pipeline(runs_dir, dataset, data, devices, find_backend(execution.backend), display)
+        devices = worker_devices(find_devices(execution.device), execution.workers)
+        backend = find_backend(execution.backend)
+    return Pipeline(folders.submissions_dir, dataset, data, devices, backend, TrainingDisplay())
 
 
 def show(results: "RunResults") -> None:

@@ -25,8 +25,9 @@ from digit_recognizer.training.trainer import fit_member
 MALLOC_ENV = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
 
 OnEpoch = Callable[[Member, EpochMetrics], None]
+OnStep = Callable[[Member, float], None]  # of epochs that the member has done, such as 1.25
 TrainMembers = Callable[
-    [Recipe, Dataset, Sequence[Member], Sequence[Device], OnEpoch],
+    [Recipe, Dataset, Sequence[Member], Sequence[Device], OnEpoch, OnStep],
     Generator[TrainedMember, None, None],
 ]
 
@@ -54,6 +55,7 @@ def train_members(
     members: Sequence[Member],
     devices: Sequence[Device],
     on_epoch: OnEpoch,
+    on_step: OnStep = lambda member, epochs_done: None,
 ) -> Generator[TrainedMember, None, None]:
     """Train members, as many at a time as there are devices, and yield each when done.
 
@@ -63,21 +65,25 @@ def train_members(
     """
     context = mp.get_context("spawn")
     parent_pipe, lifeline = context.Pipe(duplex=False)
-    epoch_queue: SimpleQueue[tuple[Member, EpochMetrics]] = context.SimpleQueue()
+    progress_queue: SimpleQueue[tuple[Member, EpochMetrics | float]] = context.SimpleQueue()
     free_devices: SimpleQueue[Device] = context.SimpleQueue()
     n_workers = min(len(devices), len(members))
     for device in devices[:n_workers]:  # no more: nobody reads yet, and the pipe is small
         free_devices.put(device)
     for name, value in MALLOC_ENV.items():
         os.environ.setdefault(name, value)
-    initargs = (parent_pipe, recipe, data, free_devices, epoch_queue)
+    initargs = (parent_pipe, recipe, data, free_devices, progress_queue)
     pool = ProcessPoolExecutor(n_workers, context, _start_worker, initargs)
     try:
         futures = {pool.submit(_train, member) for member in members}
         while futures:
             done, futures = wait(futures, timeout=0.2, return_when=FIRST_COMPLETED)
-            while not epoch_queue.empty():
-                on_epoch(*epoch_queue.get())
+            while not progress_queue.empty():
+                member, progress = progress_queue.get()
+                if isinstance(progress, EpochMetrics):
+                    on_epoch(member, progress)
+                else:
+                    on_step(member, progress)
             for future in done:
                 yield future.result()
     except BrokenProcessPool:
@@ -99,7 +105,7 @@ def _start_worker(
     recipe: Recipe,
     data: Dataset,
     free_devices: "SimpleQueue[Device]",
-    epoch_queue: "SimpleQueue[tuple[Member, EpochMetrics]]",
+    progress_queue: "SimpleQueue[tuple[Member, EpochMetrics | float]]",
 ) -> None:
     global _fit
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
@@ -108,9 +114,11 @@ def _start_worker(
     device = free_devices.get()
 
     def fit(member: Member) -> TrainedMember:
-        return fit_member(
-            recipe, data, member, device, lambda epoch: epoch_queue.put((member, epoch))
-        )
+        def report(progress: EpochMetrics | float) -> None:
+            progress_queue.put((member, progress))
+
+        report(0.0)
+        return fit_member(recipe, data, member, device, report, report)
 
     _fit = fit
 

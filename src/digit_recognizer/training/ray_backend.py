@@ -10,7 +10,7 @@ from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import TrainingError, WorkerDiedError
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member, TrainedMember
-from digit_recognizer.training.parallel import MALLOC_ENV, OnEpoch
+from digit_recognizer.training.parallel import MALLOC_ENV, OnEpoch, OnStep
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
 
@@ -38,11 +38,12 @@ def train_members_on_ray(
     members: Sequence[Member],
     devices: Sequence[Device],
     on_epoch: OnEpoch,
+    on_step: OnStep = lambda member, epochs_done: None,
 ) -> Generator[TrainedMember, None, None]:
     """Train members as Ray tasks of one core or one GPU each, and yield each when done.
 
     Like `parallel.train_members`, with the same bytes, but `on_epoch` gets only the last epoch
-    of a member. The environment variable RAY_ADDRESS names the cluster, which needs this package
+    of a member, and `on_step` nothing. The environment variable RAY_ADDRESS names the cluster, which needs this package
     on every node; without it, a local cluster for `devices` is started, and stopped at the end.
     """
     _connect(len(devices))

@@ -32,6 +32,7 @@ from digit_recognizer.training.rng import RngPurpose, make_rng, torch_seed
 
 BN_ROWS = 4000  # training rows for the averaged network's BatchNorm statistics
 BN_CHUNK = 1000  # at most so many of these at a time
+STEP_REPORTS = 100  # at least so many an epoch, where it has as many steps
 VAL_SUBSET = 2000  # rows for validation and BatchNorm after every epoch but the last
 
 
@@ -41,6 +42,7 @@ def fit_member(
     member: Member,
     device: Device,
     on_epoch: Callable[[EpochMetrics], None] = lambda epoch: None,
+    on_step: Callable[[float], None] = lambda epochs_done: None,
 ) -> TrainedMember:
     """Train one network on all folds but its own; predict its own fold and the test rows.
 
@@ -48,7 +50,7 @@ def fit_member(
     so. Held-out rows are only reported on: they decide nothing.
     """
     cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
-    trainer = _Trainer(recipe, data, member, device)
+    trainer = _Trainer(recipe, data, member, device, on_step)
     history = []
     for epoch in range(1, recipe.epochs + 1):
         history.append(trainer.run_epoch(epoch))
@@ -63,8 +65,16 @@ def fit_member(
 class _Trainer:
     """Network, optimizers, schedules and averaged weights of a member in training."""
 
-    def __init__(self, recipe: Recipe, data: Dataset, member: Member, device: Device) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Dataset,
+        member: Member,
+        device: Device,
+        on_step: Callable[[float], None],
+    ) -> None:
         self.recipe, self.data, self.member, self.device = recipe, data, member, device
+        self.on_step = on_step
         folds = assign_folds(data.labels, recipe.n_splits, recipe.split_seed)
         self.train_index = np.flatnonzero(folds != member.fold)
         self.val_index = np.flatnonzero(folds == member.fold)
@@ -116,6 +126,9 @@ class _Trainer:
         n_correct = torch.zeros((), device=self.device.name)
         batches = torch.split(images, self.batch_size)
         for batch, target in zip(batches, torch.split(targets, self.batch_size), strict=True):
+            n_steps = self.schedules[0].last_epoch  # so far, over all epochs
+            if n_steps % max(1, self.steps_per_epoch // STEP_REPORTS) == 0:
+                self.on_step(n_steps / self.steps_per_epoch)
             loss, logits = self._step(batch, target)
             loss_sum += loss  # stays on the device: reading it here would stall a GPU
             n_correct += (logits.argmax(1) == target).sum()

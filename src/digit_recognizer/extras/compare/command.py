@@ -1,5 +1,6 @@
 """`compare`: train recipes on the same folds and compare them."""
 
+import time
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -26,12 +27,14 @@ def compare(
     check_recipes(names, settings)
     from digit_recognizer.extras.compare.compare import COMPARED, compare_runs, find_reference
     from digit_recognizer.extras.compare.table import compare_text
+    from digit_recognizer.runs.metrics import duration
     from digit_recognizer.runs.request import Request
 
     dataset = ready_dataset(data, folders)
     pipeline = open_pipeline(dataset, execution, folders)
-    runs = {}
-    for name in names or COMPARED:
+    names, runs, started = names or list(COMPARED), {}, time.monotonic()
+    for number, name in enumerate(names, start=1):
+        echo(f"{name} ({number} of {len(names)}, {duration(time.monotonic() - started)} so far)")
         runs[name] = pipeline.train_recipe(name, changes(settings))
         echo(f"{name}: {runs[name].run.run_dir} is finished")
     default = Request(dataset, "default", named_recipe("default", changes(settings)))

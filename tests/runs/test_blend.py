@@ -173,7 +173,7 @@ def test_a_blend_is_checked_for_submission_as_any_run(
     with pytest.raises(RunError, match="from 'sample', which may never be submitted"):
         check(run, None, shelf / "submissions", shelf / "data")
     assert call(shelf, "cv", "--run", "fit blend") == 0
-    assert "run fit blend: 4 members" in capsys.readouterr().out
+    assert "next            make play RUN='fit blend'" in capsys.readouterr().out
 
 
 def test_a_recipe_that_is_a_blend_takes_the_runs_of_its_parts(

@@ -1,5 +1,6 @@
 """``blend``: average finished runs into a new one."""
 
+import time
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -15,6 +16,11 @@ def blend(
     folders: Folders = Folders(),
 ) -> None:
     """Average finished runs into a new one."""
+    began, names = time.time(), runs.split()
+    from digit_recognizer.runs.run import find_run
+
+    for name in names:  # before torch takes seconds to import
+        find_run(folders.submissions_dir, name)
     from digit_recognizer.runs.blend import blend as average
 
-    show(average(folders.data_dir, folders.submissions_dir, runs.split(), run))
+    show(average(folders.data_dir, folders.submissions_dir, names, run), began)

@@ -1,11 +1,13 @@
 """``train``: train a recipe, ensemble its members, write submission.csv and the CV report."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from digit_recognizer.commands.console import TrainingDisplay, echo, working
-from digit_recognizer.commands.cv import print_cv
-from digit_recognizer.commands.download import SAMPLE_NOTE, ready_dataset
+from digit_recognizer.commands.console import TrainingDisplay, columns, echo, working
+from digit_recognizer.commands.download import ready_dataset
 from digit_recognizer.commands.options import (
     DatasetName,
     Execution,
@@ -15,12 +17,13 @@ from digit_recognizer.commands.options import (
     Settings,
     changes,
 )
-from digit_recognizer.errors import RecipeError
+from digit_recognizer.errors import RecipeError, UserError
 from digit_recognizer.training.recipe import named_recipe, recipes_in
 
 if TYPE_CHECKING:
     from digit_recognizer.pipeline import Pipeline
     from digit_recognizer.runs.ensemble import RunResults
+    from digit_recognizer.runs.run import Run
 
 
 def train(
@@ -33,12 +36,11 @@ def train(
     folders: Folders = Folders(),
 ) -> None:
     """Train, ensemble, write submission.csv and the CV report."""
+    began = time.time()
     check_recipes([recipe], settings)
     dataset = ready_dataset(data, folders)
     pipeline = open_pipeline(dataset, execution, folders)
-    show(pipeline.train_recipe(recipe, changes(settings), run))
-    if dataset == "sample":
-        echo(SAMPLE_NOTE)
+    show(pipeline.train_recipe(recipe, changes(settings), run), began)
 
 
 def check_recipes(names: Sequence[str], settings: Settings) -> None:
@@ -64,11 +66,50 @@ def open_pipeline(dataset: str, execution: Execution, folders: Folders) -> "Pipe
     return Pipeline(folders.submissions_dir, dataset, data, devices, backend, TrainingDisplay())
 
 
-def show(results: "RunResults") -> None:
-    """Print the CV report of a finished run; draw its pictures and page."""
+def show(results: "RunResults", began: float) -> None:
+    """Draw the pictures and the page of a run; print how good it is, and what comes next.
+
+    `began` is when the command began, in seconds since 1970.
+    """
     from digit_recognizer.pipeline import draw
 
-    print_cv(results.run.name, results.cv)
-    echo(f"\nsubmission: {results.run.submission_path}")
-    for path in draw(results):
-        echo(f"to look at: {path}")
+    run, cv = results.run, results.cv
+    finished = run.cv_path.stat().st_mtime
+    if finished < began:
+        when = datetime.fromtimestamp(finished).strftime("%Y-%m-%d %H:%M")
+        echo(f"already finished on {when}: nothing was trained; another RUN= trains anew")
+    report = run.report_path if run.report_path in draw(results) else "-"
+    if cv.suspicious:
+        echo("warning: this is better than the labels allow: look for leaked test rows")
+    expected = cv.expected_score
+    command = "submit" if cv.may_submit else "play"
+    lines = [
+        ("out of fold", f"{cv.cv_accuracy:.5f} ({cv.n_errors} errors in {cv.n_rows:,} rows)"),
+        ("expected score", f"{expected.low:.5f} to {expected.high:.5f}"),
+        ("best other run", _beside(cv.cv_accuracy, max(_others(run), default=None))),
+        ("report", str(report)),
+        ("next", f"make {command} RUN={quote(run.name)}"),
+    ]
+    echo(columns(lines))
+
+
+def _beside(accuracy: float, other: tuple[float, str] | None) -> str:
+    if other is None:
+        return "none on the same data"
+    return f"{other[0]:.5f}, {other[1]}: this one {accuracy - other[0]:+.5f}"
+
+
+def _others(run: "Run") -> "Iterator[tuple[float, str]]":
+    """Yield the accuracy and the name of each other finished run on the same data."""
+    from digit_recognizer.data.files import read_json
+    from digit_recognizer.runs.metrics import CvReport
+    from digit_recognizer.runs.run import Run
+
+    data = read_json(run.environment_path)["data"]
+    for path in run.run_dir.parent.glob("*/cv.json"):
+        other = Run(path.parent)
+        try:
+            if other != run and read_json(other.environment_path).get("data") == data:
+                yield CvReport.read(path).cv_accuracy, other.name
+        except UserError:  # `runs` names it
+            continue

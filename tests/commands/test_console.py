@@ -30,12 +30,12 @@ display.end()
 """
 
 
-def on_a_terminal(words: list[str], columns: int = 80, lines: int = 24) -> str:
-    """What the program writes to its standard error when that is a terminal."""
+def on_a_terminal(words: list[str], stream: str = "stderr") -> str:
+    """What the program writes to one of its streams when that is a terminal of 80x24."""
     ours, theirs = pty.openpty()
-    size = {"COLUMNS": str(columns), "LINES": str(lines)}
-    environment = {**os.environ, "TERM": "xterm", **size}
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=theirs, env=environment)
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
+    process = subprocess.Popen(words, env=environment, **streams)
     os.close(theirs)
     parts = []
     while True:
@@ -61,7 +61,7 @@ def frames() -> list[list[str]]:
 def test_a_terminal_shows_members_before_their_first_step(frames: list[list[str]]) -> None:
     assert frames[0][0].endswith("1/30 members done, 9 waiting")
     assert re.match(r"fold1-seed0 +starting ", frames[0][2])
-    assert re.match(r"0 s elapsed, time left: unknown yet", frames[0][-1])
+    assert re.match(r"\d+ s elapsed, time left: unknown yet", frames[0][-1])
 
 
 def test_finished_members_are_one_line_and_running_ones_a_bar(frames: list[list[str]]) -> None:
@@ -103,3 +103,39 @@ def test_without_a_terminal_each_epoch_is_a_plain_line(place: Path) -> None:
             r"  val accuracy [01]\.\d{4}  about (\d+ min )?\d+ s left",
             line,
         )
+
+
+PRINTED = """
+from pathlib import Path
+from digit_recognizer.commands.console import columns, echo
+echo(f"error: {Path.cwd()}/data/x.csv: " + "has a header and no rows, " * 5)
+echo("  label  " + "of a long value " * 8)
+echo(columns([["run", "a" * 40, "b" * 40, "c"], ["one", "1", "2", "3"]]))
+"""
+
+
+def test_a_terminal_gets_lines_that_fit_and_paths_from_the_current_folder() -> None:
+    shown = on_a_terminal([sys.executable, "-c", PRINTED], stream="stdout")
+    lines = shown.replace("\r", "").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert (
+        lines[0] == "error: data/x.csv: has a header and no rows, has a header and no rows, has a"
+    )
+    assert lines[1].startswith("header and no rows")
+    (second,) = [number for number, line in enumerate(lines) if line.startswith("  label  ")]
+    assert re.match(r" {9}\S", lines[second + 1])
+    assert [line.split() for line in lines[-5:]] == [
+        ["run", "a" * 40],
+        ["one", "1"],
+        [],
+        ["run", "b" * 40, "c"],
+        ["one", "2", "3"],
+    ]
+
+
+def test_a_pipe_gets_each_line_whole() -> None:
+    done = subprocess.run([sys.executable, "-c", PRINTED], capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert lines[0].count("has a header and no rows") == 5
+    assert lines[2].split() == ["run", "a" * 40, "b" * 40, "c"]

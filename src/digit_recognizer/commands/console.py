@@ -1,11 +1,16 @@
 """The terminal: the only module that prints and asks; live displays and plain lines."""
 
 import logging
+import math
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from digit_recognizer.commands.caller import as_called
 from digit_recognizer.commands.time_left import TimeLeft
@@ -23,14 +28,43 @@ LINES_BESIDE = 6  # of the members' rows on the screen
 def echo(text: str) -> None:
     """Print and flush; ignore a reader who has left (``| head``)."""
     try:
-        print(as_called(text), flush=True)
+        print(_readable(as_called(text), sys.stdout), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_error(text: str) -> None:
     """Print to stderr."""
-    print(as_called(text), file=sys.stderr)
+    print(_readable(as_called(text), sys.stderr), file=sys.stderr)
+
+
+def _readable(text: str, stream: TextIO) -> str:
+    """Return a text with paths from the current folder on, and wrapped at words on a terminal."""
+    with suppress(OSError):  # the folder may be gone
+        text = re.sub(rf"(?<![\w/.:-]){re.escape(str(Path.cwd()))}/(?=\w)", "", text)
+    width = _terminal_width(stream)
+    return "\n".join(
+        line if width is None or len(line) <= width else _wrap(line, width)
+        for line in text.split("\n")
+    )
+
+
+def _terminal_width(stream: TextIO) -> int | None:
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def _wrap(line: str, width: int) -> str:
+    """Wrap a line at words, below its value where it is a label, spaces and a value."""
+    label = re.match(r" *\S+( \S+)*  +|  +|", line)
+    indent = min(label.end() if label else 0, width // 2) * " "
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=indent,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 class PrintHandler(logging.Handler):
@@ -161,7 +195,7 @@ class TrainingDisplay:
             ]
             n_kept = self._n_members - len(unfinished)
             kept = f"{n_kept} of {count(self._n_members, 'member')} kept"
-            self._console.print(f"{kept}, lost: {', '.join(lost) or 'nothing'}", soft_wrap=True)
+            print_error(f"{kept}, lost: {', '.join(lost) or 'nothing'}")
 
     def _view(self) -> "Group":
         """Return what the screen shows: what is done in one line, what runs in one line each."""
@@ -215,9 +249,21 @@ def count(number: int, noun: str) -> str:
 
 
 def columns(table: Sequence[Sequence[str]]) -> str:
-    """Return lines of left-aligned columns, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
+    """Return lines of left-aligned columns, two spaces apart.
+
+    What is too wide for the terminal follows below, beside the first column again.
+    """
+    first, *others = (
+        [cell.ljust(max(map(len, column))) for cell in column]
+        for column in zip(*table, strict=True)
+    )
+    width = _terminal_width(sys.stdout) or math.inf
+    bands = [[first]]
+    for column in others:
+        is_full = len("  ".join(cells[0] for cells in [*bands[-1], column])) > width
+        if is_full and len(bands[-1]) > 1:
+            bands.append([first])
+        bands[-1].append(column)
+    return "\n\n".join(
+        "\n".join("  ".join(row).rstrip() for row in zip(*band, strict=True)) for band in bands
     )

@@ -18,7 +18,7 @@ def check(desk: Desk, code: int) -> dict[str, str]:
 def lines_of(out: str) -> dict[str, str]:
     found: dict[str, str] = {}
     name = ""
-    for line in out.splitlines():
+    for line in out.splitlines()[1:]:
         if line[0] in "✓✗":
             name = next(n for n in NAMES if line[2:].startswith(n))
             found[name] = f"{line[0]} {line[2:].removeprefix(name).strip()}"
@@ -48,6 +48,11 @@ def test_all_is_ok(desk: Desk, kaggle: Kaggle, key: None) -> None:
     assert checks["submissions left"] == "✓ 5 today"
     assert "torch" in checks["packages"]
     assert checks["device"].startswith("✓ cpu in ")
+
+
+def test_the_first_line_says_what_is_ready(desk: Desk, kaggle: Kaggle) -> None:
+    first = desk.run("doctor", "--device", "cpu")[1].splitlines()[0]
+    assert first == "train, predict, play: ready; download, submit: not ready"
 
 
 def test_no_credentials_says_how_to_get_some(desk: Desk) -> None:

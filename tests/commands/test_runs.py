@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,29 @@ def test_an_empty_folder_says_what_to_do(
 ) -> None:
     assert main(["runs", "--submissions-dir", str(tmp_path / "none")]) == 0
     assert capsys.readouterr().out == "no run yet: 'make train' makes one\n"
+
+
+def test_a_run_with_changed_settings_shows_them(shelf: Path) -> None:
+    changed = {
+        "small": "default, network mlp, n_splits 2",
+        "many": "default, network mlp, n_splits 2, 2 more",
+    }
+    write_run(shelf, "small")
+    write_run(shelf, "many", epochs=3, lr=0.01)
+    listed = {item.name: item.recipe for item in list_runs(shelf / "submissions")}
+    assert {name: listed[name] for name in changed} == changed
+
+
+@pytest.mark.parametrize("command", ["cv", "report", "submit"])
+def test_an_unknown_run_names_those_that_exist(
+    command: str, shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--submissions-dir", str(tmp_path), "--run", "digits-simple-cnn"]
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copy(shelf / "submissions" / "done" / "recipe.json", tmp_path / name)
+    assert main([command, *words]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}/digits-simple-cnn: there is no such run; the runs here: one, two;"
+        " 'make train DATA=digits RECIPE=simple-cnn' makes it\n"
+    )

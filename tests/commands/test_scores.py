@@ -49,7 +49,7 @@ def test_without_credentials_the_table_is_that_of_the_ledger(
     monkeypatch.delenv("KAGGLE_KEY")
     monkeypatch.delenv("KAGGLE_USERNAME")
     out = desk.ok("scores")
-    assert out.startswith("no Kaggle credentials found: these are the scores as last seen")
+    assert out.startswith("nothing was fetched: no Kaggle credentials found ('make doctor' helps)")
     assert "0.99400" in out
 
 
@@ -65,7 +65,11 @@ def test_when_kaggle_fails_the_table_is_shown_and_the_failure_told(
 
 def test_no_run_yet_is_said(desk: Desk) -> None:
     (desk.submissions_dir / "first" / "cv.json").unlink()
-    assert desk.ok("scores") == "no finished run yet: 'make train' makes one\n"
+    assert desk.ok("scores").endswith("\nno finished run yet: 'make train' makes one\n")
+
+
+def test_without_credentials_and_uploads_it_says_that_nothing_was_fetched(desk: Desk) -> None:
+    assert desk.ok("scores").startswith("nothing was fetched: no Kaggle credentials found")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ def test_a_run_with_an_odd_report_is_left_out_and_named(
     path = make_run(desk, "odd", seed=1) / "cv.json"
     write_json(path, change(read_json(path)))
     out = desk.ok("scores")
-    warning, _, *rows = out.splitlines()
+    _, warning, _, *rows = out.splitlines()
     assert warning.startswith(f"warning: left out: {path.parent}")
     assert f"cv.json: {found}" in warning
     assert [row.split()[0] for row in rows] == ["first"]

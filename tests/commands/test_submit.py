@@ -433,3 +433,13 @@ def test_a_kill_in_the_upload_leaves_the_note_that_the_next_call_needs(
     assert desk.ledger == []
     desk.submit()
     assert len(kaggle.submissions) == len(desk.ledger) == 1
+
+
+def test_a_file_that_does_not_exist_is_no_such_file(desk: Desk) -> None:
+    assert desk.refuse("--file", "foo.csv") == "foo.csv: no such file"
+
+
+def test_a_file_with_one_label_only_is_a_warning(desk: Desk) -> None:
+    sample = desk.data_dir / "digit-recognizer" / "sample_submission.csv"
+    _, out, _ = desk.run("submit", "--yes", "--file", str(sample))
+    assert out == f"warning: {sample}: every label is 0\n"

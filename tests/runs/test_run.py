@@ -236,5 +236,5 @@ def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         find_run(tmp_path, "nothing")
     assert str(caught.value) == (
-        f"{tmp_path / 'nothing'}: there is no such run: 'make runs' lists those that are"
+        f"{tmp_path / 'nothing'}: there is no such run; the runs here: none"
     )

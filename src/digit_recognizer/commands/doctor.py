@@ -18,6 +18,7 @@ from digit_recognizer.kaggle.credentials import find_credentials, missing_creden
 if TYPE_CHECKING:
     from digit_recognizer.kaggle.client import Kaggle
 
+LOCAL = ("Python", "packages", "device", "disk, data", "disk, submissions")
 FREE_SPACE = 1_000_000_000  # bytes: the data, unpacked and cached, and a few runs
 
 
@@ -42,8 +43,17 @@ def doctor(*, device: DeviceName = "auto", folders: Folders = Folders()) -> int:
         _disk("disk, submissions", folders.submissions_dir),
         *_credentials(),
     ]
+    echo(_ready(checks))
     echo(_table(checks))
     return int(any(check.needed and not check.ok for check in checks))
+
+
+def _ready(checks: Sequence[Check]) -> str:
+    """Return in a line what is ready: training needs only this machine."""
+    ready = {True: "ready", False: "not ready"}
+    local = all(check.ok for check in checks if check.needed and check.name in LOCAL)
+    kaggle = local and all(check.ok for check in checks if check.needed)
+    return f"train, predict, play: {ready[local]}; download, submit: {ready[kaggle]}"
 
 
 def _table(checks: Sequence[Check]) -> str:

@@ -12,12 +12,14 @@ from digit_recognizer.errors import UserError
 
 if TYPE_CHECKING:
     from digit_recognizer.runs.metrics import CvReport
+    from digit_recognizer.runs.request import Request
     from digit_recognizer.runs.run import Run
 
 HEADER = (
     *("run", "dataset", "recipe", "members", "CV accuracy", "expected score", "public"),
     *("minutes", "when", "state"),
 )
+MOST_SETTINGS = 3  # in a row of the table
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,20 @@ def _read(run: "Run", empty: ListedRun) -> ListedRun:
         empty,
         state="finished" if cv else "unfinished",
         dataset=request.dataset,
-        recipe=request.recipe_name,
+        recipe=_recipe(request),
         n_done=sum(len(part.finished_members()) for part in parts),
         n_members=sum(len(part.request().members) for part in parts),
         seconds=cv.seconds if cv else sum(part.seconds() for part in parts),
         cv=cv,
     )
+
+
+def _recipe(request: "Request") -> str:
+    """Return the recipe's name, and the settings that were changed."""
+    changed = [f"{key} {value}" for key, value in request.changed.items()]
+    if len(changed) > MOST_SETTINGS:
+        changed[MOST_SETTINGS - 1 :] = [f"{len(changed) - MOST_SETTINGS + 1} more"]
+    return ", ".join([request.recipe_name, *changed])
 
 
 def _finished_at(run: "Run") -> float:

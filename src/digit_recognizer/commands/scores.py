@@ -67,10 +67,13 @@ def scores(*, folders: Folders = Folders()) -> None:
 
 def _refresh(ledger: Ledger) -> None:
     """Fetch the scores of all uploads, where there are any."""
-    if not ledger.entries() and not ledger.pending():
-        return
     if find_credentials() is None:
-        echo("no Kaggle credentials found: these are the scores as last seen ('make doctor' helps)")
+        echo(
+            "nothing was fetched: no Kaggle credentials found ('make doctor' helps);"
+            " these are the scores as last seen"
+        )
+        return
+    if not ledger.entries() and not ledger.pending():
         return
     from digit_recognizer.kaggle.client import Kaggle
 

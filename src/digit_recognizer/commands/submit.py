@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from digit_recognizer.commands.console import ask, echo, waiting_progress
 from digit_recognizer.commands.options import FinishedRun, Flag, Folders
-from digit_recognizer.errors import KaggleError, RunError
+from digit_recognizer.errors import FileError, KaggleError, RunError
 from digit_recognizer.kaggle.credentials import PAGE, TOKEN_HELP, find_credentials
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, PendingUpload, now
 
@@ -34,6 +34,8 @@ def submit(
     folders: Folders = Folders(),
 ) -> None:
     """Check a run's submission, upload it, fetch its score."""
+    if file and not file.is_file():
+        raise FileError(f"{file}: no such file")
     from digit_recognizer.runs.ensemble import ensure_finished
     from digit_recognizer.runs.run import find_run
     from digit_recognizer.runs.submission import check

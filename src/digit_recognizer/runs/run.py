@@ -16,7 +16,7 @@ from digit_recognizer.data.files import read_json, sha256
 from digit_recognizer.errors import RecipeError, RunError
 from digit_recognizer.runs.request import Request
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
-from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.recipe import BLENDS, RECIPES, Recipe
 
 
 class RunFile:
@@ -195,5 +195,17 @@ def find_run(submissions_dir: Path, name: str | None) -> Run:
         return Run(newest.parent)
     run = Run(submissions_dir / validate_name(name))
     if not run.recipe_path.is_file():
-        raise RunError(f"{run.run_dir}: there is no such run: 'make runs' lists those that are")
+        raise _missing_run_error(run)
     return run
+
+
+def _missing_run_error(run: Run) -> RunError:
+    """Return the error that names the runs there are, and the recipe where the name has one."""
+    known = ", ".join(sorted(path.parent.name for path in run.run_dir.parent.glob("*/recipe.json")))
+    reason = f"there is no such run; the runs here: {known or 'none'}"
+    for recipe in sorted((*RECIPES, *BLENDS), key=len, reverse=True):
+        dataset = run.name.removesuffix(f"-{recipe}")
+        if dataset not in ("", run.name):
+            reason += f"; 'make train DATA={dataset} RECIPE={recipe}' makes it"
+            break
+    return RunError(f"{run.run_dir}: {reason}")

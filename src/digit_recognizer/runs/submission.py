@@ -1,5 +1,6 @@
 """Checks of a submission that need no network."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from digit_recognizer.data.files import read_json, sha256
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ def check(
         dataset = run.request().dataset
         _refuse_provenance(run)
     sample = read_submission(data_dir / dataset / "sample_submission.csv", None)
-    read_submission(path, len(sample))
+    labels = read_submission(path, len(sample))
+    if len(labels) > 1 and (labels == labels[0]).all():
+        logger.warning("warning: %s: every label is %d", path, labels[0])
     digest = sha256(path)
     own = run is not None and run.is_done() and sha256(run.submission_path) == digest
     cv = CvReport.read(run.cv_path) if run and own else None

@@ -25,13 +25,13 @@ def compare(
     """Train recipes on the same folds and compare them."""
     names = list(dict.fromkeys((recipes or "").split()))
     check_recipes(names, settings)
+    dataset = ready_dataset(data, folders)
+    pipeline = open_pipeline(dataset, execution, folders)
     from digit_recognizer.extras.compare.compare import COMPARED, compare_runs, find_reference
     from digit_recognizer.extras.compare.table import compare_text
     from digit_recognizer.runs.metrics import duration
     from digit_recognizer.runs.request import Request
 
-    dataset = ready_dataset(data, folders)
-    pipeline = open_pipeline(dataset, execution, folders)
     names, runs, started = names or list(COMPARED), {}, time.monotonic()
     for number, name in enumerate(names, start=1):
         echo(f"{name} ({number} of {len(names)}, {duration(time.monotonic() - started)} so far)")

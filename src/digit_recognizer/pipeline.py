@@ -24,7 +24,7 @@ from digit_recognizer.runs.ensemble import RunResults, TrainedRun, finish
 from digit_recognizer.runs.environment import describe, merge_hardware
 from digit_recognizer.runs.lock import begin_run, ensure_free_space
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run, validate_name
+from digit_recognizer.runs.run import new_run
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
 from digit_recognizer.training.models import network_cost
@@ -80,14 +80,15 @@ class Pipeline:
             logger.info("%s: %s, part %d of %d", name, recipe, number, len(recipes))
             parts += self.train_recipe(recipe, changes).parts
         names = [part.run.name for part in parts]
-        run = self._run(run_name or blend_name(self.dataset_name, name, recipes, names))
+        name_of_run = run_name or blend_name(self.dataset_name, name, recipes, names)
+        run = new_run(self.submissions_dir, name_of_run)
         return blend_parts(run, parts, self.dataset, name)
 
     def train(self, request: Request, run_name: str | None = None) -> RunResults:
         """Train the members of a run that are missing, and finish it."""
         recipe = request.recipe
         assert recipe is not None
-        run = self._run(run_name or request.run_name)
+        run = new_run(self.submissions_dir, run_name or request.run_name)
         # Fails early if a class has too few rows.
         assign_folds(self.dataset.labels, recipe.n_splits, recipe.split_seed)
         environment = describe(self.devices[0], self.dataset)
@@ -117,9 +118,6 @@ class Pipeline:
         finally:
             progress.end()
             part.run.add_seconds(time.time() - started)
-
-    def _run(self, name: str) -> Run:
-        return Run(self.submissions_dir / validate_name(name))
 
 
 def _prepare_folder(

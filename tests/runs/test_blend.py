@@ -104,7 +104,7 @@ def test_a_part_that_changed_is_noticed(shelf: Path) -> None:
 
 def test_runs_of_one_fold_are_blended_where_it_is_the_same_rows(shelf: Path) -> None:
     write_run(shelf, "also first", draw=9, folds="0")
-    run = blended(shelf, ["first fold", "also first"], "first folds")
+    run = blended(shelf, ["first fold", "also first"], "first-folds")
     assert json.loads(run.cv_path.read_text())["n_rows"] == 120
 
 
@@ -165,15 +165,15 @@ def test_a_blend_is_checked_for_submission_as_any_run(
         return run.name
 
     names = [ready("fit", 5, True), ready("fit too", 6, True), ready("unfit", 8, False)]
-    run = blended(shelf, names[:2], "fit blend")
+    run = blended(shelf, names[:2], "fit-blend")
     checked = check(run, None, shelf / "submissions", shelf / "data")
     assert checked.cv == CvReport.read(run.cv_path)
     assert checked.n_rows == 60
-    run = blended(shelf, names, "unfit blend")
+    run = blended(shelf, names, "unfit-blend")
     with pytest.raises(RunError, match="from 'sample', which may never be submitted"):
         check(run, None, shelf / "submissions", shelf / "data")
-    assert call(shelf, "cv", "--run", "fit blend") == 0
-    assert "next            make play RUN='fit blend'" in capsys.readouterr().out
+    assert call(shelf, "cv", "--run", "fit-blend") == 0
+    assert "run fit-blend: 4 members" in capsys.readouterr().out
 
 
 def test_a_recipe_that_is_a_blend_takes_the_runs_of_its_parts(

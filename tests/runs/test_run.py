@@ -13,7 +13,7 @@ from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run, find_run, validate_name
+from digit_recognizer.runs.run import Run, find_run, new_run, validate_name
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 
@@ -174,6 +174,15 @@ def test_a_name_that_would_leave_the_folder_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "digit-recognizer-default", "mit Leerzeichen", "größer"])
 def test_a_plain_name_is_taken_as_it_is(name: str) -> None:
     assert validate_name(name) == name
+
+
+def test_a_new_run_is_named_with_letters_digits_and_three_signs(tmp_path: Path) -> None:
+    assert new_run(tmp_path, "A.b-c_1").name == "A.b-c_1"
+    for name in ("my run!", "größer", "a*"):
+        with pytest.raises(RunError, match=r"use letters, digits, '-', '_' and '.' only$"):
+            new_run(tmp_path, name)
+    write_json(Run(tmp_path / "my run!").recipe_path, {})  # of an earlier version
+    assert new_run(tmp_path, "my run!").name == "my run!"
 
 
 def test_a_blend_is_made_of_its_siblings_and_any_other_run_of_itself(

@@ -203,8 +203,10 @@ class TrainingDisplay:
 
         from digit_recognizer.runs.metrics import duration
 
-        elapsed = f"{duration(self._time.elapsed())} elapsed, {self._time_left()}"
-        return Group(self._done(), self._running(), elapsed)
+        elapsed = f"{duration(self._time.elapsed())} elapsed"
+        if not self._time.running():
+            return Group(self._done(), elapsed)
+        return Group(self._done(), self._running(), f"{elapsed}, {self._time_left()}")
 
     def _done(self) -> str:
         """Return how many members are done, with their accuracies, and how many wait."""
@@ -212,7 +214,8 @@ class TrainingDisplay:
         text = f"{self._n_kept + len(finished)}/{self._n_members} members done"
         if finished:
             accuracies = [self._latest[member].val_accuracy for member in finished]
-            text += f" (val accuracy {min(accuracies):.4f} to {max(accuracies):.4f})"
+            low, high = f"{min(accuracies):.4f}", f"{max(accuracies):.4f}"
+            text += f" (val accuracy {low})" if low == high else f" (val accuracy {low} to {high})"
         n_waiting = self._time.n_waiting()
         return f"{text}, {n_waiting} waiting" if n_waiting else text
 

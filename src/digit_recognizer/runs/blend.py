@@ -14,14 +14,14 @@ from digit_recognizer.runs.environment import commit, merge_hardware
 from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.predictions import held_out_rows
 from digit_recognizer.runs.request import Request, short_hash
-from digit_recognizer.runs.run import Run, find_run, validate_name
+from digit_recognizer.runs.run import Run, find_run, new_run
 
 
 def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name: str) -> RunResults:
     """Average finished runs into the run `run_name`; each weighs the same."""
     _check_names(names, run_name)
     parts = [TrainedRun.read(find_blendable_run(submissions_dir, name)) for name in names]
-    run = Run(submissions_dir / validate_name(run_name))
+    run = new_run(submissions_dir, run_name)
     return blend_parts(run, parts, data_of(parts[0].run, data_dir))
 
 

@@ -1,6 +1,7 @@
 """Paths, content and state of a run's folder."""
 
 import hashlib
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +184,17 @@ def validate_name(name: str) -> str:
     if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
         raise RunError(f"RUN is {name!r}: give a plain name, without slashes or a leading dot")
     return name
+
+
+def new_run(submissions_dir: Path, name: str) -> Run:
+    """Return the run called `name`, to begin or to continue.
+
+    Earlier versions took names with other characters: such runs can still be continued.
+    """
+    run = Run(submissions_dir / validate_name(name))
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name) and not run.recipe_path.is_file():
+        raise RunError(f"RUN is {name!r}: use letters, digits, '-', '_' and '.' only")
+    return run
 
 
 def find_run(submissions_dir: Path, name: str | None) -> Run:

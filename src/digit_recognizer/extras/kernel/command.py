@@ -43,7 +43,7 @@ def kernel(
     from digit_recognizer.runs.environment import commit
     from digit_recognizer.runs.metrics import CvReport
     from digit_recognizer.runs.request import Request
-    from digit_recognizer.runs.run import Run, validate_name
+    from digit_recognizer.runs.run import new_run
 
     if recipe in BLENDS:
         parts = ", ".join(recipes_in(recipe))
@@ -52,7 +52,7 @@ def kernel(
             f" then 'make train RECIPE={recipe}' blends them here"
         )
     request = Request(COMPETITION, recipe, named_recipe(recipe, changes(settings)))
-    target = Run(folders.submissions_dir / validate_name(run or request.run_name))
+    target = new_run(folders.submissions_dir, run or request.run_name)
     if notebook:
         write_notebook(notebook, target.name, kernel_script(target.name, request, commit()))
         echo(f"{notebook}: import it in Kaggle's editor or Colab; its first cell says how to go on")

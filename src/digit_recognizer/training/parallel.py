@@ -4,12 +4,11 @@ import multiprocessing as mp
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import cycle, islice
-from multiprocessing.connection import Connection
-from multiprocessing.queues import SimpleQueue
+from multiprocessing.connection import Connection, wait
 
 import torch
 
@@ -23,6 +22,10 @@ from digit_recognizer.training.trainer import fit_member
 # glibc returns large blocks to the kernel after every step and requests them again; keeping them
 # makes training faster (1.4x on a Xeon, 1.02x on an EPYC). Read at a process's start.
 MALLOC_ENV = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+KILLED = (
+    "a worker process was killed, perhaps because memory ran out: finished members are kept;"
+    " repeat the command, with --workers 1 if it happens again"
+)
 
 OnEpoch = Callable[[Member, EpochMetrics], None]
 OnStep = Callable[[Member, float], None]  # of epochs that the member has done, such as 1.25
@@ -30,6 +33,8 @@ TrainMembers = Callable[
     [Recipe, Dataset, Sequence[Member], Sequence[Device], OnEpoch, OnStep],
     Generator[TrainedMember, None, None],
 ]
+# From a worker: nothing when it is started, then progress, and a member or what went wrong.
+Message = tuple[Member, EpochMetrics | float] | TrainedMember | Exception | None
 
 
 def count_cores() -> int:
@@ -63,68 +68,127 @@ def train_members(
     thread train 1.4 times as many images as one process of two. They end at once when this
     process ends, for whatever reason, or when the generator is closed.
     """
-    context = mp.get_context("spawn")
-    parent_pipe, lifeline = context.Pipe(duplex=False)
-    progress_queue: SimpleQueue[tuple[Member, EpochMetrics | float]] = context.SimpleQueue()
-    free_devices: SimpleQueue[Device] = context.SimpleQueue()
-    n_workers = min(len(devices), len(members))
-    for device in devices[:n_workers]:  # no more: nobody reads yet, and the pipe is small
-        free_devices.put(device)
     for name, value in MALLOC_ENV.items():
         os.environ.setdefault(name, value)
-    initargs = (parent_pipe, recipe, data, free_devices, progress_queue)
-    pool = ProcessPoolExecutor(n_workers, context, _start_worker, initargs)
+    parent_pipe, lifeline = mp.Pipe(duplex=False)
+    todo, workers = iter(members), list[_Worker]()
     try:
-        futures = {pool.submit(_train, member) for member in members}
-        while futures:
-            done, futures = wait(futures, timeout=0.2, return_when=FIRST_COMPLETED)
-            while not progress_queue.empty():
-                member, progress = progress_queue.get()
-                if isinstance(progress, EpochMetrics):
-                    on_epoch(member, progress)
+        for device in devices[: len(members)]:
+            workers.append(_Worker(parent_pipe, device))
+        busy = list(workers)
+        while busy:
+            for worker in _with_message(busy):
+                message = worker.receive()
+                if isinstance(message, tuple):
+                    member, progress = message
+                    if isinstance(progress, EpochMetrics):
+                        on_epoch(member, progress)
+                    else:
+                        on_step(member, progress)
+                    continue
+                if isinstance(message, Exception):
+                    raise message
+                if message is None:
+                    worker.send((recipe, data))
+                if next_member := next(todo, None):
+                    worker.send(next_member)
                 else:
-                    on_step(member, progress)
-            for future in done:
-                yield future.result()
-    except BrokenProcessPool:
-        raise WorkerDiedError(
-            "a worker process was killed, perhaps because memory ran out: finished members are"
-            " kept; repeat the command, with --workers 1 if it happens again"
-        ) from None
+                    busy.remove(worker)
+                if message is not None:
+                    yield message
     finally:
-        lifeline.close()  # ends workers that are still training
-        pool.shutdown(wait=True, cancel_futures=True)
+        lifeline.close()
+        for worker in workers:
+            worker.kill()
         parent_pipe.close()
 
 
-_fit: Callable[[Member], TrainedMember]  # in a worker process
+class _Worker:
+    """A process that trains on a device, and a pipe to it.
+
+    Workers share no queue and no lock: one that is killed while it holds a lock keeps it.
+    """
+
+    def __init__(self, parent_pipe: Connection, device: Device) -> None:
+        context = mp.get_context("spawn")
+        self.pipe, pipe = context.Pipe()
+        # Small arguments only: where these fill a pipe, `start` waits for a worker that may be dead.
+        args = (pipe, parent_pipe, device)
+        self.process = context.Process(target=_work, args=args, daemon=True)
+        with pipe, _sigint_blocked():  # a worker's end that is open here would outlive the worker
+            self.process.start()
+
+    def send(self, content: object) -> None:
+        with _worker_died():
+            self.pipe.send(content)
+
+    def receive(self) -> Message:
+        with _worker_died():
+            message: Message = self.pipe.recv()
+        return message
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
 
 
-def _start_worker(
-    parent_pipe: Connection,
-    recipe: Recipe,
-    data: Dataset,
-    free_devices: "SimpleQueue[Device]",
-    progress_queue: "SimpleQueue[tuple[Member, EpochMetrics | float]]",
-) -> None:
-    global _fit
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+def _with_message(workers: Sequence[_Worker]) -> list[_Worker]:
+    """Wait for workers that sent something, and return them."""
+    sentinels = [worker.process.sentinel for worker in workers]
+    ready = wait([*(worker.pipe for worker in workers), *sentinels])
+    with_message = [worker for worker in workers if worker.pipe in ready]
+    if not with_message:  # on Windows, the pipe of a worker that never opened it has no end
+        raise WorkerDiedError(KILLED)
+    return with_message
+
+
+@contextmanager
+def _worker_died() -> Iterator[None]:
+    """Turn an error of a pipe into that of a killed worker."""
+    try:
+        yield
+    except (EOFError, OSError):
+        raise WorkerDiedError(KILLED) from None
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Block Ctrl-C, also in processes that are started now: the parent handles it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(pipe: Connection, parent_pipe: Connection, device: Device) -> None:
+    """Train the members that the parent sends, in a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     exit_with_parent(parent_pipe)
     torch.set_num_threads(1)
-    device = free_devices.get()
+    with suppress(EOFError, OSError):  # the parent ended
+        pipe.send(None)
+        recipe, data = pipe.recv()
+        while True:
+            pipe.send(_train(recipe, data, pipe.recv(), device, pipe))
 
-    def fit(member: Member) -> TrainedMember:
-        def report(progress: EpochMetrics | float) -> None:
-            progress_queue.put((member, progress))
 
+def _train(
+    recipe: Recipe, data: Dataset, member: Member, device: Device, pipe: Connection
+) -> TrainedMember | Exception:
+    def report(progress: EpochMetrics | float) -> None:
+        pipe.send((member, progress))
+
+    try:
         report(0.0)
         return fit_member(recipe, data, member, device, report, report)
-
-    _fit = fit
-
-
-def _train(member: Member) -> TrainedMember:
-    return _fit(member)
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # a pipe carries no traceback
+        return error
 
 
 def exit_with_parent(parent_pipe: Connection) -> None:

@@ -1,0 +1,119 @@
+"""A worker that is killed ends the training with one line, whatever it was doing."""
+
+import logging
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.small import images
+
+from digit_recognizer.data.competition import Dataset
+from digit_recognizer.errors import WorkerDiedError
+from digit_recognizer.training.device import Device
+from digit_recognizer.training.members import EpochMetrics, Member, TrainedMember
+from digit_recognizer.training.parallel import OnEpoch, train_members
+from digit_recognizer.training.recipe import Recipe
+
+DEVICES = [Device("cpu", "fp32")] * 2
+RECIPE = Recipe(n_splits=2, epochs=2, batch_size=10, network="mlp", tta=1)
+DATA = Dataset(images(100), np.arange(100) % 10, images(300, seed=1))  # more than a pipe holds
+MEMBERS = [Member(0, 0), Member(1, 0), Member(0, 1)]
+KILLS = [signal.SIGKILL, signal.SIGINT, *([signal.SIGHUP] if os.name == "posix" else [])]
+
+
+def workers() -> list[int]:
+    """The processes that this one started to train."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"spawn_main" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def trained(on_epoch: OnEpoch, members: list[Member] = MEMBERS) -> list[TrainedMember]:
+    with closing(train_members(RECIPE, DATA, members, DEVICES, on_epoch)) as results:
+        return list(results)
+
+
+def while_starting(kill: Callable[[], None]) -> OnEpoch:
+    def kill_the_first() -> None:
+        while not workers():
+            time.sleep(0.001)
+        kill()
+
+    threading.Thread(target=kill_the_first).start()
+    return lambda member, epoch: None
+
+
+def after_an_epoch(kill: Callable[[], None]) -> OnEpoch:
+    return lambda member, epoch: kill()
+
+
+def with_half_a_result_in_the_pipe(kill: Callable[[], None]) -> OnEpoch:
+    def on_epoch(member: Member, epoch: EpochMetrics) -> None:
+        if epoch.epoch == RECIPE.epochs:
+            time.sleep(1)  # nobody reads: the worker fills the pipe and waits
+            kill()
+
+    return on_epoch
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("moment", [while_starting, after_an_epoch, with_half_a_result_in_the_pipe])
+def test_a_killed_worker_ends_the_training(moment: Callable[..., OnEpoch]) -> None:
+    killed = []
+
+    def kill() -> None:
+        killed.append(time.monotonic())
+        for worker in workers():
+            os.kill(worker, signal.SIGKILL)
+
+    with pytest.raises(WorkerDiedError, match="a worker process was killed, perhaps because"):
+        trained(moment(kill), [Member(0, 0)])
+    assert time.monotonic() - killed[0] < 20
+    assert workers() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_marathon_of_signals_to_workers() -> None:
+    """Whatever a worker is doing, its end is an error within seconds, or it does not mind."""
+    start = time.monotonic()
+    names = {result.member for result in trained(lambda *_: None)}
+    duration, chance = time.monotonic() - start, random.Random(0)
+    outcomes: Counter[str] = Counter()
+    for attempt in range(120):
+        signalled: list[float] = []
+
+        def disturb(number: signal.Signals, moment: float, at: list[float] = signalled) -> None:
+            time.sleep(moment)
+            at.append(time.monotonic())
+            with suppress(ProcessLookupError, IndexError):
+                os.kill(chance.choice(workers()), number)
+
+        number = KILLS[attempt % len(KILLS)]
+        arguments = (number, chance.uniform(0, duration))
+        thread = threading.Thread(target=disturb, args=arguments)
+        thread.start()
+        outcome = "error"
+        with suppress(WorkerDiedError):
+            assert {result.member for result in trained(lambda *_: None)} == names
+            outcome = "trained"
+        ended = time.monotonic()
+        thread.join()
+        assert outcome == "trained" or ended - signalled[0] < 20
+        assert workers() == []
+        outcomes[f"{number.name}: {outcome}"] += 1
+    logging.getLogger(__name__).info("%s", dict(sorted(outcomes.items())))
+    assert outcomes["SIGKILL: error"] > 20
+    assert outcomes["SIGINT: error"] == 0, "Ctrl-C is the parent's to handle"

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from digit_recognizer.errors import DeviceError
-from digit_recognizer.training.device import Device, _smoke_test, find_devices, probe_devices
+from digit_recognizer.training.device import (
+    Device,
+    _smoke_test,
+    find_devices,
+    is_out_of_memory,
+    probe_devices,
+)
 from digit_recognizer.training.models import NETWORKS
 
 
@@ -48,3 +54,22 @@ def test_a_device_that_fails_its_first_operation_says_why() -> None:
     """torch's "meta" device takes tensors and cannot compute: like a GPU without kernels."""
     assert _smoke_test("cpu") is None
     assert _smoke_test("meta")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory",
+        "MPS backend out of memory (MPS allocated: 5.00 GB, other allocations: 1.00 GB)",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "GET was unable to find an engine to execute this computation",
+        "Unable to find a valid cuDNN algorithm to run convolution",
+    ],
+)
+def test_libraries_say_in_their_own_words_that_memory_ran_out(message: str) -> None:
+    assert is_out_of_memory(RuntimeError(message))
+    assert is_out_of_memory(torch.OutOfMemoryError())
+    assert not is_out_of_memory(ValueError(message))
+    assert not is_out_of_memory(RuntimeError("CUDA error: invalid device function"))

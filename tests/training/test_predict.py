@@ -117,19 +117,29 @@ def test_shifting_moves_by_whole_pixels() -> None:
 class _Cramped(nn.Module):
     """A network on a device with room for so many images at a time."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, error: RuntimeError) -> None:
         super().__init__()
-        self.room = room
+        self.room, self.error = room, error
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) > self.room:
-            raise torch.OutOfMemoryError
+            raise self.error
         return x.flatten(1)[:, 400:410]
 
 
 def test_out_of_memory_halves_the_batch_size_and_then_says_what_to_do() -> None:
     images = noise(0, 300)
-    roomy = predict_logits(_Cramped(1000), images, Recipe(tta=1), CPU)
-    assert (predict_logits(_Cramped(40), images, Recipe(tta=1), CPU) == roomy).all()
+    torchs = torch.OutOfMemoryError("CUDA out of memory")
+    cudnns = RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+    roomy = predict_logits(_Cramped(1000, torchs), images, Recipe(tta=1), CPU)
+    for error in (torchs, cudnns):
+        assert (predict_logits(_Cramped(40, error), images, Recipe(tta=1), CPU) == roomy).all()
     with pytest.raises(OutOfMemoryError, match="too little free memory for 16 images"):
-        predict_logits(_Cramped(3), images, Recipe(tta=1), CPU)
+        predict_logits(_Cramped(3, cudnns), images, Recipe(tta=1), CPU)
+
+
+def test_an_error_that_is_no_lack_of_memory_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match="invalid device function"):
+        predict_logits(
+            _Cramped(3, RuntimeError("invalid device function")), noise(0, 20), Recipe(), CPU
+        )

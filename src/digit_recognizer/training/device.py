@@ -11,6 +11,16 @@ from digit_recognizer.errors import DeviceError
 
 logger = logging.getLogger(__name__)
 
+# Parts of the RuntimeErrors of CUDA and MPS, of cuBLAS and cuDNN, and of torch where it tried all
+# of cuDNN's algorithms and dropped those that did not get their memory.
+OUT_OF_MEMORY = (
+    "out of memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+    "unable to find an engine",
+    "Unable to find a valid cuDNN algorithm",
+)
+
 
 @dataclass(frozen=True)
 class Device:
@@ -45,6 +55,17 @@ class Device:
         """Return the context of the forward pass."""
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self.kind, dtype, enabled=self.precision != "fp32")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device's memory is too small.
+
+    Torch's own allocator raises `torch.OutOfMemoryError`; libraries that allocate for themselves
+    end in a plain RuntimeError.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(part in str(error) for part in OUT_OF_MEMORY)
+    )
 
 
 def find_devices(device: str) -> list[Device]:

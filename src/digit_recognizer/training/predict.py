@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from digit_recognizer.errors import OutOfMemoryError
-from digit_recognizer.training.device import Device
+from digit_recognizer.training.device import Device, is_out_of_memory
 from digit_recognizer.training.recipe import Recipe
 
 # Mean and standard deviation by which pixels on a scale of 0 to 1 are normalized.
@@ -126,7 +126,9 @@ def _predict_batches(
         batch = torch.from_numpy(images[start : start + batch_size])
         try:
             done.append(_mean_over_views(network, batch.to(device.name), recipe, device))
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             batch_size //= 2
             if batch_size < MIN_BATCH_SIZE:
                 raise OutOfMemoryError(

@@ -1,0 +1,159 @@
+"""Training on a pretended GPU: the CPU's bytes, and no wait for the device in a step."""
+
+from collections.abc import Callable, Generator, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.pretended_gpu import PretendedGpus, device_of
+from support.runner import outcome
+from support.small import images
+from torch.nn import functional as F
+
+from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import load, replacing
+from digit_recognizer.data.sources import write_dataset
+from digit_recognizer.pipeline import Pipeline
+from digit_recognizer.training.device import Device
+from digit_recognizer.training.members import EpochMetrics, Member, TrainedMember
+from digit_recognizer.training.models import load_network
+from digit_recognizer.training.parallel import OnEpoch
+from digit_recognizer.training.predict import predict_logits
+from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.trainer import fit_member
+
+AS_THEY_ARE = {"rotation": 0.0, "zoom": 0.0, "shift": 0.0, "shear": 0.0, "elastic": 0.0}
+NETWORKS = ("narrow", "plain", "residual")
+
+
+def train(network: str, device: Device, batch_size: int = 5) -> TrainedMember:
+    """Train two steps on ten rows, or as many as the batch size gives."""
+    data = Dataset(images(20), np.arange(20) % 10, images(2, seed=1))
+    settings = {"n_splits": 2, "epochs": 1, "batch_size": batch_size, "tta": 1, **AS_THEY_ARE}
+    return fit_member(Recipe(network=network, **settings), data, Member(0, 0), device)  # type: ignore[arg-type]
+
+
+def arrays(trained: TrainedMember) -> dict[str, np.ndarray]:
+    found = trained.predictions
+    return {**trained.weights, "val": found.val_logits, "test": found.test_logits}
+
+
+def assert_same(one: TrainedMember, other: TrainedMember) -> None:
+    assert {name: value.tobytes() for name, value in arrays(one).items()} == {
+        name: value.tobytes() for name, value in arrays(other).items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("network", "precision"),
+    [
+        *((network, precision) for network in NETWORKS for precision in ("bf16", "fp32")),
+        ("lenet5", "fp16"),  # a CPU takes 5 s for larger networks in fp16
+        *(pytest.param(network, "fp16", marks=pytest.mark.slow) for network in NETWORKS),
+    ],
+)
+def test_a_gpu_trains_to_the_bytes_of_the_cpu(network: str, precision: str) -> None:
+    on_cpu = train(network, Device("cpu", precision))
+    for name in ("cuda:0", "cuda:1"):
+        with PretendedGpus() as gpus:
+            assert_same(train(network, Device(name, precision)), on_cpu)
+        assert sum(gpus.kernels.values()) > 400
+
+
+def waits(network: str, precision: str, batch_size: int) -> int:
+    with PretendedGpus() as gpus:
+        train(network, Device("cuda:0", precision), batch_size)
+    return gpus.waits
+
+
+@pytest.mark.parametrize(
+    ("network", "precision"),
+    [
+        *((network, "bf16") for network in NETWORKS),
+        ("plain", "fp32"),
+        pytest.param("lenet5", "fp16", marks=pytest.mark.xfail(reason="GradScaler reads a value")),
+    ],
+)
+def test_twice_the_steps_take_no_more_waits_for_the_device(network: str, precision: str) -> None:
+    assert waits(network, precision, batch_size=10) == waits(network, precision, batch_size=5)
+
+
+def in_this_process(
+    recipe: Recipe,
+    data: Dataset,
+    members: Sequence[Member],
+    devices: Sequence[Device],
+    on_epoch: OnEpoch,
+) -> Generator[TrainedMember, None, None]:
+    """Train as workers do; a pretended GPU is not there in other processes."""
+    for member, device in zip(members, cycle(devices), strict=False):
+        yield fit_member(recipe, data, member, device)
+
+
+class Silent:
+    def begin(self, members: Sequence[Member], done: Sequence[Member], epochs: int) -> None: ...
+    def epoch(self, member: Member, epoch: EpochMetrics) -> None: ...
+    def end(self) -> None: ...
+
+
+def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_path: Path) -> None:
+    with replacing(tmp_path / "small", "sample", may_submit=False) as aside:
+        labels = np.arange(20) % 10
+        write_dataset(aside, (images(20), labels), (images(10, seed=1), labels[:10]))
+    data = load(tmp_path / "small")
+    changes = {"n_splits": 2, "epochs": 1, "batch_size": 5, "tta": 1, **AS_THEY_ARE}
+
+    def train_all(place: Path, devices: Sequence[Device]) -> Path:
+        pipeline = Pipeline(place, "small", data, devices, in_this_process, Silent())
+        return pipeline.train_recipe("record", changes).run.run_dir
+
+    on_cpu = train_all(tmp_path / "cpu", [Device("cpu", "bf16")])
+    with PretendedGpus():
+        on_gpus = train_all(tmp_path / "gpus", [Device(f"cuda:{n}", "bf16") for n in (0, 1)])
+    runs = sorted(path.name for path in on_cpu.parent.iterdir() if path.is_dir())
+    assert len(runs) == 3
+    for name in runs:
+        assert outcome(on_gpus.parent / name) == outcome(on_cpu.parent / name)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_gpu_predicts_the_bytes_of_the_cpu(network: str) -> None:
+    weights = train(network, Device("cpu", "bf16")).weights
+
+    def logits(device: Device) -> bytes:
+        found = load_network(network, weights, device)
+        return predict_logits(found, images(9), Recipe(tta=5), device, batch_size=4).tobytes()
+
+    on_cpu = logits(Device("cpu", "bf16"))
+    with PretendedGpus():
+        assert logits(Device("cuda:1", "bf16")) == on_cpu
+
+
+FAULTS: dict[str, Callable[[torch.Tensor], object]] = {
+    "targets left on the CPU": lambda x: F.cross_entropy(x, torch.zeros(4, dtype=torch.int64)),
+    "a mask made without device=": lambda x: x * torch.ones(x.shape),
+    "weights that were not moved": lambda x: torch.nn.Linear(6, 2)(x),
+    "a list with one tensor elsewhere": lambda x: torch._foreach_add([x, x], [x, torch.ones(4, 6)]),
+    "a tensor of another GPU": lambda x: x + x.to("cuda:1"),
+    "numpy() without cpu()": lambda x: x.numpy(),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_the_pretended_gpu_refuses_what_cuda_refuses(fault: Callable[..., object]) -> None:
+    with PretendedGpus(), pytest.raises((RuntimeError, TypeError), match=r"same device|to numpy"):
+        fault(torch.ones(4, 6, device="cuda"))
+
+
+def test_the_pretended_gpu_counts_what_waits_for_the_device() -> None:
+    with PretendedGpus() as gpus:
+        x = torch.ones(3).to("cuda:1")
+        y = (x * 2).sum()
+        assert device_of(y) == y.device == torch.device("cuda:1")
+        assert gpus.waits == 0
+        assert (y.item(), float(y), bool(y > 1), y.cpu().numpy()) == (6, 6, True, 6)
+        assert gpus.waits == 4
+    assert torch.ones(2).numpy().sum() == 2
+    assert not torch.cuda.is_available()

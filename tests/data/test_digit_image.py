@@ -1,11 +1,12 @@
 """A digit drawn with any means becomes an image in the form of MNIST's."""
 
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from support.drawn import ink, photo
+from support.drawn import huge_png, ink, photo, png_chunk
 
 from digit_recognizer.data.digit_image import read_image
 from digit_recognizer.errors import FileError
@@ -125,15 +126,78 @@ def test_an_image_in_mnists_form_passes_unchanged(tmp_path: Path) -> None:
         np.testing.assert_array_equal(same, as_it_is)
 
 
-def test_a_phones_photo_that_lies_on_its_side_is_set_upright(tmp_path: Path) -> None:
-    upright = read_image(save(tmp_path / "upright.jpg", coloured(7)))
-    lying = save(tmp_path / "lying.jpg", np.rot90(coloured(7)))
-    # EXIF with one entry: orientation 6, to be turned right
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    content = lying.read_bytes()
-    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
-    lying.write_bytes(content[:2] + segment + content[2:])
-    assert likeness(read_image(lying), upright) > 0.95
+def turned(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """Store an upright picture in the way that this EXIF orientation sets right."""
+    stored = picture
+    if orientation in (3, 4, 7, 8):
+        stored = stored[::-1]
+    if orientation in (2, 3, 6, 7):
+        stored = stored[:, ::-1]
+    return np.ascontiguousarray(stored.swapaxes(0, 1) if orientation > 4 else stored)
+
+
+def with_exif(content: bytes, orientation: int) -> bytes:
+    """Add EXIF data with one entry, the orientation, to a JPEG's or PNG's bytes."""
+    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0%c\0\0\0\0\0\0" % orientation
+    if content.startswith(b"\xff\xd8"):
+        segment = b"Exif\0\0" + exif
+        return (
+            content[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + content[2:]
+        )
+    return content[:33] + png_chunk(b"eXIf", exif) + content[33:]  # after the header
+
+
+PHOTOS = {
+    "colour": ("x.jpg", coloured),
+    "grey": ("x.jpg", lambda digit: 255 - ink(digit)),
+    "grey, as PNG": ("x.png", lambda digit: 255 - ink(digit)),
+    "transparent": ("x.png", lambda digit: transparent(digit, 0)),
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", PHOTOS)
+def test_a_photo_is_set_upright_as_its_exif_orientation_says(
+    kind: str, orientation: int, tmp_path: Path
+) -> None:
+    name, draw = PHOTOS[kind]
+    upright = read_image(save(tmp_path / name, draw(7)))
+    stored = save(tmp_path / name, turned(draw(7), orientation))
+    stored.write_bytes(with_exif(stored.read_bytes(), orientation))
+    assert likeness(read_image(stored), upright) > 0.95
+
+
+def huge_headers(side: int) -> dict[str, bytes]:
+    """Small files whose headers promise a picture of `side` by `side` pixels."""
+    small = np.zeros((16, 16, 3), dtype=np.uint8)
+    lossy = [cv2.IMWRITE_WEBP_QUALITY, 80]
+    jpg, bmp, gif, webp = (
+        cv2.imencode(f".{kind}", small, lossy if kind == "webp" else [])[1].tobytes()
+        for kind in ("jpg", "bmp", "gif", "webp")
+    )
+    start = jpg.index(b"\xff\xc0") + 5
+    vp8 = webp.index(b"\x9d\x01\x2a") + 3
+    most = struct.pack("<HH", min(side, 16383), min(side, 16383))
+    return {
+        "png": huge_png(side),
+        "jpg": jpg[:start] + struct.pack(">HH", side, side) + jpg[start + 4 :],
+        "bmp": bmp[:18] + struct.pack("<ii", side, side) + bmp[26:],
+        "gif": gif[:6] + struct.pack("<HH", side, side) + gif[10:],
+        "webp": webp[:vp8] + most + webp[vp8 + 4 :],
+    }
+
+
+@pytest.mark.parametrize("side", [10_000, 30_000])
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "gif", "webp"])
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(
+    kind: str, side: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f"huge.{kind}"
+    path.write_bytes(huge_headers(side)[kind])
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(FileError) as caught:
+        read_image(path)
+    assert str(caught.value) == f"{path}: has more than 64 million pixels: send a smaller one"
 
 
 def paper_in_uneven_light() -> np.ndarray:

@@ -1,5 +1,8 @@
 """Digits drawn for the tests."""
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -24,3 +27,16 @@ def photo(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     light = np.linspace(90, 230, 400)[None, :] * np.linspace(0.75, 1, 300)[:, None]
     grey = light * (1 - 0.75 * drawn) + rng.normal(0, 4, drawn.shape)
     return np.clip(grey[..., None] * np.array([0.85, 1, 1]), 0, 255).astype(np.uint8)
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+
+def huge_png(side: int) -> bytes:
+    """A white picture, one bit a pixel: 10,000 by 10,000 are 25 kB."""
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = zlib.compress((b"\0" + b"\xff" * (side // 8)) * side, 9)
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks

@@ -3,15 +3,21 @@
 *Ink* are the strokes, dark or light; *paper* is the background.
 """
 
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer import MAX_PICTURE_PIXELS
 from digit_recognizer.errors import FileError, ImageError, NoDigitError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+JPEG_START = b"\xff\xd8"
+EXIF_ORIENTATION = re.compile(
+    rb"\x01\x12\0\x03\0{3}\x01\0(.)|\x12\x01\x03\0\x01\0{3}(.)", re.DOTALL
+)
 MIN_CONTRAST = 24  # grey levels between paper and ink, of 255
 MAX_SIDE = 640  # pixels; a phone's photo holds no more of a digit than this
 STROKE_WIDTH = 0.11  # of the digit's longer side: MNIST's strokes are 2 to 3 pixels of 20
@@ -34,27 +40,42 @@ def decode_digit(content: bytes, name: str) -> NDArray[np.uint8]:
 
     Error messages begin with `name`.
     """
-    picture = _decode(np.frombuffer(content, dtype=np.uint8))
-    if picture is None:
-        raise ImageError(f"{name}: is not a PNG or JPEG picture")
-    image = normalize_digit(to_grey(picture))
+    image = normalize_digit(to_grey(_decode(content, name)))
     if image is None:
         raise NoDigitError(f"{name}: shows no digit: its ink does not stand out from its paper")
     return image
 
 
-def _decode(content: NDArray[np.uint8]) -> NDArray[np.integer] | None:
-    """Return the picture with the channels and depth of the file; None if it is no picture."""
+def _decode(content: bytes, name: str) -> NDArray[np.integer]:
+    """Return the picture with the channels and depth of the file, as its EXIF orientation says."""
+    buffer = np.frombuffer(content, dtype=np.uint8)
     try:
-        picture = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-        if picture is not None and picture.ndim == 3 and picture.shape[2] == 3:
-            # UNCHANGED is the one mode that ignores the orientation of a phone's photo.
-            picture = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:  # nothing in it, or more pixels than OpenCV takes
-        return None
+        picture = cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)  # drops alpha
+        if picture is not None and not content.startswith(JPEG_START):
+            unchanged = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)  # ignores the orientation
+            if unchanged is not None and unchanged.ndim == 3 and unchanged.shape[2] == 4:
+                picture = _upright(unchanged, content)
+    except cv2.error as error:
+        if "MAX_IMAGE" in str(error):
+            raise ImageError(
+                f"{name}: has more than {MAX_PICTURE_PIXELS // 1_000_000} million pixels: send a"
+                " smaller one"
+            ) from None
+        picture = None  # nothing in it
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
-        return None
+        raise ImageError(f"{name}: is not a PNG or JPEG picture")
     return np.asarray(picture)
+
+
+def _upright(picture: NDArray[np.integer], content: bytes) -> NDArray[np.integer]:
+    """Return a picture [H, W, C] turned and mirrored as the EXIF data of its file say."""
+    found = EXIF_ORIENTATION.search(content)
+    orientation = (found[1] or found[2])[0] if found else 1
+    if orientation > 4:
+        picture = picture.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(picture[::rows, ::columns])
 
 
 def to_grey(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -64,17 +85,16 @@ def to_grey(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
     """
     if picture.dtype == np.uint16:
         picture = picture // 257
-    pixels = picture.astype(np.float32)
+    pixels = picture.astype(np.uint8, copy=False)
     if pixels.ndim == 2:
-        return pixels.astype(np.uint8)
-    weights = np.array([0.114, 0.587, 0.299], dtype=np.float32)  # blue first
-    grey: NDArray[np.floating] = pixels[..., :3] @ weights
-    if pixels.shape[2] == 4:
-        alpha = pixels[..., 3] / 255
-        ink = grey[alpha > 0.5]
-        paper = 0.0 if ink.size and ink.mean() > 127 and alpha.min() < 0.5 else 255.0
-        grey = grey * alpha + paper * (1 - alpha)
-    return grey.round().clip(0, 255).astype(np.uint8)
+        return pixels
+    grey = np.asarray(cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY))
+    if pixels.shape[2] == 3:
+        return grey
+    alpha = pixels[..., 3] / np.float32(255)
+    ink = grey[alpha > 0.5]
+    paper = 0 if ink.size and ink.mean() > 127 and alpha.min() < 0.5 else 255
+    return np.asarray((grey * alpha + paper * (1 - alpha)).round().clip(0, 255).astype(np.uint8))
 
 
 def normalize_digit(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

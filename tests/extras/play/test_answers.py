@@ -14,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.drawn import huge_png
 from support.strokes import encoded, png
 
 from digit_recognizer.cli import main
@@ -71,6 +72,7 @@ def test_the_nearest_training_digit_of_a_training_digit_is_itself(
         (encoded(np.full((50, 50), 255, np.uint8)), PNG, 422, "an empty canvas is not a digit"),
         (b"", PNG, 422, "is not a PNG or JPEG picture"),
         (png(7)[:100], PNG, 422, "is not a PNG or JPEG picture"),
+        (huge_png(10_000), PNG, 422, "the picture: has more than 64 million pixels: send a smaller"),
         (b"7", "text/plain", 415, "send image/png or image/jpeg, not text/plain"),
         (b"7", None, 415, "send image/png or image/jpeg, not nothing"),
         (bytes(LARGEST + 1), PNG, 413, "more than 16 MB: send a smaller one"),

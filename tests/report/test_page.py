@@ -26,15 +26,52 @@ def test_its_figures_are_those_of_cv_json(reported: Run, visit: Visiting) -> Non
     assert f"{cv['cv_accuracy']:.5f}" in headline
     assert f"{cv['cv_interval'][0]:.5f} to {cv['cv_interval'][1]:.5f}" in headline
     expected = cv["expected_score"]
-    assert f"{expected['low']:.4f} to {expected['high']:.4f}" in headline
+    assert f"{expected['low']:.5f} to {expected['high']:.5f}" in headline
     assert f"{cv['test_accuracy']:.5f}" in headline
     assert "not to be submitted" in headline
+    start, mix, gain, total = page.locator(".sum b").all_inner_texts()
+    added = float(start) + sum(
+        float(term.replace("−", "-").replace(" ", "")) for term in (mix, gain)
+    )
+    assert f"= {added:.5f}" == total
+    assert total == f"= {expected['middle']:.5f}"
     rows = page.locator("#matrix tbody tr").all()
     counts = [[int(text or 0) for text in row.locator("td").all_inner_texts()] for row in rows]
     assert counts == cv["confusion"]
     for row, known in zip(page.locator("#classes tbody tr").all(), cv["classes"], strict=True):
         shown = [f"{known[key]:.4f}" for key in ("precision", "recall", "f1")]
         assert row.locator("td").all_inner_texts() == [*shown, f"{known['support']:,}"]
+
+
+def test_the_result_is_larger_than_the_name_and_all_scores_share_one_axis(
+    reported: Run, visit: Visiting
+) -> None:
+    cv, page = read_json(reported.cv_path), visit(reported.report_path).page
+    size = "element => parseFloat(getComputedStyle(element).fontSize)"
+    result, name = page.locator(".scores dd").first, page.locator("h1")
+    assert result.evaluate(size) > 1.5 * name.evaluate(size)
+    edges = (
+        "element => [element.getBoundingClientRect().left, element.getBoundingClientRect().right]"
+    )
+    ticks = [
+        (float(tick.inner_text()), sum(tick.evaluate(edges)) / 2)
+        for tick in page.locator(".ticks span").all()
+    ]
+    (low, at_low), *_, (high, at_high) = ticks
+    expected = cv["expected_score"]
+    intervals = [cv["cv_interval"], [expected["low"], expected["high"]]]
+    for bar, interval in zip(page.locator(".interval").all(), intervals, strict=True):
+        scores = [
+            low + (at - at_low) * (high - low) / (at_high - at_low) for at in bar.evaluate(edges)
+        ]
+        assert scores == pytest.approx(interval, abs=2 * (high - low) / (at_high - at_low))
+
+
+def test_every_file_that_it_links_to_is_there(reported: Run, visit: Visiting) -> None:
+    links = visit(reported.report_path).page.locator(".facts a")
+    names = [link.get_attribute("href") or "" for link in links.all()]
+    assert names == ["submission.csv", "oof.csv", "cv.json", "label_issues.csv"]
+    assert all((reported.run_dir / name).is_file() for name in names)
 
 
 def test_the_gallery_holds_every_error_and_filters_by_class(reported: Run, visit: Visiting) -> None:
@@ -128,7 +165,8 @@ def test_it_is_accessible_and_fits_in_light_and_dark_on_desk_and_phone(
 ) -> None:
     opened = visit(reported.report_path, dark=dark, width=width)
     opened.page.locator("#matrix .wrong button").first.click()
-    opened.page.locator("summary").click()
+    for summary in opened.page.locator("summary").all():
+        summary.click()
     assert opened.overflow() == 0
     assert opened.violations() == []
     opened.page.locator('[data-gallery="errors"] li button').first.click()

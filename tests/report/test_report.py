@@ -85,7 +85,7 @@ def test_label_issues_are_errors_of_the_networks_ranked_by_the_labels_own_probab
 
 def test_a_public_score_is_shown_beside_the_expected_one(place: Path) -> None:
     run = write_run(place, "uploaded", skill=2.5)
-    assert "this run may not be submitted" in drawn(run, place)[0]
+    assert "none yet" in drawn(run, place)[0]
     entry = LedgerEntry(
         "2026-01-02T03:04:05+00:00", run.name, "0" * 64, 0.9, 0.12345, 7, "complete"
     )

@@ -1,6 +1,7 @@
 """Values that a run's report shows: for its template, and as JSON for its scripts."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.metrics import log_loss
 
 from digit_recognizer.kaggle.ledger import LedgerEntry
 from digit_recognizer.report import calibration, diversity
+from digit_recognizer.report.headline import ScoreAxis, score_sum
 from digit_recognizer.report.sheets import SPRITE_COLUMNS, Sprite
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
 from digit_recognizer.runs.metrics import DIGITS, duration
@@ -57,14 +59,24 @@ def report_context(
         "gain": diversity.gain_by_size(test),
         "accuracy": diversity.accuracy_by_size(oof.labels, held_out),
     }
-    cv, score = results.cv, upload.public_score if upload else None
+    cv, score, run = results.cv, upload.public_score if upload else None, results.run
+    finished = datetime.fromtimestamp(run.cv_path.stat().st_mtime, UTC)
     return {
-        "name": results.run.name,
+        "name": run.name,
+        "finished": f"{finished:%Y-%m-%d %H:%M} UTC",
+        "files": [
+            path.name
+            for path in (run.submission_path, run.oof_path, run.cv_path, run.label_issues_path)
+        ],
         "request": results.request,
+        "settings": asdict(results.request.recipe) if results.request.recipe else {},
+        "axis": ScoreAxis.of(cv, score),
+        "sum": score_sum(cv),
         "cv": cv,
         "duration": duration(cv.seconds),
         "environment": results.environment,
         "upload": upload,
+        "public_score": score,
         "position": "" if score is None else position(score, cv.expected_score),
         "suspicion": "" if score is None else suspicion(score),
         "data": data,

@@ -9,7 +9,6 @@ from digit_recognizer.report.diversity import (
     accuracy_by_size,
     disagreement,
     ensemble_of,
-    gain_by_size,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -34,27 +33,6 @@ def test_two_members_certain_of_different_digits_disagree_by_one_bit() -> None:
     assert disagreement(ensemble_of([np.stack([certain[:1], certain[1:2]])])) == pytest.approx(1)
 
 
-@given(seeds, st.integers(1, 6))
-def test_the_gain_begins_at_nothing_and_ends_at_what_all_members_promise(
-    seed: int, count: int
-) -> None:
-    several = members(seed, count)
-    rows = gain_by_size(ensemble_of([several]))
-    assert [row["members"] for row in rows] == list(range(1, count + 1))
-    assert rows[0]["gain"] == 0
-    mean, index = several.mean(axis=0), np.arange(several.shape[1])
-    alone = np.mean([mean[index, member.argmax(axis=1)].mean() for member in several])
-    assert rows[-1]["gain"] == pytest.approx(mean.max(axis=1).mean() - alone)
-    assert rows[-1]["agreement"] == 1
-
-
-def test_members_that_agree_promise_no_gain_and_those_that_differ_do() -> None:
-    first, second = np.random.default_rng(0).dirichlet(np.full(10, 0.3), (2, 500))
-    same, different = ensemble_of([np.stack([first] * 3)]), ensemble_of([np.stack([first, second])])
-    assert gain_by_size(same)[-1]["gain"] == pytest.approx(0)
-    assert gain_by_size(different)[-1]["gain"] > 0.01
-
-
 @given(seeds, st.integers(1, 8))
 def test_accuracy_goes_from_the_mean_of_members_to_that_of_all(seed: int, count: int) -> None:
     several = members(seed, count)
@@ -62,9 +40,9 @@ def test_accuracy_goes_from_the_mean_of_members_to_that_of_all(seed: int, count:
     rows = accuracy_by_size(labels, ensemble_of([several]))
     single = (several.argmax(axis=2) == labels).mean(axis=1)
     whole = (several.mean(axis=0).argmax(axis=1) == labels).mean()
-    assert rows[0]["accuracy"] == pytest.approx(single.mean())
+    assert rows[0]["mean"] == pytest.approx(single.mean())
     assert (rows[0]["low"], rows[0]["high"]) == (single.min(), single.max())
-    assert rows[-1]["accuracy"] == pytest.approx(whole)
+    assert rows[-1]["mean"] == pytest.approx(whole)
 
 
 @given(seeds, st.integers(1, 4), st.integers(1, 4))
@@ -86,6 +64,6 @@ def test_copies_of_a_parts_only_member_change_nothing(seed: int, copies: int) ->
     np.testing.assert_allclose(often.mean_proba, once.mean_proba)
     np.testing.assert_allclose(disagreement(often), disagreement(once))
     labels = pair[0].argmax(axis=1)
-    assert accuracy_by_size(labels, often)[-1]["accuracy"] == pytest.approx(
-        accuracy_by_size(labels, once)[-1]["accuracy"]
+    assert accuracy_by_size(labels, often)[-1]["mean"] == pytest.approx(
+        accuracy_by_size(labels, once)[-1]["mean"]
     )

@@ -78,6 +78,9 @@ def test_the_gallery_holds_every_error_and_filters_by_class(reported: Run, visit
     known, page = errors(reported), visit(reported.report_path).page
     gallery = page.locator('[data-gallery="errors"]')
     cards = gallery.locator("li")
+    rows = {card.evaluate("card => card.offsetTop") for card in cards.all()}
+    assert len(rows) == 2
+    gallery.get_by_role("button", name=f"Show all {len(known.rows)}").click()
     assert cards.count() == len(known.rows)
     surest = known.rows[known.proba.max(axis=1).argmax()]
     assert f"row {surest}" in cards.first.inner_text()
@@ -128,6 +131,10 @@ def test_a_keyboard_reaches_the_probabilities_of_a_digit(reported: Run, visit: V
     assert [float(text.split()[0]) for text in shown] == pytest.approx(
         100 * known.proba[0], abs=0.011
     )
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("dialog").get_by_role("heading").inner_text() != f"Row {row}"
+    page.keyboard.press("ArrowLeft")
+    assert dialog.is_visible()
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
     assert card.evaluate("card => card === document.activeElement")
@@ -157,6 +164,55 @@ def test_pointing_at_a_curve_shows_its_values(reported: Run, visit: Visiting) ->
     plot.hover(position={"x": 60, "y": 100})
     assert "epoch 1\nheld out" in plot.locator(".tip").inner_text()
     assert page.locator("#epoch-value").inner_text() == "1"
+
+
+def test_the_last_epoch_is_a_dot_that_the_line_does_not_reach(
+    reported: Run, visit: Visiting
+) -> None:
+    plot = visit(reported.report_path).page.locator("#accuracy-plot")
+    ends = plot.locator(".line:not(.dashed)").evaluate_all(
+        "lines => lines.map(line => line.getPointAtLength(line.getTotalLength()).x)"
+    )
+    dots = plot.locator(".dot").evaluate_all("dots => dots.map(dot => dot.cx.baseVal.value)")
+    assert len(dots) == 4
+    for end, dot in zip(ends, dots, strict=True):
+        assert end < dot - 50
+
+
+def test_no_mistake_among_240_rows_is_drawn_as_a_hundred_percent_and_not_as_five_nines(
+    reported: Run, visit: Visiting
+) -> None:
+    page = visit(reported.report_path).page
+    ticks = page.evaluate(
+        "(() => { const axis = nines([0.9, 1 - 1 / 240, 1]); return axis.ticks.map(axis.show); })()"
+    )
+    assert ticks == ["90 %", "95 %", "98 %", "99 %", "99.5 %", "100 %"]
+    many = page.evaluate("nines([0.2, 0.99995]).ticks.length")
+    assert 4 <= many < 8
+
+
+def test_the_navigation_marks_the_section_that_is_read(reported: Run, visit: Visiting) -> None:
+    page = visit(reported.report_path).page
+    for link in page.locator(".contents a").all():
+        link.click()
+        page.wait_for_function(
+            "link => link.getAttribute('aria-current') === 'true'", arg=link.element_handle()
+        )
+        assert page.locator('.contents [aria-current="true"]').count() == 1
+        heading = page.locator(f"{link.get_attribute('href')} h2")
+        assert heading.inner_text() == link.inner_text()
+
+
+def test_on_a_phone_the_digits_of_a_cell_are_in_sight_at_once_and_the_page_is_not_endless(
+    reported: Run, visit: Visiting
+) -> None:
+    page = visit(reported.report_path, width=390).page
+    assert page.evaluate("document.documentElement.scrollHeight") < 9000
+    page.locator("#matrix .wrong button").last.click()
+    card = page.locator("#cell li").first.bounding_box()
+    assert card
+    assert card["y"] > 0
+    assert card["y"] + card["height"] < 800
 
 
 @pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 360)])

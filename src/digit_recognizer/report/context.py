@@ -56,7 +56,7 @@ def report_context(
         "disputed": _disputed(results.data.test_images, test, sprite),
         "curves": _curves(results.parts),
         "calibration": {key: [*map(asdict, scaling[key])] for key in ("before", "after")},
-        "gain": diversity.gain_by_size(test),
+        "agreement": diversity.accuracy_by_size(test.mean_proba.argmax(axis=1), test),
         "accuracy": diversity.accuracy_by_size(oof.labels, held_out),
     }
     cv, score, run = results.cv, upload.public_score if upload else None, results.run
@@ -84,6 +84,7 @@ def report_context(
         "policies": policies,
         "calibration": scaling,
         "n_issues": len(issues),
+        "n_disputed": int(test.is_disputed.sum()),
         "most_confused": int(np.max(cv.confusion * (1 - np.eye(10, dtype=int)), initial=1)),
     }
 
@@ -132,9 +133,10 @@ def _disputed(
     """Return the test rows on which members disagree most, or one member is least confident."""
     mean, single = ensemble.mean_proba, len(ensemble.members) == 1
     amount = entr(mean).sum(axis=1) if single else diversity.disagreement(ensemble)
+    order = np.argsort(-amount, kind="stable")
     votes = ensemble.members.argmax(axis=2)  # [K, M]
     digits = []
-    for row in np.argsort(-amount, kind="stable")[:MAX_DISPUTED].tolist():
+    for row in (order if single else order[ensemble.is_disputed[order]])[:MAX_DISPUTED].tolist():
         digits.append(_digit(row + 1, images[row], mean[row], sprite))
         if not single:
             digits[-1]["votes"] = np.bincount(votes[:, row], minlength=10).tolist()

@@ -1,6 +1,6 @@
 """Disagreement of an ensemble's members, and accuracy by their number."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,13 @@ class Ensemble:
         mean: Proba = np.tensordot(self.weights, self.members, axes=1)
         return mean
 
+    @property
+    def is_disputed(self) -> NDArray[np.bool_]:
+        """Whether the members predict different digits for a row [N]."""
+        votes = self.members.argmax(axis=2)
+        disputed: NDArray[np.bool_] = (votes != votes[0]).any(axis=0)
+        return disputed
+
 
 def ensemble_of(parts: Sequence[Proba]) -> Ensemble:
     """Return the ensemble of a run's parts, each [k, N, 10].
@@ -48,68 +55,30 @@ def disagreement(ensemble: Ensemble) -> Proba:
     return bits
 
 
-def gain_by_size(ensemble: Ensemble) -> list[dict[str, float]]:
-    """Return figures of one, two, … all members on rows without labels.
-
-    ``agreement`` is the fraction of rows where they predict what all members predict; ``gain``
-    is the accuracy expected beyond that of one member, if the mean probabilities of all are
-    calibrated.
-
-    Returns
-    -------
-    ``{"members": k, "agreement": …, "gain": …}`` for k from 1 to K
-    """
-    mean = ensemble.mean_proba
-    by_all, rows = mean.argmax(axis=1), np.arange(len(mean))
-
-    def figures(predicted: NDArray[np.int64]) -> list[float]:
-        return [(predicted == by_all).mean(), mean[rows, predicted].mean()]
-
-    means = _by_size(ensemble, figures).mean(axis=1)  # [K, 2]
-    return [
-        {"members": size, "agreement": float(agreement), "gain": float(expected - means[0, 1])}
-        for size, (agreement, expected) in enumerate(means, start=1)
-    ]
-
-
 def accuracy_by_size(labels: NDArray[np.int64], ensemble: Ensemble) -> list[dict[str, float]]:
     """Return the accuracy of one, two, … all members.
+
+    In each of several orders members are added in a circle, from another first one.
 
     Parameters
     ----------
     labels : array, shape [N]
-    ensemble : none of its probabilities is by a network that saw the row
+        Known labels, if no network saw the row; or what all members predict, for the agreement.
 
     Returns
     -------
-    ``{"members": k, "accuracy": mean, "low": worst, "high": best}`` over the orders tried
-    """
-    found = _by_size(ensemble, lambda predicted: [(predicted == labels).mean()])
-    return [
-        {
-            "members": size,
-            "accuracy": float(a.mean()),
-            "low": float(a.min()),
-            "high": float(a.max()),
-        }
-        for size, a in enumerate(found[..., 0], start=1)
-    ]
-
-
-def _by_size(
-    ensemble: Ensemble, figures: Callable[[NDArray[np.int64]], Sequence[float]]
-) -> NDArray[np.float64]:
-    """Return `figures` of the predictions [N] of growing ensembles, [K, orders, n_figures].
-
-    In each order members are added in a circle, from another first one.
+    ``{"members": k, "mean": …, "low": worst, "high": best}`` over the orders tried
     """
     n_members = len(ensemble.members)
     starts = np.unique(np.linspace(0, n_members, MAX_ORDERS, endpoint=False).astype(int))
-    found = []
-    for start in starts:
+    found = np.empty((n_members, len(starts)))
+    for order, start in enumerate(starts):
         total, weight = np.zeros(ensemble.members.shape[1:]), 0.0
-        for member in np.roll(np.arange(n_members), -start):
+        for size, member in enumerate(np.roll(np.arange(n_members), -start)):
             total += ensemble.weights[member] * ensemble.members[member]
             weight += ensemble.weights[member]
-            found.append(figures((total / weight).argmax(axis=1)))
-    return np.array(found).reshape(len(starts), n_members, -1).swapaxes(0, 1)
+            found[size, order] = ((total / weight).argmax(axis=1) == labels).mean()
+    return [
+        {"members": size, "mean": float(a.mean()), "low": float(a.min()), "high": float(a.max())}
+        for size, a in enumerate(found, start=1)
+    ]

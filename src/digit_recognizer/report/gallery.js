@@ -1,5 +1,4 @@
-// Galleries of digits: cards that open, filters, and more on demand.
-const PAGE = 96; // cards added at a time: 2,000 at once would make a phone stutter
+// Galleries of digits: cards that open, filters, two rows and the rest on demand.
 
 function picture({ index }) {
   const style = `--x:${index % data.columns};--y:${Math.floor(index / data.columns)}`;
@@ -26,64 +25,71 @@ function shortVerdict(item) {
 }
 
 function bars(item) {
-  const chart = svg("svg", { class: "bars", viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" });
+  const chart = svg("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none" });
   for (const digit of DIGITS) {
     const height = Math.max(1.5, (30 * item.p[digit]) / 10000);
     chart.append(svg("rect", { class: kind(item, digit), x: digit * 10 + 1, y: 30 - height, width: 8, height }));
   }
-  return chart;
+  return html("span", { class: "bars", "aria-hidden": "true" }, chart, html("span", { class: "scale" }, DIGITS.join(" ")));
 }
 
-function card(item) {
+// The card of the digit at `at` among `items`, which the dialog can go through.
+function card(items, at) {
+  const item = items[at];
   const confidence = percent(item.p[item.predicted] / 10000, 1);
   const label = `${rowName(item)}: ${verdict(item)}, confidence ${confidence}`;
   const button = html("button", { "aria-label": label, "aria-haspopup": "dialog" }, picture(item), shortVerdict(item));
   if (item.votes) button.append(html("span", { class: "votes soft" }, votes(item).map((d) => item.votes[d]).join(" : ")));
   button.append(bars(item), html("span", { class: "row" }, rowName(item)));
-  button.addEventListener("click", () => open(item));
+  button.addEventListener("click", () => open(items, at));
   return html("li", {}, button);
 }
 
 // One dialog for all digits: the browser keeps the focus inside, Escape closes it.
-const dialog = document.body.appendChild(html("dialog", { "aria-labelledby": "dialog-title" }));
+const shown = html("div"), steps = [["Previous", -1], ["Next", 1], ["Close", 0]].map(([name, step]) => [html("button", {}, name), step]);
+const dialog = document.body.appendChild(html("dialog", { "aria-labelledby": "dialog-title" }, shown, html("div", { class: "choices" }, ...steps.map(([button]) => button))));
+dialog.addEventListener("keydown", ({ key }) => ({ ArrowLeft: steps[0][0], ArrowRight: steps[1][0] })[key]?.click());
 
-function open(item) {
+function open(items, at) {
+  const item = items[at];
   const rows = DIGITS.map((digit) => {
     const proba = item.p[digit] / 10000;
     const meter = html("span", { class: `meter ${kind(item, digit)}`, style: `width:${100 * proba}%` });
     return html("tr", {}, html("th", { scope: "row" }, `${digit}`), html("td", {}, meter), html("td", {}, percent(proba)));
   });
-  const close = html("button", {}, "Close");
-  close.addEventListener("click", () => dialog.close());
   const name = rowName(item);
-  dialog.replaceChildren(
+  shown.replaceChildren(
     html("h2", { id: "dialog-title" }, name[0].toUpperCase() + name.slice(1)),
     html("p", { class: "soft" }, verdict(item)),
     picture(item),
     html("table", {}, html("caption", { class: "hidden" }, "Probabilities"), html("tbody", {}, ...rows)),
-    close,
   );
-  dialog.showModal();
+  for (const [button, step] of steps) button.onclick = () => (step ? open(items, (at + step + items.length) % items.length) : dialog.close());
+  if (!dialog.open) dialog.showModal();
 }
 
-// A gallery: two rows of filters, a count, cards, and a button for more.
+// Fill a visible `list` with the first two rows of `items`; the button `more` adds the others.
+function showCards(list, more, items) {
+  const few = 2 * getComputedStyle(list).gridTemplateColumns.split(" ").length;
+  const cards = (from, to) => items.slice(from, to).map((_, i) => card(items, from + i));
+  list.replaceChildren(...cards(0, few));
+  more.hidden = items.length <= few;
+  more.textContent = `Show all ${items.length.toLocaleString("en")}`;
+  more.onclick = () => {
+    list.append(...cards(few));
+    more.hidden = true;
+    list.children[few].firstChild.focus();
+  };
+}
+
+// A gallery: two rows of filters, a count, cards, and a button for all.
 function gallery(root) {
   const items = data[root.dataset.gallery];
   const chosen = { label: "", predicted: "" };
-  const list = root.querySelector("ul"), count = root.querySelector(".count"), more = root.querySelector(".more");
-  let found = [], shown = 0;
-
-  const add = () => {
-    list.append(...found.slice(shown, shown + PAGE).map(card));
-    shown = Math.min(shown + PAGE, found.length);
-    more.hidden = shown === found.length;
-    count.textContent = `${found.length.toLocaleString("en")} of ${items.length.toLocaleString("en")}`;
-  };
   const filter = () => {
-    found = items.filter((item) => Object.entries(chosen).every(([key, digit]) => digit === "" || item[key] === Number(digit)));
-    shown = 0;
-    list.replaceChildren();
-    add();
+    const found = items.filter((item) => Object.entries(chosen).every(([key, digit]) => digit === "" || item[key] === Number(digit)));
+    root.querySelector(".count").textContent = `${found.length.toLocaleString("en")} of ${items.length.toLocaleString("en")}`;
+    showCards(root.querySelector("ul"), root.querySelector(".more"), found);
   };
   for (const button of root.querySelectorAll("[data-key]")) {
     const { key, digit } = button.dataset;
@@ -94,10 +100,5 @@ function gallery(root) {
       filter();
     });
   }
-  more.addEventListener("click", () => {
-    const first = shown;
-    add();
-    list.children[first].firstChild.focus();
-  });
   filter();
 }

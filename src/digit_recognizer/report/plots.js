@@ -23,19 +23,22 @@ function logarithmic(values, show = (t) => `${t}`) {
   const at = (v) => Math.log10(Math.max(v, 1e-5));
   const least = Math.min(...values.map(at)), most = Math.max(...values.map(at), least + 0.3);
   const edge = 0.05 * (most - least), low = least - edge, high = most + edge;
-  const ticks = [];
-  for (let power = Math.max(-5, Math.floor(low)); power <= high; power++) {
-    for (const k of high - low > 3 ? [1] : [1, 2, 5]) ticks.push(Number(`${k}e${power}`));
-  }
-  const inside = ticks.filter((t) => at(t) >= low && at(t) <= high);
-  return { at: (v) => (at(v) - low) / (high - low), ticks: inside, show };
+  const powers = [...Array(7).keys()].map((i) => Math.floor(high) - i);
+  const ticks = [[1, 2, 5], [1, 5], [1]]
+    .map((factors) => powers.flatMap((power) => factors.map((k) => Number(`${k}e${power}`))).filter((t) => at(t) >= low && at(t) <= high))
+    .find((found) => found.length < 8);
+  return { at: (v) => (at(v) - low) / (high - low), ticks, show };
 }
 
-// Accuracies: each halving of the errors takes the same room, so 99 % and 99.9 % lie apart.
+// Accuracies: each halving of the errors takes the same room, so 99 % and 99.9 % lie apart. Without
+// an error, 100 % lies as far above the fewest errors as these above twice as many.
 function nines(values) {
-  const errors = logarithmic(values.map((v) => 1 - v));
-  const ticks = errors.ticks.map((t) => 1 - t);
-  return { at: (v) => 1 - errors.at(1 - v), ticks, show: (t) => `${Number((100 * t).toFixed(3))} %` };
+  const errors = values.map((v) => 1 - v), fewest = Math.min(0.1, ...errors.filter((e) => e > 0));
+  const shown = (e) => Math.max(e, fewest / 2);
+  const axis = logarithmic(errors.map(shown));
+  const ticks = axis.ticks.filter((t) => t > 0.9 * fewest).map((t) => 1 - t);
+  if (errors.includes(0)) ticks.push(1);
+  return { at: (v) => 1 - axis.at(shown(1 - v)), ticks, show: (t) => `${Number((100 * t).toFixed(3))} %` };
 }
 
 // A frame with axes. `draw(frame)` adds what belongs inside; `label` is for screen readers.

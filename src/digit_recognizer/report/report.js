@@ -1,6 +1,16 @@
 // The report's own parts: galleries, the confusion matrix, curves, calibration, ensemble.
 document.querySelectorAll("[data-gallery]").forEach(gallery);
 
+// The navigation marks the section that crosses a line at 40 % of the window's height.
+const inView = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const link = document.querySelector(`.contents [href="#${target.id}"]`);
+    link.setAttribute("aria-current", String(isIntersecting));
+    if (isIntersecting) link.closest("ul").scrollLeft = link.offsetLeft - 60;
+  }
+}, { rootMargin: "-40% 0px -59% 0px" });
+document.querySelectorAll("main > section").forEach((section) => inView.observe(section));
+
 // Confusion: a cell opens its digits, the same cell closes them.
 const choices = document.querySelectorAll("[data-cells]");
 for (const button of choices) {
@@ -15,15 +25,17 @@ for (const button of cells) {
     const opened = button.getAttribute("aria-pressed") === "false";
     press(cells, opened && button);
     byId("cell").hidden = !opened;
-    if (opened) byId("cell").replaceChildren(...cellDigits(Number(button.dataset.label), Number(button.dataset.predicted), button.textContent));
+    if (opened) showCell(Number(button.dataset.label), Number(button.dataset.predicted), button.textContent);
   });
 }
 
-function cellDigits(label, predicted, total) {
-  const correct = label === predicted;
+function showCell(label, predicted, total) {
+  const correct = label === predicted, panel = byId("cell");
   const items = (correct ? data.uncertain : data.errors).filter((item) => item.label === label && item.predicted === predicted);
   const few = items.length === Number(total) ? "" : correct ? `, the ${items.length} least confident` : `, ${items.length} of them here`;
-  return [html("h3", {}, `Label ${label}, predicted ${predicted}: ${total}${few}`), html("ul", { class: "digits" }, ...items.map(card))];
+  panel.querySelector("h3").textContent = `Label ${label}, predicted ${predicted}: ${total}${few}`;
+  showCards(panel.querySelector("ul"), panel.querySelector(".more"), items);
+  panel.scrollIntoView({ block: "nearest" });
 }
 
 // Curves: both plots and the table show the epoch that the slider or the pointer chooses.
@@ -58,7 +70,8 @@ function curves(host, what, y, show) {
       const text = (i) => `${curve.name}, epoch ${i + 1}\nheld out ${show(held[i])}\ntraining ${show(trained[i])}`;
       for (const [values, style] of [[trained, "line dashed"], [held, "line"]]) {
         const line = values.map((v, i) => ({ x: px(i + 1), y: py(v), text: text(i), epoch: i + 1 }));
-        root.append(svg("path", { class: `${style} ${colour}`, d: path(line.map(({ x, y }) => [x, y])) }));
+        const joined = values === held ? line.slice(0, -1) : line; // the last epoch measures other rows
+        root.append(svg("path", { class: `${style} ${colour}`, d: path(joined.map(({ x, y }) => [x, y])) }));
         points.push(...line);
       }
       const end = points.at(-1); // of the held-out rows' line
@@ -83,7 +96,7 @@ plot(byId("reliability-plot"), { x: tenths, y: tenths, xName: "confidence", labe
   const points = [];
   [["before", "as it is", "s0"], ["after", "scaled", "s1"]].forEach(([key, name, colour], number) => {
     for (const { n_rows, confidence, accuracy, interval: [low, high] } of data.calibration[key]) {
-      const x = px(confidence), y = py(accuracy);
+      const x = px(confidence) + 6 * number - 3, y = py(accuracy); // side by side
       const r = Math.max(3, Math.min(frame.width / 45, 14, 1.6 * Math.log2(n_rows)));
       root.append(
         svg("line", { class: `whisker ${colour}`, x1: x, x2: x, y1: py(low), y2: py(high) }),
@@ -100,27 +113,19 @@ plot(byId("reliability-plot"), { x: tenths, y: tenths, xName: "confidence", labe
 });
 
 // Ensemble: one, two, … members together.
-function bySize(host, rows, key, label, show) {
+function bySize(host, rows, label) {
   if (!host) return;
-  const values = rows.flatMap((row) => [row[key], row.low ?? row[key], row.high ?? row[key]]);
+  const values = rows.flatMap((row) => [row.low, row.high]);
   const low = Math.min(...values), high = Math.max(...values);
   const edge = (high - low) * 0.08 || 1e-5;
-  const y = linear(low - edge, high + edge, evenly(low - edge, high + edge, 4), show);
+  const y = linear(low - edge, high + edge, evenly(low - edge, Math.min(1, high + edge), 4), (v) => `${Number((100 * v).toFixed(3))} %`);
   plot(host, { x: counted(rows.length, 8), y, xName: "members", label: `${label}; the table below has the values`, left: 66 }, (frame) => {
     const { root, px, py } = frame;
-    const at = (row, value) => [px(row.members), py(value)];
-    if ("low" in rows[0]) {
-      const around = [...rows.map((row) => at(row, row.high)), ...rows.map((row) => at(row, row.low)).reverse()];
-      root.append(svg("path", { class: "band s0", d: `${path(around)}Z` }));
-    }
-    root.append(svg("path", { class: "line s0", d: path(rows.map((row) => at(row, row[key]))) }));
-    const points = rows.map((row) => {
-      const [cx, cy] = at(row, row[key]);
-      root.append(svg("circle", { class: "dot s0", cx, cy, r: 4 }));
-      return { x: cx, y: cy, text: `${row.members}: ${show(row[key])}` };
-    });
-    hover(frame, points);
+    const at = (key) => rows.map((row) => [px(row.members), py(row[key])]);
+    root.append(svg("path", { class: "band s0", d: `${path([...at("high"), ...at("low").reverse()])}Z` }), svg("path", { class: "line s0", d: path(at("mean")) }));
+    for (const [cx, cy] of at("mean")) root.append(svg("circle", { class: "dot s0", cx, cy, r: 4 }));
+    hover(frame, at("mean").map(([x, y], i) => ({ x, y, text: `${i + 1}: ${percent(rows[i].mean, 3)}` })));
   });
 }
-bySize(byId("accuracy-by-size"), data.accuracy, "accuracy", "Out-of-fold accuracy by number of networks", (v) => v.toFixed(5));
-bySize(byId("gain-by-size"), data.gain, "gain", "Promised gain on the test rows by number of members", (v) => v.toFixed(5));
+bySize(byId("accuracy-by-size"), data.accuracy, "Out-of-fold accuracy by number of networks");
+bySize(byId("agreement-by-size"), data.agreement, "Agreement with all members by number of members");

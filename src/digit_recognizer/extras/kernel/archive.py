@@ -74,7 +74,12 @@ def kernel_script(run_name: str, request: Request, commit: tuple[str | None, boo
 
 def write_notebook(path: Path, run_name: str, script: str) -> None:
     """Write the script of `kernel_script` as a notebook for Kaggle's editor or Colab."""
-    code: dict[str, Any] = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    code: dict[str, Any] = {
+        "cell_type": "code",
+        "metadata": {},
+        "execution_count": None,
+        "outputs": [],
+    }
     text = NOTEBOOK_TEXT.format(run=run_name)
     cells = [
         {"cell_type": "markdown", "metadata": {}, "id": "how", "source": text},

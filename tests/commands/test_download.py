@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,6 +202,38 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(
         " fix the permissions, then repeat the command"
     )
     assert contents(data) == before
+
+
+DOWNLOAD = [sys.executable, "-m", "digit_recognizer", "download", "--source=sample"]
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # who may read and write anything
+AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if IS_ROOT else []
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or (IS_ROOT and not shutil.which("setpriv")), reason="lacks permissions"
+)
+@pytest.mark.parametrize(
+    ("mode", "below", "complaint"),
+    [
+        (0o555, "", "{}/sample: cannot be written (Permission denied): make room"),
+        (0o555, "new", "{}/sample: cannot be written (Permission denied): make room"),
+        (0o000, "", "{}/sample: cannot be written (Permission denied): make room"),
+        (0o644, "a" * 300, "{}/sample: cannot be written (File name too long)"),
+        (None, "", "{}: is a file: move it away, or use another folder"),
+    ],
+)
+def test_a_data_folder_that_cannot_be_used_is_one_line(
+    mode: int | None, below: str, complaint: str, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    if mode is None:
+        data.write_text("")
+    else:
+        data.mkdir(mode)
+    words = [*AS_USER, *DOWNLOAD, f"--data-dir={data / below}"]
+    failed = subprocess.run(words, capture_output=True, text=True)
+    assert (failed.returncode, failed.stderr.count("\n")) == (1, 1), failed.stderr
+    assert failed.stderr.startswith(f"error: {complaint.format(data / below)}")
 
 
 def test_a_failure_in_between_leaves_no_new_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,6 +137,24 @@ def test_a_label_that_is_no_digit_is_named(value: str, tmp_path: Path) -> None:
     found = repr(value) if value else "no value"
     assert complaint_about(path, train_csv(ROW, with_value(value, 0))) == (
         f"{path}: line 3 has {found} in label: it must be a whole number, 0 to 9"
+    )
+
+
+def test_a_file_of_900000_rows_is_refused_by_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_bytes(train_csv(ROW))
+    os.truncate(path, 900_000 * len(ROW))
+    with pytest.raises(FormatError) as caught:
+        read_train(path)
+    assert str(caught.value) == (
+        f"{path}: has 1,414 MB, and at most 500 can be read: give a file of fewer rows"
+    )
+
+
+def test_a_row_of_a_million_values_is_counted_and_not_made_columns_of(tmp_path: Path) -> None:
+    row = "0," * 10**6 + "0"
+    assert complaint_about(tmp_path / "train.csv", train_csv(row)) == (
+        f"{tmp_path / 'train.csv'}: line 2 has 1000001 values: it must have 785"
     )
 
 

@@ -1,6 +1,8 @@
 """A zip or a folder that a user already has is taken whole and checked, or not at all."""
 
+import os
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +86,13 @@ def spoiled(position: int) -> Callable[[Path, Path], None]:
     return make
 
 
+def of_gigabytes(archive: Path, mine: Path) -> None:
+    """A directory that says so, as that of a true one does."""
+    content = bytearray(zipped(archive, mine).read_bytes())
+    struct.pack_into("<L", content, content.index(b"PK\x01\x02") + 24, 3 * 10**9)
+    archive.write_bytes(content)
+
+
 def without(name: str) -> Callable[[Path, Path], object]:
     names = tuple(other for other in DATA_FILES if other != name)
     return lambda path, mine: zipped(path, mine, names=names)
@@ -116,6 +125,7 @@ def fewer_ids(archive: Path, mine: Path) -> None:
 
 Maker = Callable[[Path, Path], object]  # of a zip at a path, from a folder
 NO_ZIP = "is not a good zip file: fetch it again"
+TOO_LARGE = "and at most 500 can be read: give a file of fewer rows"
 HOLDS = "it must hold train.csv, test.csv, sample_submission.csv"
 BAD_ZIPS: dict[str, tuple[Maker, str]] = {
     "empty file": (lambda path, mine: path.write_bytes(b""), NO_ZIP),
@@ -127,6 +137,7 @@ BAD_ZIPS: dict[str, tuple[Maker, str]] = {
     "train.csv twice": (in_two_folders, "holds train.csv twice: not unpacked"),
     "encrypted": (encrypted, "is encrypted: unpack it, and give the folder"),
     "a malformed test.csv": (malformed_inside, "test.csv: line 4 has '256"),
+    "gigabytes": (of_gigabytes, f"train.csv: has 3,000 MB, {TOO_LARGE}"),
     "too few ids": (
         fewer_ids,
         "sample_submission.csv: has 1 rows: it must have 7, one for each row of test.csv",
@@ -179,6 +190,29 @@ def test_a_zip_with_any_byte_changed_is_refused_or_unpacked_right(tmp_path: Path
         except FileError:
             continue
         assert data_bytes(folder) == data_bytes(mine)
+
+
+def test_a_folder_with_a_file_of_gigabytes_is_refused_before_it_is_copied(tmp_path: Path) -> None:
+    mine = write_small(tmp_path / "mine")
+    os.truncate(mine / "train.csv", 3 * 10**9)  # it takes no room on the disk
+    with pytest.raises(FileError) as caught:
+        fetch_dataset(tmp_path / "data", str(mine))
+    assert str(caught.value) == f"{mine / 'train.csv'}: has 3,000 MB, {TOO_LARGE}"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have other words")
+def test_a_source_that_cannot_be_one_is_named(tmp_path: Path) -> None:
+    wanted = "give SOURCE=kaggle, mnist, sample or a path"
+    os.mkfifo(tmp_path / "pipe")
+    complaints = {
+        "~nosuchuser/x": "~nosuchuser/x: cannot be read (Could not determine home directory.)",
+        "a" * 5000: f"{'a' * 200}: cannot be read (File name too long)",
+        str(tmp_path / "pipe"): f"{tmp_path / 'pipe'}: is neither a file nor a folder",
+    }
+    for source, complaint in complaints.items():
+        with pytest.raises(FileError) as caught:
+            fetch_dataset(tmp_path, source)
+        assert str(caught.value) == f"{complaint}: {wanted}"
 
 
 def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:

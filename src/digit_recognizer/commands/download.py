@@ -109,6 +109,6 @@ def ready_dataset(data: str | None, folders: Folders) -> str:
 
 def has_competition_data(data_dir: Path) -> bool:
     """Return whether the competition's data was downloaded."""
-    from digit_recognizer.data.dataset import COMPETITION
+    from digit_recognizer.data.dataset import COMPETITION, is_fetched
 
-    return (data_dir / COMPETITION / "source.json").exists()
+    return is_fetched(data_dir / COMPETITION)

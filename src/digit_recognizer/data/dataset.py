@@ -46,14 +46,24 @@ def load(folder: Path) -> Dataset:
     return replace(data, provenance=provenance)
 
 
+def is_fetched(folder: Path) -> bool:
+    """Return whether a folder holds a dataset that was verified, perhaps damaged since."""
+    try:
+        return (folder / "source.json").exists()
+    except OSError as error:
+        raise FileError(
+            f"{folder}: cannot be read ({error.strerror}): fix the permissions, or use another folder"
+        ) from None
+
+
 def read_provenance(folder: Path) -> Provenance:
     """Read a dataset's ``source.json``."""
-    path, command = folder / "source.json", _download_command(folder)
+    path, command, fetched = folder / "source.json", _download_command(folder), is_fetched(folder)
     if not folder.is_dir():
         others = sorted(other.parent.name for other in folder.parent.glob("[!.]*/source.json"))
         choice = f", or use one of these datasets: {', '.join(others)}" if others else ""
         raise FileError(f"{folder}: is not there: run '{command}'{choice}")
-    if not path.exists():
+    if not fetched:
         choice = f", or 'make download SOURCE={folder}' to verify the files that are"
         if folder.name in UNSUBMITTABLE:  # its files would become the competition's
             choice = ""
@@ -143,9 +153,9 @@ def replacing(folder: Path, source: str, may_submit: bool, version: str = "") ->
 
     Whatever fails, `folder` is as it was.
     """
-    folder = _resolve_link(folder)
     new = None
     try:
+        folder = _resolve_link(folder)
         with lock_dir(folder):
             for stale in folder.parent.glob(f".new-{folder.name}-*"):  # of killed downloads
                 shutil.rmtree(stale, ignore_errors=True)
@@ -174,6 +184,8 @@ def replacing(folder: Path, source: str, may_submit: bool, version: str = "") ->
 @contextmanager
 def lock_dir(folder: Path) -> Iterator[None]:
     """Keep other processes from replacing `folder`."""
+    if folder.parent.is_file():
+        raise FileError(f"{folder.parent}: is a file: move it away, or use another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder.with_name(f".lock-{folder.name}"), timeout=0):
@@ -199,11 +211,11 @@ def replace_dir(new: Path, folder: Path) -> None:
 
 def recover(folder: Path) -> None:
     """Finish a replacement that was cut short between its renames or while tidying up."""
-    folder = _resolve_link(folder)
-    old = _old_dir(folder)
-    if not old.is_dir():
-        return
     with suppress(OSError):  # another process may be tidying up too
+        folder = _resolve_link(folder)
+        old = _old_dir(folder)
+        if not old.is_dir():
+            return
         if not folder.exists():
             old.rename(folder)
             return

@@ -16,12 +16,18 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.data.competition import DATA_FILES, write_pixels, write_submission
+from digit_recognizer.data.competition import (
+    DATA_FILES,
+    check_csv_size,
+    write_pixels,
+    write_submission,
+)
 from digit_recognizer.data.dataset import COMPETITION, UNSUBMITTABLE, read_provenance
 from digit_recognizer.data.files import Progress, is_bad_zip, silent
 from digit_recognizer.errors import FileError
 
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+GIVE_A_SOURCE = "give SOURCE=kaggle, mnist, sample or a path"
 TIMEOUT = 30  # seconds without a byte
 Labelled = tuple[NDArray[np.uint8], NDArray[np.integer]]  # images [N, 28, 28], labels [N]
 # SHA-256 of the decompressed content: mirrors compress anew.
@@ -42,9 +48,15 @@ def source_and_version(source: str) -> tuple[str, str]:
     """Return a source's name in ``source.json``, and the sizes and dates of a user's own files."""
     if source in ("kaggle", *UNSUBMITTABLE):
         return source, ""
-    path = Path(source).expanduser().resolve()
-    files = [path / name for name in DATA_FILES] if path.is_dir() else [path]
-    stats = [file.stat() for file in files if file.is_file()]
+    try:
+        path = Path(source).expanduser().resolve(strict=True)
+        files = [path / name for name in DATA_FILES] if path.is_dir() else [path]
+        stats = [file.stat() for file in files if file.is_file()]
+    except (OSError, RuntimeError) as error:  # RuntimeError: a home folder that is not there
+        reason = "is not there"
+        if not isinstance(error, FileNotFoundError):
+            reason = f"cannot be read ({getattr(error, 'strerror', error)})"
+        raise FileError(f"{source[:200]}: {reason}: {GIVE_A_SOURCE}") from None
     return str(path), ", ".join(f"{facts.st_size} {facts.st_mtime_ns}" for facts in stats)
 
 
@@ -57,7 +69,7 @@ def copy_own_files(folder: Path, source: Path, progress: Progress = silent) -> N
     elif source.is_file():
         unzip(source, folder, progress)
     else:
-        raise FileError(f"{source}: is not there: give SOURCE=kaggle, mnist, sample or a path")
+        raise FileError(f"{source}: is neither a file nor a folder: {GIVE_A_SOURCE}")
 
 
 def _refuse_unsubmittable(path: Path) -> None:
@@ -73,6 +85,7 @@ def _refuse_unsubmittable(path: Path) -> None:
 def _copy(source: Path, name: str, folder: Path) -> None:
     if not (source / name).is_file():
         raise _missing(source, name)
+    check_csv_size(source / name, (source / name).stat().st_size)
     try:
         shutil.copyfile(source / name, folder / name)
     except OSError as error:
@@ -125,6 +138,7 @@ def _checked_entries(archive: Path, bundle: zipfile.ZipFile) -> dict[str, zipfil
                 raise FileError(f"{archive}: holds {path.name} twice: not unpacked")
             if entry.flag_bits & 1:
                 raise FileError(f"{archive}: is encrypted: unpack it, and give the folder")
+            check_csv_size(f"{archive}: {path.name}", entry.file_size)
             found[path.name] = entry
     for name in DATA_FILES:
         if name not in found:

@@ -91,7 +91,7 @@ class Pipeline:
         run = new_run(self.submissions_dir, run_name or request.run_name)
         # Fails early if a class has too few rows.
         assign_folds(self.dataset.labels, recipe.n_splits, recipe.split_seed)
-        environment = describe(self.devices[0], self.dataset)
+        environment = describe(self.devices, self.dataset)
         with begin_run(run, request, environment):
             part = TrainedRun.read_available(run)
             missing = [member for member in request.members if member not in part.predictions]

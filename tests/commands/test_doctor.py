@@ -1,11 +1,16 @@
 """`make doctor`: every check, passed and failed."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from support.desk import SECRET, Desk, point_to
 from support.loopback import Kaggle, refusal
+from support.pretended_gpu import Gpu, PretendedGpus
+
+from digit_recognizer.training.device import probe_devices
+from digit_recognizer.training.parallel import count_cores
 
 
 def check(desk: Desk, code: int) -> dict[str, str]:
@@ -47,7 +52,36 @@ def test_all_is_ok(desk: Desk, kaggle: Kaggle, key: None) -> None:
     assert checks["credentials"] == "✓ API key in KAGGLE_USERNAME and KAGGLE_KEY"
     assert checks["submissions left"] == "✓ 5 today"
     assert "torch" in checks["packages"]
-    assert checks["device"].startswith("✓ cpu in ")
+    (cpu,) = probe_devices("cpu")
+    n_members = count_cores()
+    assert checks["device"] == (
+        f"✓ cpu ({cpu.device.hardware}) in {cpu.device.precision}:"
+        f" works, {n_members} member{'s' if n_members > 1 else ''} at a time"
+    )
+
+
+def test_each_gpu_is_named_with_what_a_training_would_make_of_it(desk: Desk) -> None:
+    old = Gpu("GeForce GT 710", major=3, total_memory=2 * 2**30, works=False)
+    with PretendedGpus(Gpu("Tesla T4", 7, 5, 15 * 2**30), old):
+        _, out, _ = desk.run("doctor")
+    with PretendedGpus(old):
+        _, fallback, _ = desk.run("doctor")
+    t4, left_out, advice = device_lines(out)
+    assert t4 == "✓ cuda:0 (Tesla T4, 15 GiB) in fp16: works, 1 member at a time"
+    assert left_out == (
+        "✗ cuda:1 (GeForce GT 710, 2 GiB) fails its first operation: CUDA error: no kernel image is"
+        " available for execution"
+    )
+    assert advice == "-> training does without it; --device names another"
+    assert device_lines(fallback)[-1].startswith("✓ cpu (")
+
+
+def device_lines(out: str) -> list[str]:
+    """The lines about devices, without their name."""
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    first = next(n for n, line in enumerate(lines) if line.startswith(("✓ device", "✗ device")))
+    end = next(n for n, line in enumerate(lines) if line.startswith("✓ disk"))
+    return [re.sub("^(.) device ", r"\1 ", line) for line in lines[first:end]]
 
 
 def test_the_first_line_says_what_is_ready(desk: Desk, kaggle: Kaggle) -> None:

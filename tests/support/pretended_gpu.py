@@ -19,6 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from digit_recognizer.training import device as device_module
+from digit_recognizer.training.device import probe_here
+
 CPU = torch.device("cpu")
 # Functions that make a tensor on the CPU where no device is given.
 FACTORIES = (
@@ -105,6 +108,7 @@ class PretendedGpus(TorchFunctionMode):
             (cuda, "set_rng_state", lambda state, device=None: torch.set_rng_state(state)),
             (cuda, "manual_seed_all", lambda seed: None),
             (cuda.amp.common, "amp_definitely_not_available", lambda: False),
+            (device_module, "_probe_in_children", lambda names: list(map(probe_here, names))),
             (torch, "autocast", lambda kind, *words, **named: autocast("cpu", *words, **named)),
         ]
 

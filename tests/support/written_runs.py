@@ -40,7 +40,7 @@ def write_run(
     data = load(place / "data" / "small")
     assert data.solution is not None
     run = Run(place / "submissions" / (name or request.run_name))
-    environment = describe(find_devices("cpu")[0], data)
+    environment = describe(find_devices("cpu"), data)
     begin_run(run, request, environment).release()
     folds = assign_folds(data.labels, chosen.n_splits, chosen.split_seed)
     for member in all_members(chosen):

@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.pretended_gpu import PretendedGpus, device_of
+from support.pretended_gpu import Gpu, PretendedGpus, device_of
 from support.runner import outcome
 from support.small import images
 from torch.nn import functional as F
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.dataset import load, replacing
+from digit_recognizer.data.files import read_json
 from digit_recognizer.data.sources import write_dataset
 from digit_recognizer.pipeline import Pipeline
-from digit_recognizer.training.device import Device
+from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import EpochMetrics, Member, TrainedMember
-from digit_recognizer.training.models import load_network
+from digit_recognizer.training.models import ByteDropout, load_network
 from digit_recognizer.training.parallel import OnEpoch
 from digit_recognizer.training.predict import predict_logits
 from digit_recognizer.training.recipe import Recipe
@@ -110,12 +111,16 @@ def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_pat
         return pipeline.train_recipe("record", changes).run.run_dir
 
     on_cpu = train_all(tmp_path / "cpu", [Device("cpu", "bf16")])
-    with PretendedGpus():
-        on_gpus = train_all(tmp_path / "gpus", [Device(f"cuda:{n}", "bf16") for n in (0, 1)])
+    with PretendedGpus(Gpu("Pretended L4", total_memory=24 * 2**30), Gpu()):
+        on_gpus = train_all(tmp_path / "gpus", find_devices("auto"))
     runs = sorted(path.name for path in on_cpu.parent.iterdir() if path.is_dir())
     assert len(runs) == 3
     for name in runs:
         assert outcome(on_gpus.parent / name) == outcome(on_cpu.parent / name)
+        environment = read_json(on_gpus.parent / name / "environment.json")
+        assert environment["device"] == "cuda:0 + cuda:1"
+        assert environment["hardware"] == "Pretended L4, 24 GiB + Pretended A100, 40 GiB"
+        assert not environment["deterministic"]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -129,6 +134,18 @@ def test_a_gpu_predicts_the_bytes_of_the_cpu(network: str) -> None:
     on_cpu = logits(Device("cpu", "bf16"))
     with PretendedGpus():
         assert logits(Device("cuda:1", "bf16")) == on_cpu
+
+
+def test_dropout_draws_on_an_apple_gpu_too() -> None:
+    """It refuses the range of 64 bits, in which other devices draw eight bytes at a time."""
+    with PretendedGpus(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        dropped = ByteDropout(0.25)(torch.ones(100, 8, 5, 5, device="mps"))
+        values, counts = dropped.cpu().unique(return_counts=True)
+        trained = train("plain", Device("mps", "fp32"))
+    assert values.tolist() == pytest.approx([0, 4 / 3])
+    assert counts[0] / counts.sum() == pytest.approx(0.25, abs=0.02)
+    assert np.isfinite(trained.predictions.test_logits).all()
 
 
 FAULTS: dict[str, Callable[[torch.Tensor], object]] = {

@@ -17,6 +17,7 @@ from digit_recognizer.kaggle.credentials import find_credentials, missing_creden
 
 if TYPE_CHECKING:
     from digit_recognizer.kaggle.client import Kaggle
+    from digit_recognizer.training.device import Probe
 
 LOCAL = ("Python", "packages", "device", "disk, data", "disk, submissions")
 FREE_SPACE = 1_000_000_000  # bytes: the data, unpacked and cached, and a few runs
@@ -38,7 +39,7 @@ def doctor(*, device: DeviceName = "auto", folders: Folders = Folders()) -> int:
     checks = [
         _python(),
         _packages(),
-        _device(device),
+        *_devices(device),
         _disk("disk, data", folders.data_dir),
         _disk("disk, submissions", folders.submissions_dir),
         *_credentials(),
@@ -87,16 +88,28 @@ def _packages() -> Check:
     return Check("packages", True, ", ".join(found))
 
 
-def _device(device: str) -> Check:
+def _devices(device: str) -> list[Check]:
+    """Say what a training would use: every GPU whose first operation works, or the CPU."""
     from digit_recognizer.training.device import probe_devices
 
     try:
-        devices, warning = probe_devices(device)
+        probes = probe_devices(device)
     except DeviceError as error:
-        return Check("device", False, str(error), needed=False)
-    names = ", ".join(device.name for device in devices)
-    found = f"{names} in {devices[0].precision}"
-    return Check("device", warning is None, found, warning or "", needed=False)
+        return [Check("device", False, str(error), needed=False)]
+    return [_probed(probe) for probe in probes]
+
+
+def _probed(probe: "Probe") -> Check:
+    from digit_recognizer.training.parallel import worker_devices
+
+    if probe.failure:
+        advice = "training does without it; --device names another"
+        return Check("device", False, str(probe), advice, needed=False)
+    device, n_members = probe.device, len(worker_devices([probe.device], None))
+    works = f"works, {n_members} member{'s' if n_members > 1 else ''} at a time"
+    return Check(
+        "device", True, f"{device.name} ({device.hardware}) in {device.precision}: {works}"
+    )
 
 
 def _disk(name: str, folder: Path) -> Check:

@@ -17,8 +17,8 @@ PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "albumentations", "safet
 COMMIT_NOTE = "commit.json"  # replaces git where the package travels without it
 
 
-def describe(device: Device, data: Dataset) -> dict[str, Any]:
-    """Return commit, versions, device and loaded data as JSON values."""
+def describe(devices: Sequence[Device], data: Dataset) -> dict[str, Any]:
+    """Return commit, versions, devices and loaded data as JSON values."""
     provenance = data.provenance
     if provenance is None:
         raise ValueError("the data was not loaded from a verified folder")
@@ -28,12 +28,8 @@ def describe(device: Device, data: Dataset) -> dict[str, Any]:
         "dirty": dirty,
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
-        "device": device.name,
-        "hardware": _hardware(device),
-        "precision": device.precision,
+        **merge_hardware([_device(device) for device in devices]),
         "cores": count_cores(),
-        # One thread and no atomics on a CPU; CUDA's convolutions may sum in any order.
-        "deterministic": device.name == "cpu",
         # A user's own path tells more of the user than of the data: its last name is enough.
         "source": Path(provenance.source).name,
         "may_submit": provenance.may_submit,
@@ -54,25 +50,21 @@ def merge_hardware(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return joined
 
 
+def _device(device: Device) -> dict[str, Any]:
+    return {
+        "device": device.name,
+        "hardware": device.hardware,
+        "precision": device.precision,
+        # One thread and no atomics on a CPU; CUDA's convolutions may sum in any order.
+        "deterministic": device.name == "cpu",
+    }
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _hardware(device: Device) -> str:
-    if device.name.startswith("cuda"):
-        import torch
-
-        return torch.cuda.get_device_name(device.name)
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def commit() -> tuple[str | None, bool | None]:

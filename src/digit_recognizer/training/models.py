@@ -53,11 +53,18 @@ class ByteDropout(nn.Module):
         """Drop values of `x`, of any shape, in training mode only."""
         if not self.training:
             return x
-        # Eight bytes per draw, in the memory layout of x: channels-last tensors stay so.
-        words = torch.empty(x.numel() // 8 + 1, dtype=torch.int64, device=x.device)
-        drawn = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()]
-        kept = torch.as_strided(drawn, x.shape, x.stride()) >= self.dropped
+        # In the memory layout of x: channels-last tensors stay so.
+        drawn = torch.as_strided(_random_bytes(x.numel(), x.device), x.shape, x.stride())
+        kept = drawn >= self.dropped
         return x * kept.to(x.dtype).mul_(256 / (256 - self.dropped))
+
+
+def _random_bytes(n: int, device: torch.device) -> Tensor:
+    """Return at least `n` bytes [N] uint8, drawn eight at a time where the device can."""
+    if device.type == "mps":  # it refuses the range of 64 bits
+        return torch.randint(256, (n,), dtype=torch.uint8, device=device)
+    words = torch.empty(n // 8 + 1, dtype=torch.int64, device=device)
+    return words.random_(-(2**63), None).view(torch.uint8)
 
 
 def residual() -> nn.Module:

@@ -47,7 +47,7 @@ def run_bench(
     """
     data = load(folder)
     found = find_devices(device)
-    environment = describe(found[0], data)
+    environment = describe(found[:1], data)
     devices = worker_devices(found[:1], None)  # one GPU beside one GPU
     data = measure.first_rows(data, len(data.labels))
     speeds, costs = _measure_rounds(data, devices, rounds, seconds)

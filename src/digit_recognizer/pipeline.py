@@ -25,10 +25,10 @@ from digit_recognizer.runs.environment import describe, merge_hardware
 from digit_recognizer.runs.lock import begin_run, ensure_free_space
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import new_run
-from digit_recognizer.training.device import Device
+from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
 from digit_recognizer.training.models import network_cost
-from digit_recognizer.training.parallel import TrainMembers, train_members
+from digit_recognizer.training.parallel import TrainMembers, train_members, worker_devices
 from digit_recognizer.training.recipe import BLENDS, named_recipe, recipes_in
 
 BYTES_OF_PREDICTIONS = 4 * 2**20  # of a member, with its history; its weights come on top
@@ -140,6 +140,15 @@ def find_backend(name: str) -> TrainMembers:
 
         return train_members_on_ray
     return train_members
+
+
+def find_member_devices(backend: str, device: str, workers: int | None) -> list[Device]:
+    """Return the device of each member that is trained at a time; see `worker_devices`."""
+    if backend == "ray":
+        from digit_recognizer.training.ray_backend import cluster_devices
+
+        return cluster_devices(device, workers)
+    return worker_devices(find_devices(device), workers)
 
 
 def draw(results: RunResults) -> list[Path]:

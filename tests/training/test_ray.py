@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pretended_gpu import PretendedGpus
 from support.runner import QUICK, command, outcome, train
 
 from digit_recognizer.data.files import read_json
+from digit_recognizer.errors import DeviceError
 from digit_recognizer.runs.run import Run
+from digit_recognizer.training.device import Device, find_devices
 
 LONG = (*QUICK, "--n-splits", "4", "--epochs", "30")
 WILD = ("--epochs", "6", "--lr", "10", "--weight-decay", "10")  # weights grow a hundredfold a step
@@ -58,6 +61,45 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_ADDRESS", two.address)
     yield two
     two.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning")
+def test_the_clusters_devices_count_and_not_those_of_the_driver(cluster: Any) -> None:
+    from digit_recognizer.training.ray_backend import cluster_devices
+
+    (cpu,) = find_devices("cpu")
+    with PretendedGpus():
+        assert cluster_devices("auto", None) == [cpu, cpu]
+        assert cluster_devices("cpu", 3) == [cpu, cpu, cpu]
+        with pytest.raises(DeviceError, match="'cuda': the Ray cluster has none; give auto or cpu"):
+            cluster_devices("cuda", None)
+        with pytest.raises(DeviceError, match="'cuda:1': on a Ray cluster give auto, cpu or cuda"):
+            cluster_devices("cuda:1", None)
+    cluster.add_node(num_cpus=1, num_gpus=2)
+    cluster.wait_for_nodes()
+    # Ray believes in these GPUs, and torch on that node does not.
+    with pytest.raises(DeviceError, match=r"on a node of the Ray cluster, cuda:0 .* CUDA"):
+        cluster_devices("auto", None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning")
+def test_members_share_the_gpu_that_was_asked_for_each_in_a_new_process() -> None:
+    ray = pytest.importorskip("ray")
+    from digit_recognizer.training.ray_backend import _cluster, _task_options
+
+    devices = [Device("cuda:1", "bf16")] * 3
+    with _cluster(devices):
+        options = _task_options("cuda", len(devices))
+        assert options["num_gpus"] == 0.3333
+        where = ray.remote(**options)(lambda: (os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]))
+        processes, gpus = zip(*ray.get([where.remote() for _ in range(5)]), strict=True)
+    assert len(set(processes)) == 5
+    assert set(gpus) == {"1"}
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
 def in_training(node: Any) -> list[int]:

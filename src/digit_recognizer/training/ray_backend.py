@@ -1,16 +1,20 @@
 """Training of members as tasks of a Ray cluster, which repeats those that are lost."""
 
+import math
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import cycle, islice
+from typing import Any
 
 import torch
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.errors import TrainingError, WorkerDiedError
-from digit_recognizer.training.device import Device
+from digit_recognizer.errors import DeviceError, TrainingError, WorkerDiedError
+from digit_recognizer.training.device import Device, describe_device, find_devices, probe_here
 from digit_recognizer.training.members import Member, TrainedMember
-from digit_recognizer.training.parallel import MALLOC_ENV, OnEpoch, OnStep
+from digit_recognizer.training.parallel import MALLOC_ENV, OnEpoch, OnStep, worker_devices
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
 
@@ -25,11 +29,52 @@ MAX_RETRIES = 3  # of a member whose worker or node is lost
 
 try:
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ImportError as error:
     raise TrainingError(
         "--backend ray needs Ray, which is not installed here: run .venv/bin/python -m pip"
         " install --constraint constraints.lock --editable '.[cluster]'"
     ) from error
+
+
+def cluster_devices(device: str, workers: int | None) -> list[Device]:
+    """Return the device of each member at a time: of the cluster of RAY_ADDRESS, else of this machine.
+
+    Parameters
+    ----------
+    device : ``auto`` for the cluster's GPUs, or its cores if it has none; ``cpu`` or ``cuda``
+    workers : members at a time, in turn on the devices; if None, one on each
+    """
+    if _address() == "local":
+        return worker_devices(find_devices(device), workers)
+    with _cluster([]):
+        kind = device
+        if device == "auto":
+            kind = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
+        if kind not in ("cpu", "cuda"):
+            raise DeviceError(f"device is {device!r}: on a Ray cluster give auto, cpu or cuda")
+        found = _devices_of_nodes(kind)
+    if not found:
+        raise DeviceError(f"device is {device!r}: the Ray cluster has none; give auto or cpu")
+    return list(islice(cycle(found), workers or len(found)))
+
+
+def _devices_of_nodes(kind: str) -> list[Device]:
+    """Ask each node for its cores or GPUs; those of a node are taken to be alike."""
+    resource, asked = "GPU" if kind == "cuda" else "CPU", []
+    for node in ray.nodes():
+        if count := int(node["Alive"] and node["Resources"].get(resource, 0)):
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = ray.remote(**_task_options(kind, 1), scheduling_strategy=there)(_working_device)
+            asked.append((task.remote(kind), count))
+    return [device for answer, count in asked for device in [ray.get(answer)] * count]
+
+
+def _working_device(kind: str) -> Device:
+    probe = probe_here(_name_in_task(kind))
+    if probe.failure:
+        raise DeviceError(f"on a node of the Ray cluster, {probe}: give --device cpu")
+    return probe.device
 
 
 def train_members_on_ray(
@@ -40,23 +85,44 @@ def train_members_on_ray(
     on_epoch: OnEpoch,
     on_step: OnStep = lambda member, epochs_done: None,
 ) -> Generator[TrainedMember, None, None]:
-    """Train members as Ray tasks of one core or one GPU each, and yield each when done.
+    """Train as many members at a time as there are devices, as Ray tasks; yield each when done.
 
     Like `parallel.train_members`, with the same bytes, but `on_epoch` gets only the last epoch
-    of a member, and `on_step` nothing. The environment variable RAY_ADDRESS names the cluster, which needs this package
-    on every node; without it, a local cluster for `devices` is started, and stopped at the end.
+    of a member, and `on_step` nothing. The environment variable RAY_ADDRESS names the cluster,
+    which needs this package on every node; without it, a local cluster for `devices` is started,
+    and stopped at the end.
     """
-    _connect(len(devices))
-    try:
-        num_gpus = int(devices[0].name.startswith("cuda"))
-        task = ray.remote(num_cpus=1, num_gpus=num_gpus, max_retries=MAX_RETRIES)(_train)
+    kind, waiting = devices[0].kind, list(members)
+    running: list[Any] = []
+    with _cluster(devices):
+        task = ray.remote(**_task_options(kind, len(devices)))(_train)
         shared = ray.put((recipe, data))
-        tasks = [task.remote(shared, member, devices[0]) for member in members]
-        while tasks:
-            done, tasks = ray.wait(tasks)
+        while waiting or running:
+            while waiting and len(running) < len(devices):
+                running.append(task.remote(shared, waiting.pop(0), kind))
+            done, running = ray.wait(running)
             trained = ray.get(done[0])
             on_epoch(trained.member, trained.history[-1])
             yield trained
+
+
+def _task_options(kind: str, n_tasks: int) -> dict[str, Any]:
+    """Return what a task takes: a core, and a GPU or, for more tasks than GPUs, a part of one."""
+    options: dict[str, Any] = {"num_cpus": 1, "max_retries": MAX_RETRIES}
+    if kind == "cuda":
+        n_gpus = ray.cluster_resources().get("GPU", 1)
+        # Ray counts in steps of 0.0001. A process that has set up CUDA keeps its memory, and does
+        # not heed another CUDA_VISIBLE_DEVICES: each task has a process of its own.
+        options |= {"num_gpus": 10_000 // math.ceil(n_tasks / n_gpus) / 10_000, "max_calls": 1}
+    return options
+
+
+@contextmanager
+def _cluster(devices: Sequence[Device]) -> Iterator[None]:
+    """Join the cluster of RAY_ADDRESS, or start a local one for `devices`; leave it at the end."""
+    _connect(devices)
+    try:
+        yield
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
@@ -65,25 +131,50 @@ def train_members_on_ray(
         ray.shutdown()  # ends tasks that are still running
 
 
-def _connect(n_local: int) -> None:
-    """Join the cluster of RAY_ADDRESS, or start a local one for `n_local` members at a time."""
-    address = os.environ.get("RAY_ADDRESS", "local")
-    size = {"num_cpus": n_local, "include_dashboard": False} if address == "local" else {}
+def _address() -> str:
+    return os.environ.get("RAY_ADDRESS", "local")
+
+
+def _connect(devices: Sequence[Device]) -> None:
+    gpus = list(dict.fromkeys(device.name for device in devices if device.kind == "cuda"))
+    size: dict[str, Any] = {}
+    if _address() == "local":
+        size = {"num_cpus": len(devices), "num_gpus": len(gpus), "include_dashboard": False}
     try:
         quiet = {"log_to_driver": False, "logging_level": "error"}
-        ray.init(address, runtime_env={"env_vars": MALLOC_ENV}, **quiet, **size)
+        with _visible(gpus):
+            ray.init(_address(), runtime_env={"env_vars": MALLOC_ENV}, **quiet, **size)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise TrainingError(
-            f"Ray cluster {address!r}: {_first_line(error)}:"
+            f"Ray cluster {_address()!r}: {_first_line(error)}:"
             " check RAY_ADDRESS and that 'ray status' answers there"
         ) from None
 
 
-def _train(shared: tuple[Recipe, Dataset], member: Member, device: Device) -> TrainedMember:
+@contextmanager
+def _visible(gpus: Sequence[str]) -> Iterator[None]:
+    """Show only these GPUs to a local cluster that is started meanwhile."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if gpus:
+        numbers = [int(name.partition(":")[2]) for name in gpus]
+        names = before.split(",") if before else list(map(str, range(max(numbers) + 1)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[number] for number in numbers)
+    try:
+        yield
+    finally:
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        if before is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def _name_in_task(kind: str) -> str:
+    return "cuda:0" if kind == "cuda" else kind  # a task only sees its own GPU
+
+
+def _train(shared: tuple[Recipe, Dataset], member: Member, kind: str) -> TrainedMember:
     """Train one member with one thread, like a worker of `parallel`, so the bytes are equal."""
     torch.set_num_threads(1)
-    if device.name.startswith("cuda"):
-        device = replace(device, name="cuda:0")  # a task only sees its own GPU
+    device = describe_device(_name_in_task(kind))  # of this node, in its precision
     recipe, data = shared
     # Ray's arrays are read-only views of shared memory, of which torch warns.
     arrays = {key: getattr(data, key).copy() for key in ("images", "labels", "test_images")}

@@ -172,7 +172,8 @@ class _Kernels(TorchDispatchMode):
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         # As on CUDA, a CPU tensor without dimensions fits every device.
         found = {device_of(x) for x in inputs if x.dim() or device_of(x) != CPU} - {None}
-        if len(found) > 1 and self.gpus.destination is None:
+        moves = self.gpus.destination is not None or func is torch.ops.aten.copy_.default
+        if len(found) > 1 and not moves:
             names = " and ".join(sorted(map(str, found)))
             raise RuntimeError(f"Expected all tensors to be on the same device: {func}, {names}")
         device = self.gpus.destination or next(iter(found), None)

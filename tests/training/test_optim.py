@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,12 @@ from digit_recognizer.training.optim import (
     EMA,
     Muon,
     build_optimizers,
+    ema_weight,
+    lr_dtype,
     lr_lambda,
     one_cycle,
     orthogonalize,
+    orthogonalize_batch,
 )
 from digit_recognizer.training.recipe import RECIPES, SCHEDULES, Recipe
 
@@ -57,9 +61,15 @@ def test_the_committee_schedule_falls_to_a_tenth_and_then_to_a_thousandth_of_tha
     assert factor(1100) == pytest.approx(1e-4)
 
 
+def optimizers_of(
+    recipe: Recipe, parameters: Iterable[torch.nn.Parameter]
+) -> list[torch.optim.Optimizer]:
+    return build_optimizers(recipe, parameters, torch.tensor(recipe.lr, dtype=lr_dtype("cpu")))
+
+
 def weight_after_a_step(recipe: Recipe, gradient: float) -> float:
     weight = torch.nn.Parameter(torch.ones(1))
-    [optimizer] = build_optimizers(recipe, [weight])
+    [optimizer] = optimizers_of(recipe, [weight])
     weight.grad = torch.full((1,), gradient)
     optimizer.step()
     return weight.item()
@@ -78,7 +88,7 @@ def test_weight_decay_is_a_penalty_in_adam_and_apart_from_the_gradient_in_adamw(
 def test_beta2_is_how_long_large_gradients_are_remembered() -> None:
     def second_step(beta2: float) -> float:
         weight = torch.nn.Parameter(torch.zeros(1))
-        [optimizer] = build_optimizers(Recipe(lr=0.1, beta2=beta2, weight_decay=0.0), [weight])
+        [optimizer] = optimizers_of(Recipe(lr=0.1, beta2=beta2, weight_decay=0.0), [weight])
         for gradient in (100.0, 0.1):
             before = weight.item()
             weight.grad = torch.full((1,), gradient)
@@ -90,7 +100,7 @@ def test_beta2_is_how_long_large_gradients_are_remembered() -> None:
 
 def test_muon_moves_the_kernels_of_inner_convolutions_and_adamw_the_rest() -> None:
     network = NETWORKS["plain"]()
-    adamw, muon = build_optimizers(RECIPES["default"], network.parameters())
+    adamw, muon = optimizers_of(RECIPES["default"], network.parameters())
     convolutions = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
     inner = {id(layer.weight) for layer in convolutions[1:]}
     assert isinstance(muon, Muon)
@@ -100,7 +110,7 @@ def test_muon_moves_the_kernels_of_inner_convolutions_and_adamw_the_rest() -> No
 
 
 def test_a_network_without_inner_convolutions_is_left_to_adamw() -> None:
-    [optimizer] = build_optimizers(RECIPES["default"], NETWORKS["mlp"]().parameters())
+    [optimizer] = optimizers_of(RECIPES["default"], NETWORKS["mlp"]().parameters())
     assert isinstance(optimizer, torch.optim.AdamW)
 
 
@@ -116,8 +126,18 @@ def test_an_orthogonal_matrix_has_the_same_directions_and_singular_values_near_o
     torch.testing.assert_close(left * after @ right, orthogonalize(matrix), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("network", ["narrow", "plain", "residual", "mnist-m3"])
+def test_matrices_come_out_of_a_batch_as_they_do_one_by_one(network: str) -> None:
+    """Bit for bit on a CPU: padding with zeros adds zeros to sums, at their end."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [p.flatten(1).shape for p in NETWORKS[network]().parameters() if p.ndim == 4]
+    matrices = [torch.randn(shape, generator=generator) for shape in (*shapes[1:], (40, 3))]
+    for matrix, batched in zip(matrices, orthogonalize_batch(matrices), strict=True):
+        assert torch.equal(batched, orthogonalize(matrix))
+
+
 def muon_of(kernel: torch.nn.Parameter, recipe: Recipe) -> torch.optim.Optimizer:
-    return build_optimizers(recipe, [torch.nn.Parameter(torch.zeros(1)), kernel])[1]
+    return optimizers_of(recipe, [torch.nn.Parameter(torch.zeros(1)), kernel])[1]
 
 
 def test_a_step_of_muon_is_about_as_long_as_one_of_adamw() -> None:
@@ -154,9 +174,9 @@ def test_muon_goes_on_where_earlier_gradients_pointed() -> None:
 def test_averaging_forgets_the_random_start() -> None:
     network = torch.nn.Linear(1, 1)
     torch.nn.init.constant_(network.weight, 100.0)
-    average = EMA(network, 0.998)
-    average.update(network)
+    average = EMA(network)
+    average.update(network, torch.tensor(ema_weight(0, 0.998)))
     torch.nn.init.zeros_(network.weight)
-    for _ in range(200):
-        average.update(network)
+    for step in range(1, 201):
+        average.update(network, torch.tensor(ema_weight(step, 0.998)))
     assert 0 < average.network.weight.item() < 1e-3

@@ -18,10 +18,11 @@ from digit_recognizer.errors import DivergedError
 from digit_recognizer.training import trainer as trainer_module
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member, TrainedMember, assign_folds
-from digit_recognizer.training.models import load_network
+from digit_recognizer.training.models import build_network, load_network
 from digit_recognizer.training.parallel import count_cores, train_members, worker_devices
 from digit_recognizer.training.predict import normalize, predict_logits
 from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.rng import RngPurpose, make_rng
 from digit_recognizer.training.trainer import _Trainer, evenly_spaced, fit_member
 
 CPU = Device("cpu", "fp32")
@@ -112,6 +113,39 @@ def test_a_loss_that_is_not_finite_stops_the_member(digits: Dataset) -> None:
     assert str(caught.value) == (
         "fold0-seed3: the loss is nan in epoch 1: lower the learning rate (--lr, now 0.003)"
     )
+
+
+def test_weights_that_the_last_step_spoils_stop_the_member_too(digits: Dataset) -> None:
+    """All losses of the epoch are finite: they were computed before the step."""
+    trainer = _Trainer(HALVES, handful(digits, 40), Member(0, 3), CPU)
+    last = trainer.steps_per_epoch - 1
+    trainer._lr_factor = lambda step: math.inf if step == last else 1.0
+    with pytest.raises(DivergedError, match="the loss is nan in epoch 1: lower"):
+        trainer.run_epoch(1)
+
+
+def test_fp16_has_the_gradients_of_fp32(digits: Dataset) -> None:
+    gradients = []
+    for precision in ("fp16", "fp32"):
+        trainer = _Trainer(HALVES, handful(digits, 40), Member(0, 0), Device("cpu", precision))
+        trainer.run_epoch(1)
+        trainer._step_index.zero_()
+        rng = make_rng(0, RngPurpose.WEIGHTS, 0, 0)
+        trainer.network.load_state_dict(build_network("narrow", rng).state_dict())
+        trainer.step()
+        parameters = trainer.network.parameters()
+        gradients.append(torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]))
+    fp16, fp32 = gradients
+    assert (fp16 - fp32).norm() < 0.02 * fp32.norm()
+
+
+def test_an_overflow_of_fp16_stops_the_member_instead_of_leaving_out_steps(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "FP16_LOSS_SCALE", 1e8)
+    trainer = _Trainer(HALVES, handful(digits, 40), Member(0, 0), Device("cpu", "fp16"))
+    with pytest.raises(DivergedError, match="or give --device cpu: fp16 numbers end at 65504"):
+        trainer.run_epoch(1)
 
 
 def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Dataset) -> None:

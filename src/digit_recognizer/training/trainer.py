@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -11,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import DivergedError
 from digit_recognizer.training.augment import augment, build_transform
 from digit_recognizer.training.device import Device
+from digit_recognizer.training.graph import cuda_capture, graphed
 from digit_recognizer.training.members import (
     EpochMetrics,
     Member,
@@ -25,13 +26,21 @@ from digit_recognizer.training.members import (
     assign_folds,
 )
 from digit_recognizer.training.models import build_network
-from digit_recognizer.training.optim import EMA, build_optimizers, lr_lambda, update_bn
+from digit_recognizer.training.optim import (
+    EMA,
+    build_optimizers,
+    ema_weight,
+    lr_dtype,
+    lr_lambda,
+    update_bn,
+)
 from digit_recognizer.training.predict import center_crop, normalize, predict_logits
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import RngPurpose, make_rng, torch_seed
 
 BN_ROWS = 4000  # training rows for the averaged network's BatchNorm statistics
 BN_CHUNK = 1000  # at most so many of these at a time
+FP16_LOSS_SCALE = 128  # a power of two: gradients are divided by it without rounding
 STEP_REPORTS = 100  # at least so many an epoch, where it has as many steps
 VAL_SUBSET = 2000  # rows for validation and BatchNorm after every epoch but the last
 
@@ -50,6 +59,7 @@ def fit_member(
     so. Held-out rows are only reported on: they decide nothing.
     """
     cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
+    torch.backends.cudnn.benchmark = True  # on CUDA, the fastest algorithm for each shape
     trainer = _Trainer(recipe, data, member, device, on_step)
     history = []
     for epoch in range(1, recipe.epochs + 1):
@@ -63,7 +73,12 @@ def fit_member(
 
 
 class _Trainer:
-    """Network, optimizers, schedules and averaged weights of a member in training."""
+    """Network, optimizers and averaged weights of a member in training.
+
+    A step takes nothing from the host and hands nothing back before its epoch ends, so that it
+    never waits for a GPU and can be a CUDA graph: images, targets, learning rates and averaging
+    weights of an epoch lie on the device, where the steps are counted too.
+    """
 
     def __init__(
         self,
@@ -71,7 +86,7 @@ class _Trainer:
         data: Dataset,
         member: Member,
         device: Device,
-        on_step: Callable[[float], None],
+        on_step: Callable[[float], None] = lambda epochs_done: None,
     ) -> None:
         self.recipe, self.data, self.member, self.device = recipe, data, member, device
         self.on_step = on_step
@@ -82,14 +97,29 @@ class _Trainer:
         self.transform = build_transform(recipe)
         network = build_network(recipe.network, self._rng(RngPurpose.WEIGHTS))
         self.network = device.to_device(network)
-        self._ema = EMA(self.network, recipe.ema_decay) if recipe.ema_decay else None
-        self.optimizers = build_optimizers(recipe, self.network.parameters())
+        self._ema = EMA(self.network) if recipe.ema_decay else None
         self.batch_size = min(recipe.batch_size, len(self.train_index))
         self.steps_per_epoch = len(self.train_index) // self.batch_size
-        lr_factor = lr_lambda(recipe, self.steps_per_epoch)
-        self.schedules = [LambdaLR(optimizer, lr_factor) for optimizer in self.optimizers]
-        # Only fp16 needs its small gradients scaled up; when disabled, the scaler does nothing.
-        self.scaler = torch.amp.GradScaler(device.kind, enabled=device.precision == "fp16")
+        self._lr_factor = lr_lambda(recipe, self.steps_per_epoch)
+        self._allocate(device.name)
+        self.optimizers = build_optimizers(recipe, self.network.parameters(), self._lr)
+        self.step = self._step
+        if device.kind == "cuda":
+            capture = partial(cuda_capture, device=device.name)
+            self.step = partial(next, graphed(self._step, capture))
+
+    def _allocate(self, device: str) -> None:
+        """Allocate what the steps read and write."""
+        steps, shape = self.steps_per_epoch, (self.steps_per_epoch, self.batch_size)
+        side = self.data.images.shape[1:]
+        self._images = torch.zeros(*shape, *side, dtype=torch.uint8, device=device)
+        self._targets = torch.zeros(shape, dtype=torch.int64, device=device)
+        self._lrs = torch.zeros(steps, dtype=lr_dtype(device), device=device)
+        self._ema_weights = torch.zeros(steps, device=device)
+        self._lr = self._lrs[0].clone()  # of the step
+        self._step_index = torch.zeros(1, dtype=torch.int64, device=device)
+        self._loss_sum = torch.zeros((), device=device)
+        self._n_correct = torch.zeros((), device=device)
 
     @property
     def predictor(self) -> nn.Module:
@@ -103,51 +133,80 @@ class _Trainer:
         rng = self._rng(RngPurpose.AUGMENT, epoch)
         images = augment(self.data.images[order], self.transform, self.recipe.group_size, rng)
         augment_seconds = time.perf_counter() - start
-        n_rows = self.steps_per_epoch * self.batch_size  # whole batches only
-        inputs = torch.from_numpy(images[:n_rows]).to(self.device.name)
-        targets = torch.from_numpy(self.data.labels[order[:n_rows]]).to(self.device.name)
-
+        self._load_batches(images, self.data.labels[order])
+        first_step = (epoch - 1) * self.steps_per_epoch
+        self._load_schedule(first_step)
         with torch_seed(self._rng(RngPurpose.DROPOUT, epoch), self.device.name):
-            training = self._train_epoch(inputs, targets)
-        if not math.isfinite(training[0]):
-            raise DivergedError(
-                f"{self.member.name}: the loss is {training[0]} in epoch {epoch}:"
-                f" lower the learning rate (--lr, now {self.recipe.lr:g})"
-            )
+            training = self._train_epoch(first_step)
+        self._check_finite(training[0], epoch)
         validation = self._evaluate(on_all_rows=epoch == self.recipe.epochs)
-        lr = float(self.schedules[0].get_last_lr()[0])
+        self._check_finite(validation[0], epoch)  # the last step may have spoilt the weights
+        lr = self.recipe.lr * self._lr_factor(epoch * self.steps_per_epoch)
         seconds = time.perf_counter() - start
         return EpochMetrics(epoch, lr, *training, *validation, seconds, augment_seconds)
 
-    def _train_epoch(self, images: Tensor, targets: Tensor) -> tuple[float, float]:
+    def _load_batches(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        """Put an epoch's rows, in order, on the device, as whole batches only."""
+        n_rows = self._targets.numel()
+        self._images.copy_(torch.from_numpy(images[:n_rows]).view(self._images.shape))
+        self._targets.copy_(torch.from_numpy(labels[:n_rows]).view(self._targets.shape))
+
+    def _load_schedule(self, first_step: int) -> None:
+        """Put an epoch's learning rates and averaging weights on the device."""
+        steps = range(first_step, first_step + self.steps_per_epoch)
+        lrs = [self.recipe.lr * self._lr_factor(step) for step in steps]
+        self._lrs.copy_(torch.tensor(lrs, dtype=self._lrs.dtype))
+        weights = [ema_weight(step, self.recipe.ema_decay) for step in steps]
+        self._ema_weights.copy_(torch.tensor(weights))
+
+    def _train_epoch(self, first_step: int) -> tuple[float, float]:
         """Train on every batch once; return the mean loss and the accuracy."""
         self.network.train()
-        loss_sum = torch.zeros((), device=self.device.name)
-        n_correct = torch.zeros((), device=self.device.name)
-        batches = torch.split(images, self.batch_size)
-        for batch, target in zip(batches, torch.split(targets, self.batch_size), strict=True):
-            n_steps = self.schedules[0].last_epoch  # so far, over all epochs
-            if n_steps % max(1, self.steps_per_epoch // STEP_REPORTS) == 0:
-                self.on_step(n_steps / self.steps_per_epoch)
-            loss, logits = self._step(batch, target)
-            loss_sum += loss  # stays on the device: reading it here would stall a GPU
-            n_correct += (logits.argmax(1) == target).sum()
-        return loss_sum.item() / self.steps_per_epoch, n_correct.item() / len(targets)
+        for total in (self._step_index, self._loss_sum, self._n_correct):
+            total.zero_()
+        for step in range(first_step, first_step + self.steps_per_epoch):
+            if step % max(1, self.steps_per_epoch // STEP_REPORTS) == 0:
+                self.on_step(step / self.steps_per_epoch)
+            self.step()
+        accuracy = self._n_correct.item() / self._targets.numel()
+        return self._loss_sum.item() / self.steps_per_epoch, accuracy
 
-    def _step(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+
+    def _step(self) -> None:
+        """Train on the next batch."""
+        tables = (self._images, self._targets, self._lrs, self._ema_weights)
+        rows = [table.index_select(0, self._step_index)[0] for table in tables]
+        images, target, lr, weight = rows
+        self._lr.copy_(lr)
         with self.device.autocast():
             logits = self.network(normalize(images, self.device, self.recipe.scaling))
         loss = F.cross_entropy(logits.float(), target, label_smoothing=self.recipe.label_smoothing)
-        self.network.zero_grad(set_to_none=True)
-        torch.autograd.backward(self.scaler.scale(loss))
+        self._backward(loss)
         for optimizer in self.optimizers:
-            self.scaler.step(optimizer)
-        self.scaler.update()
-        for schedule in self.schedules:
-            schedule.step()
+            optimizer.step()
         if self._ema:
-            self._ema.update(self.network)
-        return loss.detach(), logits.detach()
+            self._ema.update(self.network, weight)
+        self._loss_sum += loss.detach()
+        self._n_correct += (logits.argmax(1) == target).sum()
+        self._step_index += 1
+
+    def _backward(self, loss: Tensor) -> None:
+        """Compute the gradients; fp16 would lose small ones, so there the loss is scaled up."""
+        self.network.zero_grad(set_to_none=True)
+        scaled = self.device.precision == "fp16"
+        torch.autograd.backward(loss * FP16_LOSS_SCALE if scaled else loss)
+        if scaled:
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            torch._foreach_div_(gradients, FP16_LOSS_SCALE)
+
+    def _check_finite(self, loss: float, epoch: int) -> None:
+        if not math.isfinite(loss):
+            fp16 = ", or give --device cpu: fp16 numbers end at 65504"
+            raise DivergedError(
+                f"{self.member.name}: the loss is {loss} in epoch {epoch}:"
+                f" lower the learning rate (--lr, now {self.recipe.lr:g})"
+                + (fp16 if self.device.precision == "fp16" else "")
+            )
 
     def _evaluate(self, on_all_rows: bool) -> tuple[float, float]:
         """Update the average's BatchNorm, then `val_logits`; return their loss and accuracy.

@@ -63,7 +63,7 @@ def _table(checks: Sequence[Check]) -> str:
     for check in checks:
         lines.append(f"{'✓' if check.ok else '✗'} {check.name:<{width}}  {check.found}")
         for number, line in enumerate(check.advice.splitlines()):
-            lines.append(f"  {'':<{width}}  {'   ' if number else '-> '}{line}")
+            lines.append(f"  {'   ' if number else '-> '}{line}")
     return "\n".join(lines)
 
 
@@ -80,12 +80,13 @@ def _packages() -> Check:
             continue
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         try:
-            found.append(f"{name} {version(name)}")
+            version(name)
+            found.append(name)
         except PackageNotFoundError:
             missing.append(name)
     if missing:
         return Check("packages", False, f"missing: {', '.join(missing)}", "run 'make setup'")
-    return Check("packages", True, ", ".join(found))
+    return Check("packages", True, f"{len(found)} installed, torch {version('torch')}")
 
 
 def _devices(device: str) -> list[Check]:

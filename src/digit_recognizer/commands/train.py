@@ -38,6 +38,10 @@ def train(
     """Train, ensemble, write submission.csv and the CV report."""
     began = time.time()
     check_recipes([recipe], settings)
+    if run:
+        from digit_recognizer.runs.run import new_run
+
+        new_run(folders.submissions_dir, run)  # refuses a name before anything begins
     dataset = ready_dataset(data, folders)
     pipeline = open_pipeline(dataset, execution, folders)
     show(pipeline.train_recipe(recipe, changes(settings), run), began)

@@ -51,7 +51,7 @@ def test_it_ends_with_five_lines(
         f"expected score  {expected.low:.5f} to {expected.high:.5f}",
         f"best other run  {worse:.5f}, worse: this one {cv.cv_accuracy - worse:+.5f}",
         "report          submissions/good/report.html",
-        "next            make play RUN=good",
+        "next            'make play RUN=good'",
     ]
 
 
@@ -61,7 +61,7 @@ def test_a_run_that_was_finished_before_says_when(
     lines, _ = shown(shelf, "worse", time.time() + 1, capsys)
     assert len(lines) == 6
     assert lines[0].startswith("already finished on 20")
-    assert lines[0].endswith(": nothing was trained; another RUN= trains anew")
+    assert lines[0].endswith(": nothing was trained: give another RUN to train anew")
     assert "good: this one -0." in lines[3]
 
 
@@ -80,4 +80,4 @@ def test_the_next_command_of_a_run_that_may_be_submitted_is_submit(
     ensure_finished(Run(folder), tmp_path / "data")
     lines, _ = shown(tmp_path, "real", 0.0, capsys)
     assert lines[2] == "best other run  none on the same data"
-    assert lines[-1] == "next            make submit RUN=real"
+    assert lines[-1] == "next            'make submit RUN=real'"

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from digit_recognizer.commands.console import TrainingDisplay, columns, echo, working
@@ -79,7 +78,7 @@ def show(results: "RunResults", began: float) -> None:
     finished = run.cv_path.stat().st_mtime
     if finished < began:
         when = datetime.fromtimestamp(finished).strftime("%Y-%m-%d %H:%M")
-        echo(f"already finished on {when}: nothing was trained; another RUN= trains anew")
+        echo(f"already finished on {when}: nothing was trained: give another RUN to train anew")
     report = run.report_path if run.report_path in draw(results) else "-"
     if cv.suspicious:
         echo("warning: this is better than the labels allow: look for leaked test rows")
@@ -90,7 +89,7 @@ def show(results: "RunResults", began: float) -> None:
         ("expected score", f"{expected.low:.5f} to {expected.high:.5f}"),
         ("best other run", _beside(cv.cv_accuracy, max(_others(run), default=None))),
         ("report", str(report)),
-        ("next", f"make {command} RUN={quote(run.name)}"),
+        ("next", f"'make {command} RUN={run.name}'"),
     ]
     echo(columns(lines))
 

@@ -43,6 +43,7 @@ NAMES = (
     "permissions",
     "rules accepted",
     "submissions left",
+    "Kaggle's GPU",
 )
 
 
@@ -87,6 +88,15 @@ def device_lines(out: str) -> list[str]:
 def test_the_first_line_says_what_is_ready(desk: Desk, kaggle: Kaggle) -> None:
     first = desk.run("doctor", "--device", "cpu")[1].splitlines()[0]
     assert first == "train, predict, play: ready; download, submit: not ready"
+
+
+def test_the_hours_of_gpu_that_are_left_are_shown(desk: Desk, kaggle: Kaggle, key: None) -> None:
+    kaggle.gpu_quota = {
+        "timeUsed": "9000s",
+        "timeReserved": "1800s",
+        "totalTimeAllowed": "108000s",
+    }
+    assert check(desk, 0)["Kaggle's GPU"] == "✓ 27.0 of 30 h left this week"
 
 
 def test_no_credentials_says_how_to_get_some(desk: Desk) -> None:

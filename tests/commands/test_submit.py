@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,30 @@ def test_requests_have_the_documented_shape(desk: Desk, kaggle: Kaggle) -> None:
     assert start["competitionName"] == "digit-recognizer"
     assert start["fileName"] == "submission.csv"
     assert json.loads(bodies["CreateSubmission"])["blobFileTokens"] == "blob-1"
+
+
+def leaderboard(text: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("digit-recognizer-publicleaderboard.csv", text)
+    return packed.getvalue()
+
+
+def test_the_rank_of_the_score_is_said(desk: Desk, kaggle: Kaggle) -> None:
+    rows = ["1,7,A,2026-01-01,1.00000", "2,8,B,2026-01-02,0.99400", "3,9,C,2026-01-03,0.99300"]
+    header = "Rank,TeamId,TeamName,LastSubmissionDate,Score"
+    kaggle.leaderboard = leaderboard("\n".join([header, *rows]) + "\n")
+    line = "rank 2 on the public leaderboard of 3 teams; 1 with the same score"
+    assert desk.submit().splitlines()[-1] == line
+
+
+@pytest.mark.parametrize("content", [b"no zip", leaderboard("Rank,Points\n1,2\n"), b""])
+def test_a_leaderboard_that_cannot_be_read_is_no_failure(
+    desk: Desk, kaggle: Kaggle, content: bytes
+) -> None:
+    kaggle.leaderboard = content
+    assert desk.submit().splitlines()[-1].startswith("public score 0.99400")
+    assert desk.pauses == []
 
 
 def test_a_score_outside_the_expected_interval_is_called_so(desk: Desk, kaggle: Kaggle) -> None:

@@ -193,8 +193,9 @@ STATUSES = [
         403,
         "You must accept this competition's rules.",
         "Kaggle refuses access to 'digit-recognizer' (403: You must accept this competition's"
-        f" rules): accept the rules at {RULES} with the account of {WHERE}; if they are accepted,"
-        " the competition's name is wrong",
+        f" rules): accept the rules at {RULES} with the account of {WHERE}; where that page has no"
+        f" button for it, press 'Join Competition' at {RULES.removesuffix('/rules')}, or first"
+        " verify the account's phone number at https://www.kaggle.com/settings",
     ),
     (
         404,

@@ -119,8 +119,8 @@ def test_no_credentials_for_a_download_tells_the_ways_there_are(desk: Desk, kagg
     err = desk.fail("download")
     first, *rest = err.splitlines()
     assert first == (
-        "no Kaggle credentials found: get a token at https://www.kaggle.com/settings/api and"
-        " put it in ~/.kaggle/access_token"
+        "no Kaggle credentials found: run 'kaggle auth login', or get a token at"
+        " https://www.kaggle.com/settings/api and put it in ~/.kaggle/access_token"
     )
     assert 3 <= len(rest) <= 9
     assert "make train DATA=sample" in err

@@ -48,6 +48,8 @@ class Kaggle:
     verdict: dict[str, str] = field(
         default_factory=lambda: {"status": "COMPLETE", "publicScore": "0.99400"}
     )
+    leaderboard: bytes = b""  # the zip; none is a refusal
+    gpu_quota: dict[str, str] | None = None
     submissions: list[dict[str, Any]] = field(default_factory=list)
     replies: dict[str, list[Reply]] = field(default_factory=lambda: defaultdict(list))
     steps: list[str] = field(default_factory=list)
@@ -66,6 +68,11 @@ class Kaggle:
             )
         if step == "GET":
             return self._file(headers)
+        if step == "DownloadLeaderboard" and self.leaderboard:
+            file_headers = {"Content-Type": "application/zip", "Last-Modified": MODIFIED}
+            return Reply(body=self.leaderboard, headers=file_headers)
+        if step == "GetAcceleratorQuotaStatistics" and self.gpu_quota:
+            return Reply(body={"gpuQuota": self.gpu_quota})
         if step == "StartSubmissionUpload":
             return Reply(body={"token": "blob-1", "createUrl": f"{self.url}/upload/1"})
         if step == "PUT":

@@ -160,7 +160,18 @@ def _account(kaggle: "Kaggle") -> list[Check]:
         rules = _failed("rules accepted", error)
     else:
         rules = Check("rules accepted", True, "yes")
-    return [Check("credentials valid", True, "yes"), rules, left]
+    return [Check("credentials valid", True, "yes"), rules, left, *_gpu_hours(kaggle)]
+
+
+def _gpu_hours(kaggle: "Kaggle") -> list[Check]:
+    """Tell what is left for `make kernel`, if Kaggle says so."""
+    try:
+        left, total = kaggle.gpu_hours()
+    except KaggleError:
+        return []
+    advice = "" if left else "the quota begins anew each week"
+    found = f"{left:.1f} of {total:.0f} h left this week"
+    return [Check("Kaggle's GPU", left > 0, found, advice, needed=False)]
 
 
 def _failed(name: str, error: KaggleError) -> Check:

@@ -1,6 +1,7 @@
 """Check a run's submission, upload it once, fetch its score."""
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,11 +184,23 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
         echo("no score yet: 'make scores' asks for it later")
     elif item.status == "COMPLETE":
         echo(_verdict(item.public_score, checked.cv))
+        _show_rank(kaggle, item.public_score)
     else:
         raise KaggleError(
             f"the file is uploaded ({ref}), with the status {item.status!r}, which is new to"
             f" this program: look at {PAGE}/submissions; 'make scores' asks again"
         )
+
+
+def _show_rank(kaggle: "Kaggle", score: float | None) -> None:
+    """Print where the score stands on the public leaderboard, if Kaggle gives that."""
+    if score is None:
+        return
+    with suppress(KaggleError):
+        scores = kaggle.leaderboard()
+        rank, ties = 1 + sum(other > score for other in scores), scores.count(score)
+        same = f"; {ties:,} with the same score" if ties else ""
+        echo(f"rank {rank:,} on the public leaderboard of {len(scores):,} teams{same}")
 
 
 def _poll(kaggle: "Kaggle", ref: int) -> "Submission":

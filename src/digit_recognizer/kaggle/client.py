@@ -1,10 +1,13 @@
 """The requests of this package to Kaggle: data, quota, upload, list of submissions."""
 
+import csv
+import io
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from digit_recognizer.data.dataset import COMPETITION
@@ -16,6 +19,7 @@ from digit_recognizer.kaggle.credentials import find_credentials, missing_creden
 from digit_recognizer.kaggle.retry import REQUEST_ERRORS, describe, is_transient, status_of
 
 PAGE_SIZE = 100  # submissions
+MAX_LEADERBOARD = 50_000_000  # bytes; a team is a row of about 100
 
 T = TypeVar("T")
 
@@ -89,6 +93,25 @@ class Kaggle:
 
         found = map(Submission.from_json, self._request(entries))
         return sorted(found, key=lambda item: item.ref, reverse=True)
+
+    def leaderboard(self) -> list[float]:
+        """Return the public score of every team."""
+
+        def fetch() -> list[float]:
+            with TemporaryDirectory() as folder:
+                self._client.competition_leaderboard_download(COMPETITION, folder)
+                return _read_leaderboard(Path(folder, f"{COMPETITION}.zip"))
+
+        return self._request(fetch, is_retried=lambda error: False)
+
+    def gpu_hours(self) -> tuple[float, float]:
+        """Return the hours of GPU that are left this week, and those of a whole week."""
+        gpu = self._request(self._client.quota_view, is_retried=lambda error: False).gpu_quota
+        if gpu is None or gpu.total_time_allowed is None:
+            raise KaggleError("Kaggle does not say how many hours of GPU are left")
+        taken = [time.total_seconds() for time in (gpu.time_used, gpu.time_reserved) if time]
+        total = gpu.total_time_allowed.total_seconds()
+        return max(0.0, total - sum(taken)) / 3600, total / 3600
 
     def check_access(self) -> None:
         """Check that the data may be downloaded, for which the rules must be accepted."""
@@ -215,4 +238,16 @@ def _is_valid_zip(archive: Path) -> bool:
     except Exception as error:
         if is_bad_zip(error):
             return False
+        raise
+
+
+def _read_leaderboard(archive: Path) -> list[float]:
+    """Return the scores in the CSV file of a leaderboard's zip."""
+    try:
+        with zipfile.ZipFile(archive) as file, file.open(file.namelist()[0]) as content:
+            text = io.StringIO(content.read(MAX_LEADERBOARD).decode())
+        return [float(row["Score"]) for row in csv.DictReader(text)]
+    except Exception as error:
+        if is_bad_zip(error) or isinstance(error, KeyError | IndexError | TypeError):
+            raise ValueError("not a leaderboard") from None
         raise

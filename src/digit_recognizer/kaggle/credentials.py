@@ -11,10 +11,10 @@ from digit_recognizer.errors import KaggleError
 PAGE = "https://www.kaggle.com/competitions/digit-recognizer"
 TOKEN_URL = "https://www.kaggle.com/settings/api"
 TOKEN_HELP = f"""\
-How to get a token: sign in at {TOKEN_URL}, press 'Generate New Token', and put it
-  in the file ~/.kaggle/access_token (then: chmod 600 ~/.kaggle/access_token),
-  or in the variable KAGGLE_API_TOKEN.
-A kaggle.json, KAGGLE_USERNAME with KAGGLE_KEY, and 'kaggle auth login' serve as well."""
+How to sign in: run 'kaggle auth login' (in a clone: .venv/bin/kaggle), which opens the browser. Or
+  get a token: at {TOKEN_URL}, press 'Generate New Token', and put it in the
+  file ~/.kaggle/access_token (then: chmod 600 ~/.kaggle/access_token) or in KAGGLE_API_TOKEN.
+A kaggle.json, and KAGGLE_USERNAME with KAGGLE_KEY, serve as well."""
 NO_TOKEN_HELP = f"""\
 Without a token: 'make train DATA=sample' trains on a small sample at once, and
   'make download SOURCE=/path/to/digit-recognizer.zip' takes the zip that your browser fetched
@@ -71,8 +71,8 @@ def _in_file(kind: str, path: Path) -> Credentials:
 def missing_credentials_error() -> KaggleError:
     """Return the error for a missing token, with the ways to get one."""
     return KaggleError(
-        f"no Kaggle credentials found: get a token at {TOKEN_URL} and put it in"
-        " ~/.kaggle/access_token",
+        f"no Kaggle credentials found: run 'kaggle auth login', or get a token at {TOKEN_URL} and"
+        " put it in ~/.kaggle/access_token",
         f"{TOKEN_HELP}\n{NO_TOKEN_HELP}",
     )
 

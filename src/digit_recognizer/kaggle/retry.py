@@ -108,8 +108,9 @@ def describe(error: Exception, credentials: Credentials, n_attempts: int) -> str
     if status == 403:
         return (
             f"Kaggle refuses access to {COMPETITION!r} ({answer}): accept the rules at {PAGE}/rules"
-            f" with the account of {credentials.location}; if they are accepted, the competition's"
-            " name is wrong"
+            f" with the account of {credentials.location}; where that page has no button for it,"
+            f" press 'Join Competition' at {PAGE}, or first verify the account's phone number at"
+            " https://www.kaggle.com/settings"
         )
     if status == 404:
         return f"Kaggle knows nothing called {COMPETITION!r} ({answer}): see whether {PAGE} opens"

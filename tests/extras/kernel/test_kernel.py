@@ -257,6 +257,13 @@ def test_the_kernel_is_private_offline_on_a_t4_with_the_competition_s_data(
     assert 5 <= len(slug("x" * 80, REQUEST)) <= 50
 
 
+def test_before_a_push_the_hours_of_gpu_that_are_left_are_said(
+    desk: Desk, kernels: KernelKaggle
+) -> None:
+    kernels.gpu_quota = {"timeUsed": "9000s", "totalTimeAllowed": "108000s"}
+    assert ok(desk).startswith("GPU hours left this week: 27.5 of 30\n")
+
+
 def test_called_again_a_finished_run_is_left_alone_without_asking_kaggle(
     desk: Desk, kernels: KernelKaggle
 ) -> None:

@@ -94,6 +94,8 @@ def _is_here(run: Run, request: Request) -> bool:
 
 
 def _push(kernels: Kernels, name: str, run: Run, request: Request, is_new: bool) -> Status:
+    with suppress(KaggleError):
+        logger.info("GPU hours left this week: %.1f of %.0f", *kernels.gpu_hours())
     with _arriving_dir(run.run_dir.parent) as folder:
         page = kernels.push(name, kernel_script(run.name, request, commit()), folder)
     logger.info("pushed: %s", page)

@@ -104,3 +104,40 @@ def test_installed_from_its_wheel_it_trains_on_the_sample_from_an_empty_folder(
 
 def files_in(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+WITHOUT_POSIX = """\
+import os, signal, sys
+for module in ("fcntl", "grp", "pwd", "resource", "termios"):
+    sys.modules[module] = None
+for owner, names in (
+    (os, ("fork", "getuid", "killpg", "sched_getaffinity", "setsid")),
+    (signal, ("SIGHUP", "SIGKILL", "alarm", "pause", "setitimer")),
+):
+    for name in names:
+        delattr(owner, name)
+"""
+
+
+@pytest.mark.slow
+def test_nothing_needs_what_only_posix_has(tmp_path: Path) -> None:
+    # Windows itself is not at hand: its Python lacks these, in this process and in the workers.
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_POSIX)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "cp1252"}
+
+    def call(*words: str) -> str:
+        command = [sys.executable, "-m", "digit_recognizer", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, encoding="cp1252", env=environment
+        )
+        assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+        return done.stdout
+
+    call("train", "--epochs", "1", "--n-splits", "2")
+    assert list(tmp_path.glob("submissions/*/report.html"))
+    assert call("predict", "--file", "data/sample/test.csv")
+    assert "out-of-fold accuracy" in call("cv")
+    assert "? Python" in call("doctor", "--device", "cpu")
+    call("report")
+    call("scores")
+    call("submit", "--yes")

@@ -11,6 +11,14 @@ from hypothesis import settings
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
 
+# These call make, or need the signals, pseudo-terminals and permissions of POSIX.
+POSIX_ONLY = (
+    *("commands/test_console.py", "commands/test_download.py", "data/test_files.py"),
+    *("extras/kernel/test_kernel.py", "kaggle/test_round_trip.py", "runs/test_lock.py"),
+    *("test_crash.py", "test_make.py", "test_wheel.py"),
+)
+collect_ignore = POSIX_ONLY if os.name == "nt" else ()
+
 pytest_plugins = ["support.browser", "support.place"]
 
 

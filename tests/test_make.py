@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from digit_recognizer.commands import caller
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -183,6 +185,13 @@ def test_every_variable_in_the_readme_is_one_of_the_makefile() -> None:
     for line in lines:
         for name in re.findall(r"\b([A-Z_]+)=", line):
             assert re.search(rf"\b{name}\b", MAKEFILE), f"{name} in: {line}"
+
+
+def test_messages_can_name_every_variable_without_make() -> None:
+    (line,) = re.findall(r"^VARIABLES = (.*)", MAKEFILE, re.MULTILINE)
+    without_flag = {"ARGS", "MESSAGE", "PYTHON", "RUN_PYTHON", "TORCH"}
+    for name in set(line.split()) - without_flag:
+        assert re.match(caller._OPTION, f"{name}=1"), name
 
 
 def test_pictures_of_the_readme_exist() -> None:

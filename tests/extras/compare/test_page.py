@@ -1,6 +1,7 @@
 """The comparison's page: its plot, its table, its look."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hypothesis import given
@@ -83,10 +84,15 @@ def test_the_page_shows_every_recipe_and_reads_it_out(
         assert opened.violations() == []
         assert opened.overflow() == 0
     page = opened.page
-    shown = page.locator("tbody tr").evaluate_all("rows => rows.map(row => row.innerText)")
-    assert [line.split() for line in shown] == [
-        " ".join(row.cells.values()).split() for row in ROWS
-    ]
+    main, more = page.locator("table").all()
+    shown: dict[str, dict[str, str]] = {}
+    page.locator("summary").click()
+    for table in (main, more):
+        names = table.locator("th[scope=col]").all_inner_texts()
+        for line in table.locator("tbody tr").all():
+            cells = line.locator("th, td").all_inner_texts()
+            shown.setdefault(cells[0], {}).update(zip(names, cells, strict=True))
+    assert shown == {row.recipe: row.cells for row in ROWS}
     assert "mlp: 0.97 (MNIST test)" in page.locator("main").inner_text()
     marks = page.locator(".point")
     assert marks.count() == len(ROWS)
@@ -97,7 +103,37 @@ def test_the_page_shows_every_recipe_and_reads_it_out(
     assert "quick: out-of-fold accuracy 0.99310" in shown_text
     assert "240 seconds" in shown_text
     marks.nth(1).blur()
-    assert "Point at a recipe" in page.locator("#shown").inner_text()
+    assert "Choose a recipe" in page.locator("#shown").inner_text()
+
+
+def test_on_a_phone_every_recipe_with_its_error_bar_is_in_sight_and_its_name_stays(
+    tmp_path: Path, visit: Callable[..., Visit]
+) -> None:
+    path = tmp_path / "compare.html"
+    path.write_text(compare_page(ROWS, "digit-recognizer", None), encoding="utf-8")
+    page = visit(path, width=390).page
+    for mark in page.locator(".point").all():
+        box = mark.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    bars = page.locator(".whisker").evaluate_all(
+        "bars => bars.map(b => b.y1.baseVal.value - b.y2.baseVal.value)"
+    )
+    assert len(bars) == len(ROWS)
+    assert all(bar > 0 for bar in bars)
+    scroller = page.locator(".scroll").first
+    scroller.evaluate("element => { element.scrollLeft = 200; }")
+    name = scroller.locator("tbody th").first.bounding_box()
+    assert name
+    assert 0 <= name["x"] < 30
+
+
+def test_the_page_is_dated_and_says_when_it_is_the_sample() -> None:
+    sample, real = (compare_page(ROWS, name, None) for name in ("sample", "digit-recognizer"))
+    assert "not Kaggle's digits" in sample.replace("&#39;", "'")
+    assert "not Kaggle" not in real
+    assert f"{datetime.now(UTC):%Y-%m-%d}" in real
 
 
 def test_labels_do_not_lie_on_each_other(tmp_path: Path, visit: Callable[..., Visit]) -> None:

@@ -3,18 +3,18 @@ const shown = byId("shown"), hint = shown.textContent;
 const front = data.filter((recipe) => recipe.front).sort((a, b) => a.seconds - b.seconds);
 const axes = {
   x: logarithmic(data.map((recipe) => recipe.seconds), (t) => t.toLocaleString("en")),
-  y: logarithmic(data.map((recipe) => recipe.error), (t) => `${Number((100 * t).toPrecision(1))} %`),
+  y: logarithmic(data.flatMap((recipe) => recipe.errors), (t) => `${Number((100 * t).toPrecision(1))} %`),
   xName: "seconds of training, summed over members",
   label: `Out-of-fold error against seconds of training, both on logarithmic axes. On the Pareto front: ${front.map((recipe) => recipe.name).join(", ")}. The table below has the same figures.`,
   role: "group",
-  left: 66,
+  ratio: 0.8,
 };
 
 plot(byId("plot"), axes, ({ root, px, py, width, height, left }) => {
-  const points = data.map((recipe) => [recipe, px(recipe.seconds), py(recipe.error)]);
+  const points = data.map((recipe) => [recipe, px(recipe.seconds), py(recipe.errors[1])]);
   // A stair: between two points of the front, the faster one is the best there is.
   const steps = [];
-  for (const { seconds, error } of front) {
+  for (const { seconds, errors: [, error] } of front) {
     if (steps.length) steps.push([px(seconds), steps.at(-1)[1]]);
     steps.push([px(seconds), py(error)]);
   }
@@ -31,7 +31,7 @@ plot(byId("plot"), axes, ({ root, px, py, width, height, left }) => {
     const mark = svg(
       "g",
       { class: `point ${recipe.front ? "s0" : "s7"}`, tabindex: 0, role: "img", "aria-label": recipe.text },
-      svg("title", {}, recipe.text), svg("circle", { class: "dot", cx: x, cy: y, r: 6 }), text,
+      svg("title", {}, recipe.text), svg("line", { class: "whisker", x1: x, x2: x, y1: py(recipe.errors[0]), y2: py(recipe.errors[2]) }), svg("circle", { class: "dot", cx: x, cy: y, r: 6 }), text,
     );
     root.append(mark);
     // Beside the point, where nothing else is.

@@ -39,7 +39,7 @@ COMPARED = ("lenet5", "simple-cnn", "two-conv", "mlp", "keras-cnn", "quick", "de
 def compare_runs(
     runs: Mapping[str, RunResults], reference: RunResults | None, submissions_dir: Path
 ) -> tuple[list[ComparedRun], list[Path]]:
-    """Compare finished runs, and write ``compare.csv`` and ``compare.html``.
+    """Compare finished runs, and write ``compare-<dataset>.csv`` and ``.html``.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def compare_runs(
     rows = [_compared(recipe, results, reference) for recipe, results in runs.items()]
     rows.sort(key=lambda row: -row.cv_accuracy)
     dataset = next(iter(runs.values())).request.dataset
-    table, page = submissions_dir / "compare.csv", submissions_dir / "compare.html"
+    table, page = (submissions_dir / f"compare-{dataset}.{kind}" for kind in ("csv", "html"))
     write_text(table, compare_csv(rows))
     write_text(page, compare_page(rows, dataset, reference.run.name if reference else None))
     return rows, [table, page]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import pandas as pd
 from digit_recognizer.commands.console import columns
 from digit_recognizer.report.html import render
 
+# Of the page's first table; the other columns are in a second one, which is folded.
+MAIN_COLUMNS = [
+    *("recipe", "out of fold", "95 % interval", "rows", "seconds", "parameters", "McNemar p")
+]
 TEMPLATE = Path(__file__).with_name("compare.html.j2")
 
 
@@ -106,15 +111,15 @@ def notes(reference: str | None) -> list[str]:
     """Return what the columns mean."""
     against = f"the run {reference}" if reference else "a run of `default`, of which there is none"
     return [
-        "claimed: the author's own figure, on the author's own rows (compare.csv and compare.html"
-        " say which); test: only where the dataset has a solution",
+        "claimed: the author's own figure, on the author's own rows; test: only where the dataset has a solution",
         "out of fold: rows that the networks never saw; training: the last epoch's accuracy,"
         " measured while training (augmentation and dropout at work), mean over members",
         "precision, recall: means over the ten digits; parameters, multiply-adds: of one network"
         " and one 28x28 image (a blend: of one network of each part)",
         "seconds: training, summed over members, each on one core or GPU; wall s: by the clock;"
         " images/s: training images of the median epoch, for each core or GPU",
-        f"McNemar p: his exact test against {against}, on the rows that both predict",
+        f"McNemar p: the exact test against {against}, on the rows that both predict; below 0.05"
+        " one of the two is better, else the rows are too few to tell",
     ]
 
 
@@ -136,29 +141,35 @@ def compare_csv(runs: Sequence[ComparedRun]) -> str:
 def compare_page(runs: Sequence[ComparedRun], dataset: str, reference: str | None) -> str:
     """Return the page: a plot of error against time, and every figure in a table."""
     points = [_point(run) for run in runs]
-    front = pareto_front([(point["seconds"], point["error"]) for point in points])
+    front = pareto_front([(point["seconds"], point["errors"][1]) for point in points])
     return render(
         TEMPLATE,
         data=[{**point, "front": index in front} for index, point in enumerate(points)],
         dataset=dataset,
-        header=list(runs[0].cells),
-        rows=[list(run.cells.values()) for run in runs],
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        main=MAIN_COLUMNS,
+        more=[column for column in runs[0].cells if column not in MAIN_COLUMNS],
+        rows=[run.cells for run in runs],
         notes=notes(reference),
         claims=[(run.recipe, run.claim) for run in runs if run.claim.kind],
     )
 
 
 def _point(run: ComparedRun) -> dict[str, Any]:
-    """Return a recipe's name, seconds of training, error (above 0), and figures as text."""
+    """Return a recipe's name, seconds of training, errors (above 0), and figures as text.
+
+    The errors are the lower end of the 95 % interval, the error itself, and the upper end.
+    """
     # No error seen does not mean none to come, and has no logarithm.
-    error = max(1 - run.cv_accuracy, 0.5 / run.n_rows)
+    accuracies = (run.cv_high, run.cv_accuracy, run.cv_low)
+    errors = [max(1 - accuracy, 0.5 / run.n_rows) for accuracy in accuracies]
     text = (
         f"{run.recipe}: out-of-fold accuracy {run.cv_accuracy:.5f}"
         f" ({run.cv_low:.5f} to {run.cv_high:.5f}), {run.member_seconds:,.0f} seconds of training,"
         f" {run.parameters:,} parameters"
     )
     seconds = max(run.member_seconds, 0.1)
-    return {"name": run.recipe, "seconds": seconds, "error": error, "text": text}
+    return {"name": run.recipe, "seconds": seconds, "errors": errors, "text": text}
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:

@@ -1,0 +1,110 @@
+"""Which run answers, and what is said about it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.desk import Desk, make_run
+
+from digit_recognizer.errors import RunError
+from digit_recognizer.runs import answering
+from digit_recognizer.runs.answering import (
+    PRETRAINED,
+    AnsweringRun,
+    doubt,
+    export,
+    find_answering_run,
+    rank_runs,
+    trained_members,
+)
+from digit_recognizer.runs.run import Run
+from digit_recognizer.training.members import Member
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
+    return Desk(tmp_path / "data", tmp_path / "submissions", [], capsys)
+
+
+def test_the_best_run_on_real_data_answers_not_the_latest(shelf: Desk) -> None:
+    make_run(shelf, "good", cv=0.996)
+    make_run(shelf, "best", cv=0.997)
+    make_run(shelf, "sample", cv=0.999, source="sample")
+    make_run(shelf, "toy", cv=0.91)
+    make_run(shelf, "damaged", cv=0.998).joinpath("cv.json").write_text("{")
+    make_run(shelf, "unfinished", cv=0.998).joinpath("cv.json").unlink()
+    ranked = [each.run.name for each in rank_runs(shelf.submissions_dir)]
+    assert ranked == ["best", "good", "toy", "pretrained", "sample"]
+    assert find_answering_run(shelf.submissions_dir, None).run.name == "best"
+    assert find_answering_run(shelf.submissions_dir, "toy").run.name == "toy"
+    with pytest.raises(RunError, match="is not finished"):
+        find_answering_run(shelf.submissions_dir, "unfinished")
+
+
+def test_without_a_run_on_real_data_the_shipped_weights_answer(shelf: Desk) -> None:
+    make_run(shelf, "sample", cv=0.999, source="sample")
+    found = find_answering_run(shelf.submissions_dir, None)
+    assert found.run == PRETRAINED
+    assert found.title.endswith("shipped with the package)")
+    assert found.warning == ""
+    assert find_answering_run(shelf.submissions_dir, "pretrained").run == PRETRAINED
+
+
+def test_without_any_run_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "PRETRAINED", Run(tmp_path / "none"))
+    with pytest.raises(RunError, match="holds no finished run: run 'make train' first"):
+        find_answering_run(tmp_path, None)
+
+
+def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(shelf: Desk) -> None:
+    good, toy, sample = (
+        AnsweringRun.read(Run(make_run(shelf, name, cv, source=source)))
+        for name, cv, source in (
+            ("good", 0.996, "kaggle"),
+            ("toy", 0.91, "kaggle"),
+            ("small", 1, "sample"),
+        )
+    )
+    assert good.title == "good (accuracy 0.9960 out of fold, expected score 0.9960)"
+    assert good.warning == ""
+    assert toy.warning == "it is weak: 0.9100 is less than 0.99"
+    assert "trained on the sample" in sample.warning
+
+
+def test_the_shipped_weights_have_a_card_and_need_no_predictions() -> None:
+    assert (PRETRAINED.run_dir / "README.md").read_text(encoding="utf-8").startswith("# Pretrained")
+    members = trained_members(PRETRAINED)
+    assert members == [Member(0, 0), Member(1, 0)]
+    for member in members:
+        assert PRETRAINED.read_weights(member)
+    size = sum(path.stat().st_size for path in PRETRAINED.run_dir.rglob("*") if path.is_file())
+    assert size < 4_000_000
+
+
+def test_a_run_is_exported_as_weights_that_answer(tmp_path: Path) -> None:
+    old = Path(__file__).with_name("trained_by_0.1.0")
+    shutil.copytree(old, tmp_path / "old")
+    export(Run(tmp_path / "old"), tmp_path / "shipped")
+    shipped = Run(tmp_path / "shipped")
+    (member,) = trained_members(shipped)
+    weights, before = shipped.read_weights(member), Run(old).read_weights(member)
+    assert weights.keys() == before.keys()
+    for name, weight in weights.items():
+        assert weight.dtype != np.float32
+        np.testing.assert_allclose(weight, before[name], rtol=1e-3, atol=1e-4)
+    assert not shipped.submission_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("proba", "words"),
+    [
+        ({2: 0.61, 7: 0.3}, "not sure: 2 or 7"),
+        ({7: 0.4, 2: 0.3, 1: 0.3}, "not sure: 7 or 2"),
+        ({3: 0.986}, ""),
+    ],
+)
+def test_below_the_threshold_the_runner_up_is_named(proba: dict[int, float], words: str) -> None:
+    probabilities = np.zeros(10)
+    probabilities[list(proba)] = list(proba.values())
+    assert doubt(probabilities) == words

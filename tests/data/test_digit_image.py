@@ -6,12 +6,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.drawn import huge_png, ink, photo, png_chunk
+from support.drawn import huge_png, ink, photo, png_chunk, row_of
 
-from digit_recognizer.data.digit_image import read_image
+from digit_recognizer.data.digit_image import read_digits
 from digit_recognizer.errors import FileError
 
 DIGITS = (2, 4, 5, 7, 8)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """The only digit of a picture."""
+    (digit,) = read_digits(path)
+    return digit
 
 
 def save(path: Path, picture: np.ndarray) -> Path:
@@ -235,3 +241,87 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
         assert str(caught.value) == f"{path}: is not a PNG or JPEG picture"
     with pytest.raises(FileError, match=r"gone\.png: cannot be read \(No such file"):
         read_image(tmp_path / "gone.png")
+
+
+def rendered(cover: np.ndarray, light: np.ndarray | float = 215.0) -> np.ndarray:
+    """A pen's strokes on paper in this light, with a camera's noise."""
+    noise = np.random.default_rng(0).normal(0, 3, cover.shape)
+    return np.clip(light * (1 - 0.75 * cover / 255.0) + noise, 0, 255).astype(np.uint8)
+
+
+def sheet_on_a_dark_desk(cover: np.ndarray) -> np.ndarray:
+    light = np.full(cover.shape, 45, dtype=np.uint8)
+    height, width = cover.shape
+    sheet = np.array([[40, 25], [width - 50, 40], [width - 35, height - 30], [55, height - 20]])
+    cv2.fillPoly(light, [sheet], 215)
+    return rendered(cover, cv2.GaussianBlur(light, (0, 0), 1.2).astype(np.float64))
+
+
+def sheets_edge(cover: np.ndarray) -> np.ndarray:
+    light = np.full(cover.shape, 215.0)
+    light[:, : cover.shape[1] // 7] = 60
+    return rendered(cover, light)
+
+
+def half_shadow(cover: np.ndarray) -> np.ndarray:
+    light = np.full(cover.shape, 215, dtype=np.uint8)
+    cv2.fillPoly(light, [np.array([[0, 0], [260, 0], [190, 400], [0, 400]])], 110)
+    return rendered(cover, cv2.GaussianBlur(light, (0, 0), 2).astype(np.float64))
+
+
+def drawn_frame(cover: np.ndarray) -> np.ndarray:
+    framed = cover.copy()
+    height, width = cover.shape
+    corners = np.array([[60, 30], [width - 70, 36], [width - 62, height - 34], [66, height - 26]])
+    cv2.polylines(framed, [corners], isClosed=True, color=255, thickness=7)
+    return rendered(framed)
+
+
+def ruled(cover: np.ndarray) -> np.ndarray:
+    light = np.full(cover.shape, 225.0)
+    light[30::50] = light[31::50] = 170
+    return rendered(cover, light)
+
+
+SCENES = {
+    "a sheet on a dark desk": sheet_on_a_dark_desk,
+    "the edge of a sheet": sheets_edge,
+    "half in shadow": half_shadow,
+    "in a drawn frame": drawn_frame,
+    "on ruled paper": ruled,
+}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_what_is_around_the_digit_is_left_out(scene: str, tmp_path: Path) -> None:
+    plain = {digit: read_image(save(tmp_path / "plain.png", ink(digit))) for digit in DIGITS}
+    for digit in DIGITS:
+        cover = np.pad(ink(digit), ((70, 70), (120, 120)))
+        image = read_image(save(tmp_path / "scene.png", SCENES[scene](cover)))
+        assert max(plain, key=lambda other: likeness(image, plain[other])) == digit
+        assert likeness(image, plain[digit]) > 0.85
+
+
+@pytest.mark.parametrize("scene", ["plain", *SCENES])
+def test_several_digits_are_found_from_left_to_right(scene: str, tmp_path: Path) -> None:
+    cover = np.pad(row_of((3, 1, 4)), ((100, 100), (110, 110)))
+    picture = SCENES.get(scene, rendered)(cover)
+    found = read_digits(save(tmp_path / "pi.png", picture))
+    assert len(found) == 3
+    plain = {digit: read_image(save(tmp_path / "plain.png", ink(digit))) for digit in range(10)}
+    read = [max(plain, key=lambda other: likeness(image, plain[other])) for image in found]
+    assert read == [3, 1, 4]
+
+
+def test_a_digit_in_pieces_stays_one(tmp_path: Path) -> None:
+    five = np.full((300, 300), 255, dtype=np.uint8)
+    cv2.line(five, (120, 60), (220, 50), 0, 14)  # the bar of a 5, apart from the rest
+    body = np.array([[110, 85], [108, 140], [170, 130], [200, 180], [170, 240], [100, 240]])
+    cv2.polylines(five, [body], isClosed=False, color=0, thickness=14)
+    assert len(read_digits(save(tmp_path / "five.png", five))) == 1
+
+
+def test_noise_is_no_digit(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
+    with pytest.raises(FileError, match=r"noise\.png: shows no "):
+        read_digits(save(tmp_path / "noise.png", noise))

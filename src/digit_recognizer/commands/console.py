@@ -106,6 +106,19 @@ def transfer_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
+def count_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Yield a function that moves a progress bar of `total` steps by one; one step shows none."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    hidden = total < 2 or not console.is_terminal
+    with Progress(console=console, transient=True, disable=hidden) as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda: bars.advance(task)
+
+
+@contextmanager
 def waiting_progress() -> Iterator[Callable[[float, float], None]]:
     """Yield a function that shows seconds waited for Kaggle, and seconds at most."""
     from rich.console import Console

@@ -1,100 +1,228 @@
-"""``predict``: predict the digits of images or of a CSV of pixels."""
+"""``predict``: predict the digits of pictures or of a CSV of pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from digit_recognizer.commands.console import echo
-from digit_recognizer.commands.options import DeviceName, FinishedRun, Folders
-from digit_recognizer.errors import FileError
+from digit_recognizer.commands.console import columns, count_progress, echo
+from digit_recognizer.commands.options import DeviceName, Folders
+from digit_recognizer.errors import FileError, NoDigitError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from digit_recognizer.runs.answering import AnsweringRun
     from digit_recognizer.runs.predictions import Proba
     from digit_recognizer.runs.run import Run
     from digit_recognizer.training.device import Device
 
 MOST_SHOWN = 40  # lines on the screen; the CSV holds all
+CHUNK = 1024  # images
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The digits of a picture or of a row of a CSV, and the label where it is known."""
+
+    name: str
+    digits: "Sequence[NDArray[np.uint8]]"  # each [28, 28]
+    note: str = ""  # why there is none
+    label: int | None = None
 
 
 def predict(
+    file: Annotated[
+        list[Path],
+        Parameter(help="PNG or JPEG files, folders of them, or a test.csv or train.csv"),
+    ],
     *,
-    file: Annotated[Path, Parameter(help="a PNG, a JPEG, a folder of them, or a CSV of pixels")],
-    run: FinishedRun = None,
+    run: Annotated[
+        str | None, Parameter(help="the run's name, or pretrained; else the best finished run")
+    ] = None,
+    out: Annotated[
+        Path | None, Parameter(help="the CSV of the answers; else predictions.csv in the run")
+    ] = None,
     device: DeviceName = "auto",
     folders: Folders = Folders(),
 ) -> None:
-    """Predict the digits of images or of a CSV of pixels."""
-    from digit_recognizer.runs.run import find_run
-    from digit_recognizer.training.device import find_devices
-
-    found = find_run(folders.submissions_dir, run)
-    names, images = read_images(file)
-    proba = ensemble_proba(found, images, find_devices(device)[0])
-    echo(table(names, proba))
-    write_predictions(found.predictions_csv_path, names, proba)
-    echo(f"written to {found.predictions_csv_path}")
-
-
-def read_images(source: Path) -> "tuple[list[str], NDArray[np.uint8]]":
-    """Read names and images [N, 28, 28] uint8 of an image, a folder of them, or a CSV."""
+    """Predict the digits of pictures or of a CSV of pixels."""
     import numpy as np
 
-    from digit_recognizer.data.competition import read_test
-    from digit_recognizer.data.digit_image import IMAGE_SUFFIXES, read_image
+    from digit_recognizer.runs.answering import PRETRAINED, find_answering_run
+    from digit_recognizer.training.device import find_devices
 
-    if source.suffix.lower() == ".csv" and not source.is_dir():
-        images = read_test(source)
-        return [f"row {number}" for number in range(1, len(images) + 1)], images
-    files = [source]
-    if source.is_dir():
+    answering = find_answering_run(folders.submissions_dir, run)
+    heading, pictures = read_pictures(file)
+    images = [image for picture in pictures for image in picture.digits]
+    proba = np.empty((0, 10))
+    if images:
+        proba = ensemble_proba(answering.run, np.stack(images), find_devices(device)[0])
+    ends = np.cumsum([len(picture.digits) for picture in pictures])[:-1]
+    probas = np.split(proba, ends)
+    echo(f"answers of {answering.title}")
+    if answering.warning:
+        echo(f"warning: {answering.warning}")
+    echo(table(heading, pictures, probas))
+    if pictures[0].label is not None:
+        echo(accuracy(pictures, proba, file[0], answering))
+    if out is None:
+        folder = folders.submissions_dir if answering.run == PRETRAINED else answering.run.run_dir
+        out = folder / "predictions.csv"
+    write_predictions(out, heading, pictures, probas)
+    echo(f"written to {out}")
+
+
+def read_pictures(sources: Sequence[Path]) -> tuple[str, list[Picture]]:
+    """Read pictures, folders of them, or one CSV; return what the names are, and the pictures."""
+    files = [path for source in sources for path in _pictures_of(source)]
+    tables = [path for path in files if path.suffix.lower() == ".csv"]
+    if tables and len(files) > 1:
+        raise FileError(f"{tables[0]}: give a CSV alone")
+    if tables:
+        return _read_table(tables[0])
+    return "image", [_read_picture(path) for path in files]
+
+
+def _pictures_of(source: Path) -> list[Path]:
+    from digit_recognizer.data.digit_image import IMAGE_SUFFIXES
+
+    if not source.exists() and set(source.name) & set("*?["):  # make and Windows pass them on
+        files = sorted(source.parent.glob(source.name))
+    elif source.is_dir():
         files = sorted(p for p in source.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    else:
+        return [source]
     if not files:
         raise FileError(f"{source}: holds no PNG or JPEG image")
-    return [path.name for path in files], np.stack([read_image(path) for path in files])
+    return files
+
+
+def _read_picture(path: Path) -> Picture:
+    from digit_recognizer.data.digit_image import read_digits
+
+    try:
+        return Picture(path.name, read_digits(path))
+    except NoDigitError as error:
+        return Picture(path.name, (), str(error).removeprefix(f"{path}: "))
+
+
+def _read_table(path: Path) -> tuple[str, list[Picture]]:
+    """Read a ``train.csv``, whose rows count from 0, or a ``test.csv``, whose ids count from 1."""
+    from digit_recognizer.data.competition import read_test, read_train
+
+    try:
+        with open(path, "rb") as file:
+            is_train = file.readline(100).lstrip(b'\xef\xbb\xbf"').startswith(b"label")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    if is_train:
+        images, labels = read_train(path)
+        rows = enumerate(zip(images, labels.tolist(), strict=True))
+        return "row", [Picture(str(row), [image], label=label) for row, (image, label) in rows]
+    return "ImageId", [Picture(str(i), [image]) for i, image in enumerate(read_test(path), 1)]
 
 
 def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") -> "Proba":
     """Return the mean probabilities [N, 10] of a run's members for images [N, 28, 28]."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+    import torch
+
+    from digit_recognizer.runs.answering import trained_members
     from digit_recognizer.runs.predictions import blend_proba
     from digit_recognizer.training.models import load_network
+    from digit_recognizer.training.parallel import count_cores
     from digit_recognizer.training.predict import predict_logits
 
-    def logits_of(part: "Run") -> "list[NDArray[np.float32]]":
-        if part.missing_members():
-            raise part.unfinished_error()
-        recipe, logits = part.recipe(), []
-        for member in part.finished_members():
-            network = load_network(recipe.network, part.read_weights(member), device)
-            logits.append(predict_logits(network, images, recipe, device))
-        return logits
+    parts = [
+        [
+            (load_network(recipe.network, part.read_weights(member), device), recipe)
+            for member in trained_members(part)
+        ]
+        for part in run.parts()
+        for recipe in [part.recipe()]
+    ]
+    chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
+    networks = [loaded for part in parts for loaded in part]
+    tasks = list(product(networks, chunks))
 
-    return blend_proba(map(logits_of, run.parts()))
+    def answer(task: Any) -> "NDArray[np.float32]":
+        torch.set_num_threads(1)
+        (network, recipe), chunk = task
+        return predict_logits(network, chunk, recipe, device)
+
+    # Chunks over the cores, one thread each: two threads of torch wait for each other beside
+    # other programs, and one core alone is half as fast on an idle machine.
+    n_threads = count_cores() if device.name == "cpu" else 1
+    with ThreadPoolExecutor(n_threads) as pool, count_progress("predicting", len(tasks)) as step:
+        logits = []
+        for done in pool.map(answer, tasks):
+            logits.append(done)
+            step()
+    by_member = iter(np.concatenate(logits).reshape(len(networks), len(images), 10))
+    return blend_proba([[next(by_member) for _ in part] for part in parts])
 
 
-def table(names: Sequence[str], proba: "Proba") -> str:
+def answers(
+    picture: Picture, proba: "Proba"
+) -> "Iterator[tuple[int | None, str, NDArray[np.float64] | None]]":
+    """Yield the label, a note and the probabilities [10] of each digit of a picture."""
+    from digit_recognizer.runs.answering import doubt
+
+    if not picture.digits:
+        yield None, picture.note, None
+    for row in proba:
+        yield int(row.argmax()), doubt(row), row
+
+
+def table(heading: str, pictures: Sequence[Picture], probas: "Sequence[Proba]") -> str:
     """Return names, labels and probabilities as lines of text."""
-    shown = names[:MOST_SHOWN]
-    width = max(5, *map(len, shown))
-    lines = [f"{'image':<{width}}  label" + "".join(f"   p({digit})" for digit in range(10))]
-    for name, row in zip(shown, proba, strict=False):
-        lines.append(f"{name:<{width}}  {row.argmax():>5}" + "".join(f"{p:7.3f}" for p in row))
-    if len(names) > len(shown):
-        lines.append(f"... and {len(names) - len(shown):,} more")
-    return "\n".join(lines)
+    lines = [(heading, "label", "probability", "")]
+    for picture, proba in zip(pictures[:MOST_SHOWN], probas, strict=False):
+        labels, notes, _ = zip(*answers(picture, proba), strict=True)
+        text = "".join("-" if label is None else str(label) for label in labels)
+        likely = " ".join(f"{100 * row.max():.1f} %" for row in proba)
+        lines.append((picture.name, text, likely, "; ".join(filter(None, notes))))
+    more = len(pictures) - MOST_SHOWN
+    return columns(lines) + (f"\n... and {more:,} more" if more > 0 else "")
 
 
-def write_predictions(path: Path, names: Sequence[str], proba: "Proba") -> None:
-    """Write ``name,label,proba_0..proba_9``, atomically."""
+def accuracy(
+    pictures: Sequence[Picture], proba: "Proba", path: Path, answering: "AnsweringRun"
+) -> str:
+    """Return how many labels of a ``train.csv`` are met, and whether the run learned from them."""
+    from digit_recognizer.data.files import read_json, sha256
+
+    labels = [picture.label for picture in pictures]
+    n_errors = int((proba.argmax(axis=1) != labels).sum())
+    text = (
+        f"accuracy {1 - n_errors / len(labels):.5f} ({n_errors:,} errors in {len(labels):,} rows)"
+    )
+    if sha256(path) in read_json(answering.run.environment_path)["data"].values():
+        text += f"\nnote: {answering.run.name} was trained on these rows: out of fold, it has "
+        text += f"{answering.cv.cv_accuracy:.5f}"
+    return text
+
+
+def write_predictions(
+    path: Path, heading: str, pictures: Sequence[Picture], probas: "Sequence[Proba]"
+) -> None:
+    """Write ``<heading>,label,note,proba_0..proba_9``, a row for each digit, atomically."""
     import pandas as pd
 
     from digit_recognizer.data.files import write_csv
 
-    frame = pd.DataFrame(proba, columns=[f"proba_{digit}" for digit in range(10)])
-    frame.insert(0, "name", list(names))
-    frame.insert(1, "label", proba.argmax(axis=1))
+    rows = [
+        (picture.name, label, note, *([None] * 10 if row is None else row))
+        for picture, proba in zip(pictures, probas, strict=True)
+        for label, note, row in answers(picture, proba)
+    ]
+    names = [heading, "label", "note", *(f"proba_{digit}" for digit in range(10))]
+    frame = pd.DataFrame(rows, columns=names).astype({"label": "Int64"})
     write_csv(path, frame, float_format="%.6f")

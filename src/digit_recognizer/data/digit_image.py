@@ -3,6 +3,7 @@
 *Ink* are the strokes, dark or light; *paper* is the background.
 """
 
+import math
 import re
 from pathlib import Path
 
@@ -20,30 +21,41 @@ EXIF_ORIENTATION = re.compile(
 )
 MIN_CONTRAST = 24  # grey levels between paper and ink, of 255
 MAX_SIDE = 640  # pixels; a phone's photo holds no more of a digit than this
+MAX_DIGITS = 12  # in a row; of noise, there are more
+LARGEST_STROKE = (
+    0.4  # of the picture's shorter side: a pen's stroke is narrower, most shadows wider
+)
 STROKE_WIDTH = 0.11  # of the digit's longer side: MNIST's strokes are 2 to 3 pixels of 20
 MIN_SPECK_AREA = 0.05  # of the largest piece of ink: what is smaller is dirt
+MIN_HEIGHT, MIN_INNER_AREA = 0.1, 0.01  # of the picture's height, and of the largest piece
+MIN_SHEET = 0.15  # of the picture's area
+FAINTEST_INK = 0.4  # of the darkest
+MAX_OUTLINES = 40  # of pieces of ink and of holes in them; noise has hundreds
+MIN_FRAMED_HEIGHT = 0.3  # of the frame around it
 
 Floats = NDArray[np.float32]
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return the digit in a PNG or JPEG file as an image [28, 28] uint8."""
+def read_digits(path: Path) -> list[NDArray[np.uint8]]:
+    """Return the digits in a PNG or JPEG file, from left to right, as images [28, 28] uint8."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    return decode_digit(content, str(path))
+    return decode_digits(content, str(path))
 
 
-def decode_digit(content: bytes, name: str) -> NDArray[np.uint8]:
-    """Return the digit in a PNG or JPEG file's `content` as an image [28, 28] uint8.
+def decode_digits(content: bytes, name: str) -> list[NDArray[np.uint8]]:
+    """Return the digits in a picture's bytes, from left to right, as images [28, 28] uint8.
 
     Error messages begin with `name`.
     """
-    image = normalize_digit(to_grey(_decode(content, name)))
-    if image is None:
+    digits = find_digits(to_grey(_decode(content, name)))
+    if not digits:
         raise NoDigitError(f"{name}: shows no digit: its ink does not stand out from its paper")
-    return image
+    if len(digits) > MAX_DIGITS:
+        raise NoDigitError(f"{name}: shows no single digit: {len(digits)} pieces of ink were found")
+    return digits
 
 
 def _decode(content: bytes, name: str) -> NDArray[np.integer]:
@@ -97,34 +109,58 @@ def to_grey(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
     return np.asarray((grey * alpha + paper * (1 - alpha)).round().clip(0, 255).astype(np.uint8))
 
 
-def normalize_digit(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Convert grey [H, W] to MNIST's form [28, 28] uint8; None if there is no ink.
+def find_digits(grey: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return the digits in grey [H, W], from left to right, in MNIST's form [28, 28] uint8.
 
     Light ink on black, fitted into 20x20, its centre of mass in the middle: after LeCun's
     description of MNIST. An image of 28x28 that is black but for a digit is returned as it is.
     """
     if _is_normalized(grey):
-        return grey
-    ink = extract_ink(grey)
-    if ink is None:
-        return None
-    rows, columns = np.nonzero(ink)
-    digit = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    return _center(_resize_to_box(_thicken(digit)))
+        return [grey]
+    return [_center(_resize_to_box(_thicken(digit))) for digit in split_digits(extract_ink(grey))]
 
 
-def extract_ink(grey: NDArray[np.uint8]) -> Floats | None:
-    """Return ink up to 255 on paper 0 [H', W'], shadows evened out; None if there is no ink."""
-    small = _shrink(grey, MAX_SIDE)
-    contrast = small.astype(np.float32) - _paper_brightness(small)
-    if (contrast.astype(np.float64) ** 3).sum() < 0:  # the few and far values are the ink
-        contrast = -contrast
-    contrast = np.clip(contrast, 0, None)
-    if contrast.max() < MIN_CONTRAST:
-        return None
-    typical = float(np.median(contrast[contrast > contrast.max() / 2]))
-    scaled: Floats = np.minimum(contrast * np.float32(255 / typical), np.float32(255))
-    return _remove_specks(scaled)
+def extract_ink(grey: NDArray[np.uint8]) -> Floats:
+    """Return ink up to 255 on paper 0 [H', W'], all 0 where there is none.
+
+    Paper is what remains when everything narrower than `LARGEST_STROKE` is filled in (a
+    morphological closing), so that the edges of shadows and sheets, which are wider, stay paper.
+    """
+    small = _crop_to_sheet(_shrink(grey, MAX_SIDE))
+    is_dark = _is_dark(small)
+    paper = _without_strokes(small if is_dark else 255 - small)
+    return _clean(cv2.subtract(paper, small if is_dark else 255 - small))
+
+
+def _without_strokes(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fill in everything dark that is narrower than `LARGEST_STROKE`."""
+    side = max(3, round(LARGEST_STROKE * min(grey.shape)))
+    smooth = cv2.medianBlur(grey, 3)  # else the closing takes the brightest noise
+    padded = cv2.copyMakeBorder(smooth, side, side, side, side, cv2.BORDER_REPLICATE)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return np.asarray(closed[side:-side, side:-side])
+
+
+def _crop_to_sheet(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Crop to a sheet of paper, darker or lighter than what it lies on, if there is one."""
+    _, light = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    for mask in (light, 255 - light):
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        if not outlines:
+            continue
+        sheet = max(outlines, key=cv2.contourArea)
+        left, top, width, height = cv2.boundingRect(sheet)
+        area = cv2.contourArea(sheet)
+        sides = (left == 0) + (top == 0)
+        sides += (left + width == grey.shape[1]) + (top + height == grey.shape[0])
+        inside = mask[top : top + height, left : left + width]
+        # An ellipse, such as a 0, fills 0.79 of its rectangle; a frame is hollow.
+        is_sheet = area > 0.85 * math.prod(cv2.minAreaRect(sheet)[1]) and (inside > 0).mean() > 0.6
+        holds_ink = (inside == 0).mean() > 0.01
+        if sides <= 1 and area > MIN_SHEET * grey.size and is_sheet and holds_ink:
+            rim = round(0.04 * min(width, height))
+            return grey[top + rim : top + height - rim, left + rim : left + width - rim]
+    return grey
 
 
 def _is_normalized(grey: NDArray[np.uint8]) -> bool:
@@ -142,43 +178,73 @@ def _shrink(grey: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _paper_brightness(grey: NDArray[np.uint8]) -> Floats:
-    """Return the paper's brightness at each pixel: a quadratic surface through the paper.
+def _is_dark(grey: NDArray[np.uint8]) -> bool:
+    """Return whether the ink is darker than its paper: the few and far values are the ink.
 
-    A photo's paper is brighter here than there, so one threshold would not do. The fit begins
-    at the rim, where there is little ink, and leaves out pixels far from it.
+    They are compared with the median around them, which keeps the edges of shadows.
     """
-    values = _shrink(grey, 96).astype(np.float32)  # a smooth surface needs no more
-    height, width = values.shape
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].reshape(2, -1)
-    flat = values.ravel()
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
-    rim = np.maximum(abs(x), abs(y)) > 0.8
-    paper = np.full(flat.shape, np.median(flat[rim]))
-    is_paper, n_terms = rim, 3
-    for _ in range(6):
-        residuals = abs(flat - paper)
-        deviation = max(1.5 * float(np.median(residuals[is_paper])), 1.0)
-        is_paper = (residuals < 3 * deviation) & (rim | (n_terms > 3))
-        if is_paper.sum() < 30:
-            break
-        fit, *_ = np.linalg.lstsq(terms[is_paper, :n_terms], flat[is_paper], rcond=None)
-        paper = terms[:, :n_terms] @ fit
-        n_terms = 6
-    surface = paper.reshape(values.shape).astype(np.float32)
-    return np.asarray(cv2.resize(surface, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    values = _shrink(grey, 160)
+    window = max(3, round(max(values.shape) / 2) | 1)
+    residual = values.astype(np.float64) - cv2.medianBlur(values, window)
+    return bool((residual**3).sum() < 0)
 
 
-def _remove_specks(contrast: Floats) -> Floats:
-    """Set faint noise and small specks to 0 and keep soft edges."""
-    threshold, solid = cv2.threshold(
-        contrast.astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU
-    )
-    _, components, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    kept = 1 + np.flatnonzero(areas >= MIN_SPECK_AREA * areas.max())
-    near = cv2.dilate(np.isin(components, kept).astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.where((near > 0) & (contrast > threshold / 4), contrast, 0).astype(np.float32)
+def _clean(contrast: NDArray[np.uint8]) -> Floats:
+    """Keep the pieces of ink that can be digits, with their soft edges; all else becomes 0."""
+    nothing = np.zeros(contrast.shape, dtype=np.float32)
+    if contrast.max() < MIN_CONTRAST:
+        return nothing
+    threshold, _ = cv2.threshold(contrast, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    # Ruled lines are fainter than ink; in a shadow, ink has half the contrast that it has in light.
+    threshold = max(threshold, FAINTEST_INK * float(np.percentile(contrast, 99.5)))
+    solid = (contrast > threshold).astype(np.uint8)
+    count, components, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
+    if count == 1:
+        return nothing
+    kept = 1 + np.flatnonzero(_can_be_digits(stats[1:], contrast.shape))
+    pieces = np.isin(components, kept).astype(np.uint8)
+    if len(cv2.findContours(pieces, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]) > MAX_OUTLINES:
+        return nothing
+    near = cv2.dilate(pieces, np.ones((3, 3), np.uint8))
+    ink = np.where((near > 0) & (contrast > threshold / 4), contrast, 0).astype(np.float32)
+    typical = float(np.median(ink[ink > ink.max() / 2]))
+    scaled: Floats = np.minimum(ink * np.float32(255 / typical), np.float32(255))
+    return scaled
+
+
+def _can_be_digits(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return for each component whether it is no edge of the picture, no frame and no speck [N]."""
+    left, top, width, height, area = stats.T
+    right, bottom = left + width, top + height
+    inner = (left > 0) & (top > 0) & (right < shape[1]) & (bottom < shape[0])
+    large = area >= MIN_SPECK_AREA * area.max()
+    # What touches the rim is a table, a shadow or the sheet's edge, if a digit lies apart from it.
+    apart = inner & (height >= MIN_HEIGHT * shape[0]) & (area >= MIN_INNER_AREA * area.max())
+    kept = inner if apart.any() else np.ones(len(stats), dtype=np.bool_)
+    inside = (  # [frame, framed]
+        (left[:, None] < left) & (top[:, None] < top)
+        & (right[:, None] > right) & (bottom[:, None] > bottom)
+        & (height >= MIN_FRAMED_HEIGHT * height[:, None]) & kept & large
+    )  # fmt: skip
+    kept &= ~inside.any(axis=1)
+    if kept.any():
+        kept &= area >= MIN_SPECK_AREA * area[kept].max()
+    return np.asarray(kept)
+
+
+def split_digits(ink: Floats) -> list[Floats]:
+    """Cut ink [H, W] into digits, from left to right, at the columns without ink.
+
+    A stroke over or under another belongs to the same digit, and so does one beside it that is
+    less than half as high as the highest: the bar of a 5, the dot of an i.
+    """
+    columns = np.flatnonzero(np.diff(np.concatenate([[0], ink.any(axis=0), [0]])))
+    digits = []
+    for left, right in columns.reshape(-1, 2):
+        rows = np.flatnonzero(ink[:, left:right].any(axis=1))
+        digits.append(ink[rows[0] : rows[-1] + 1, left:right])
+    highest = max((digit.shape[0] for digit in digits), default=0)
+    return [digit for digit in digits if digit.shape[0] >= highest / 2]
 
 
 def _thicken(digit: Floats) -> Floats:

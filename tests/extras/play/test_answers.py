@@ -20,10 +20,10 @@ from support.strokes import encoded, png
 from digit_recognizer.cli import main
 from digit_recognizer.commands.predict import ensemble_proba
 from digit_recognizer.data.dataset import load
-from digit_recognizer.data.digit_image import decode_digit
+from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import ImageError
 from digit_recognizer.extras.play.app import LARGEST, build_app
-from digit_recognizer.extras.play.predictor import Predictor
+from digit_recognizer.runs.answering import AnsweringRun
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import find_devices
 
@@ -32,16 +32,16 @@ PNG = "image/png"
 
 @pytest.fixture(scope="module")
 def client(drawing: Path, drawing_run: Run) -> FlaskClient:
-    return build_app(drawing_run, Predictor(drawing_run, drawing / "data")).test_client()
+    return build_app([AnsweringRun.read(drawing_run)], drawing / "data").test_client()
 
 
 @pytest.mark.parametrize("digit", [0, 1, 4, 7])
 def test_a_drawn_digit_is_predicted_as_by_make_predict(
     digit: int, client: FlaskClient, drawing_run: Run
 ) -> None:
-    answer = client.post("/read", data=png(digit), content_type=PNG).get_json()
+    (answer,) = client.post("/read", data=png(digit), content_type=PNG).get_json()["digits"]
     assert answer["label"] == digit
-    image = decode_digit(png(digit), "drawn")
+    (image,) = decode_digits(png(digit), "drawn")
     assert base64.b64decode(answer["image"]) == image.tobytes()
     expected = ensemble_proba(drawing_run, image[None], find_devices("cpu")[0])[0]
     # bf16 rounds a batch of five views otherwise than five batches
@@ -56,7 +56,8 @@ def test_the_nearest_training_digit_of_a_training_digit_is_itself(
     data = load(drawing / "data" / "sample")
     for row in (3, 700):
         sent = encoded(data.images[row])
-        nearest = client.post("/read", data=sent, content_type=PNG).get_json()["neighbours"]
+        (answer,) = client.post("/read", data=sent, content_type=PNG).get_json()["digits"]
+        nearest = answer["neighbours"]
         assert len(nearest) == 10
         assert (nearest[0]["row"], nearest[0]["distance"]) == (row, 0)
         assert nearest[0]["label"] == data.labels[row]
@@ -93,7 +94,7 @@ def test_whatever_the_bytes_are_they_are_an_image_or_refused(noise: bytes, start
     start %= len(whole)
     for body in (noise, whole[:start] + noise + whole[start + len(noise) :]):
         try:
-            assert decode_digit(body, "noise").shape == (28, 28)
+            assert {digit.shape for digit in decode_digits(body, "noise")} == {(28, 28)}
         except ImageError as error:
             assert str(error).startswith("noise: ")
 
@@ -142,7 +143,7 @@ def test_a_port_in_use_is_one_line_with_the_fix(
         port = str(taken.getsockname()[1])
         folders = ["--data-dir", str(drawing / "data")]
         folders += ["--submissions-dir", str(drawing / "submissions")]
-        assert main(["play", *folders, "--port", port]) == 1
+        assert main(["play", *folders, "--no-browser", "--port", port]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
@@ -151,7 +152,7 @@ def test_a_port_in_use_is_one_line_with_the_fix(
 
 
 def test_the_command_prints_its_address_answers_and_ends_cleanly_at_ctrl_c(drawing: Path) -> None:
-    words = ["--data-dir", str(drawing / "data"), "--port", "0"]
+    words = ["--data-dir", str(drawing / "data"), "--port", "0", "--no-browser", "--run", "drawing"]
     words += ["--submissions-dir", str(drawing / "submissions")]
     with subprocess.Popen(
         [sys.executable, "-m", "digit_recognizer", "play", *words],
@@ -162,8 +163,10 @@ def test_the_command_prints_its_address_answers_and_ends_cleanly_at_ctrl_c(drawi
     ) as server:
         assert server.stdout is not None
         first = server.stdout.readline()
-        assert first.startswith("draw digits for drawing: http://127.0.0.1:")
-        with urllib.request.urlopen(first.split(": ")[1].strip(), timeout=30) as page:
+        assert first.startswith("draw digits: http://127.0.0.1:")
+        assert server.stdout.readline().startswith("answers of drawing (accuracy 0.")
+        assert "the sample" in server.stdout.readline()
+        with urllib.request.urlopen(first.split()[2], timeout=30) as page:
             assert b"Draw a digit" in page.read()
         assert server.stdout.readline() == "Ctrl-C stops the server\n"
         server.send_signal(signal.SIGINT)

@@ -14,7 +14,7 @@ from support.strokes import STROKES, png
 from werkzeug.serving import make_server
 
 from digit_recognizer.extras.play.app import build_app
-from digit_recognizer.extras.play.predictor import Predictor
+from digit_recognizer.runs.answering import AnsweringRun
 from digit_recognizer.runs.run import Run
 
 Visitor = Callable[..., Visit]
@@ -28,7 +28,7 @@ PASTE = """text => {
 
 @pytest.fixture(scope="module")
 def address(drawing: Path, drawing_run: Run) -> Iterator[str]:
-    app = build_app(drawing_run, Predictor(drawing_run, drawing / "data"))
+    app = build_app([AnsweringRun.read(drawing_run)], drawing / "data")
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -68,7 +68,7 @@ def test_one_image_is_predicted_as_many_are(changes: dict[str, object], gain: in
 def test_without_its_training_data_a_run_predicts_and_warns_once(
     drawing_run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reading = Predictor(drawing_run, tmp_path).predict(png(7))
+    (reading,) = Predictor(drawing_run, tmp_path).predict(png(7))
     assert reading.proba.argmax() == 7
     assert reading.neighbours == []
     (message,) = caplog.messages
@@ -89,7 +89,7 @@ def test_the_parts_of_a_blend_weigh_the_same(drawing: Path, tmp_path: Path) -> N
     write_json(both.environment_path, environment)
     predictor = Predictor(both, drawing / "data")
     assert predictor.member_names == ["two/fold0-seed0", "two/fold1-seed0", "one/fold1-seed0"]
-    reading = predictor.predict(png(4))
+    (reading,) = predictor.predict(png(4))
     first, second, again = reading.members
     np.testing.assert_array_equal(second, again)
     np.testing.assert_allclose(reading.proba, 0.25 * first + 0.75 * second, atol=1e-9)

@@ -7,6 +7,8 @@ a foreign page by its Origin, and the page itself may load nothing from elsewher
 
 import re
 from base64 import b64encode
+from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,10 @@ from flask import Flask, Response, abort, jsonify, request
 from numpy.typing import NDArray
 from werkzeug.exceptions import HTTPException
 
-from digit_recognizer.errors import ImageError, NoDigitError
+from digit_recognizer.errors import ImageError, NoDigitError, UserError
 from digit_recognizer.extras.play.predictor import Predictor, Reading
 from digit_recognizer.report.html import render
-from digit_recognizer.runs.run import Run
+from digit_recognizer.runs.answering import AnsweringRun, doubt
 
 TEMPLATE = Path(__file__).with_name("play.html.j2")
 LARGEST = 16 * 2**20  # bytes; a phone's photo has 3 to 8 MB
@@ -35,20 +37,28 @@ HEADERS = {
 }
 
 
-def build_app(run: Run, predictor: Predictor) -> Flask:
-    """Return a run's web application, with the page at ``/`` and ``POST /read``, which answers a picture.
+def build_app(runs: Sequence[AnsweringRun], data_dir: Path) -> Flask:
+    """Return the web application: the page at ``/``, and ``POST /read?run=<name>``, which answers a picture.
 
+    The first of `runs` is chosen at first; its networks are loaded at once, others when asked.
     Every refusal is JSON with an ``error`` that says why: 400 for a foreign Host, 403 for a
-    foreign Origin, 413 for too many bytes, 415 for another type than PNG or JPEG, 422 for
-    what is no picture or shows no digit.
+    foreign Origin, 404 for another run, 413 for too many bytes, 415 for another type than PNG or
+    JPEG, 422 for what is no picture or shows no digit.
     """
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, TRUSTED_HOSTS=HOSTS)
+    by_name = {answering.run.name: answering for answering in runs}
+
+    @lru_cache(maxsize=3)  # of two default runs, networks and training digits take 300 MB
+    def predictor(name: str) -> Predictor:
+        return Predictor(by_name[name].run, data_dir)
+
+    predictor(runs[0].run.name)
     page_data = {
-        "run": run.name,
-        "dataset": run.request().dataset,
-        "members": predictor.member_names,
-        "of": predictor.n_members,
+        "runs": [
+            {"name": name, "title": answering.title, "warning": answering.warning}
+            for name, answering in by_name.items()
+        ],
         "largest": LARGEST,
         "types": PICTURE_TYPES,
     }
@@ -69,7 +79,16 @@ def build_app(run: Run, predictor: Predictor) -> Flask:
     def answer() -> Response:
         if request.mimetype not in PICTURE_TYPES:
             abort(415, f"send {' or '.join(PICTURE_TYPES)}, not {request.mimetype or 'nothing'}")
-        return jsonify(as_json(predictor.predict(request.get_data())))
+        name = request.args.get("run", runs[0].run.name)
+        if name not in by_name:
+            abort(404, f"there is no run called {name}: load the page again")
+        answering = predictor(name)
+        readings = answering.predict(request.get_data())
+        return jsonify(
+            digits=[as_json(reading) for reading in readings],
+            members=answering.member_names,
+            of=answering.n_members,
+        )
 
     @app.after_request
     def protect(response: Response) -> Response:
@@ -78,6 +97,7 @@ def build_app(run: Run, predictor: Predictor) -> Flask:
 
     app.register_error_handler(HTTPException, _refusal)
     app.register_error_handler(ImageError, _no_digit)
+    app.register_error_handler(UserError, lambda error: (jsonify(error=str(error)), 422))
     return app
 
 
@@ -89,8 +109,10 @@ def _refusal(error: HTTPException) -> tuple[Response, int]:
 
 
 def _no_digit(error: ImageError) -> tuple[Response, int]:
-    empty = "nothing stands out from the paper: an empty canvas is not a digit"
-    return jsonify(error=empty if isinstance(error, NoDigitError) else str(error)), 422
+    message = str(error)
+    if isinstance(error, NoDigitError) and "does not stand out" in message:
+        message = "nothing stands out from the paper: an empty canvas is not a digit"
+    return jsonify(error=message), 422
 
 
 def as_json(reading: Reading) -> dict[str, Any]:
@@ -101,6 +123,7 @@ def as_json(reading: Reading) -> dict[str, Any]:
     ]
     return {
         "label": int(reading.proba.argmax()),
+        "doubt": doubt(reading.proba),
         "proba": reading.proba.round(6).tolist(),
         "members": reading.members.round(6).tolist(),
         "image": _pixels(reading.image),

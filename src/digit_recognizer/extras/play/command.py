@@ -5,13 +5,15 @@ import logging
 import socket
 import threading
 import time
+import webbrowser
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from digit_recognizer.commands.console import echo
-from digit_recognizer.commands.options import FinishedRun, Folders, whole_number
+from digit_recognizer.commands.options import Folders, whole_number
 from digit_recognizer.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,27 +24,45 @@ SHUTDOWN_SECONDS = 1.0  # for requests to end after Ctrl-C; idle connections do 
 
 def play(
     *,
-    run: FinishedRun = None,
+    run: Annotated[
+        str | None, Parameter(help="the run's name, or pretrained; else the best finished run")
+    ] = None,
     port: Annotated[
         int,
         Parameter(
             converter=whole_number, validator=Number(gte=0, lte=65535), help="0: any free port"
         ),
     ] = 8000,
+    browser: Annotated[bool, Parameter(help="open the page in a browser")] = True,
     folders: Folders = Folders(),
 ) -> None:
     """Draw digits in the browser; a run's networks answer."""
     from digit_recognizer.extras.play.app import build_app
-    from digit_recognizer.extras.play.predictor import Predictor, limit_threads
-    from digit_recognizer.runs.run import find_run
+    from digit_recognizer.extras.play.predictor import limit_threads
+    from digit_recognizer.runs.answering import find_answering_run, rank_runs
 
-    found = find_run(folders.submissions_dir, run)
+    first = find_answering_run(folders.submissions_dir, run)
+    others = [other for other in rank_runs(folders.submissions_dir) if other.run != first.run]
     limit_threads()
     with listen(port) as listener:
-        app = build_app(found, Predictor(found, folders.data_dir))
-        echo(f"draw digits for {found.name}: http://127.0.0.1:{listener.getsockname()[1]}/")
+        app = build_app([first, *others], folders.data_dir)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
+        echo(f"answers of {first.title}")
+        if first.warning:
+            echo(f"warning: {first.warning}")
         echo("Ctrl-C stops the server")
+        if browser:
+            open_browser(address)  # the socket listens already: the page waits for `serve`
         serve(app, listener)
+
+
+def open_browser(address: str) -> None:
+    """Open the page where there is a browser with a window."""
+    with suppress(webbrowser.Error):
+        found = webbrowser.get()
+        if type(found) is not webbrowser.GenericBrowser:  # w3m and its like would take the terminal
+            found.open(address)
 
 
 def listen(port: int) -> socket.socket:

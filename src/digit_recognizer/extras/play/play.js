@@ -2,15 +2,16 @@
 
 const sheet = byId("sheet");
 const SENT = 224; // pixels of the picture that is sent: eight for one of the network's
-const PEN = 0.07; // of the sheet's side; MNIST's strokes are about two of 28 pixels
 
 let strokes = []; // each a list of [x, y], from 0 to 1 of the sheet
 let pen = null; // the pointer that draws the last stroke; none where that is taken from under it
 let picture = null; // a file that was opened, pasted or dropped
 let shown = null; // the same, decoded, to be painted on the sheet
+let answered = []; // the digits of the last answer, from left to right
 let busy = false;
 let changed = false;
 
+const run = () => data.runs[byId("run").selectedIndex];
 const isEmpty = () => strokes.length === 0 && picture === null;
 
 // ---- drawing
@@ -24,7 +25,7 @@ function paint(canvas) {
     const [width, height] = [shown.width * scale, shown.height * scale];
     context.drawImage(shown, (side - width) / 2, (side - height) / 2, width, height);
   }
-  context.lineWidth = PEN * side;
+  context.lineWidth = (byId("width").value / 100) * side; // at 7, as wide as MNIST's strokes
   context.lineCap = context.lineJoin = "round";
   context.strokeStyle = "#111";
   for (const stroke of strokes) trace(context, stroke.map(([x, y]) => [x * side, y * side]));
@@ -96,6 +97,8 @@ function replace(newStrokes, file = null, decoded = null) {
 const clear = () => replace([]);
 const undo = () => replace(strokes.slice(0, -1));
 byId("clear").addEventListener("click", clear);
+byId("width").addEventListener("input", () => { repaint(); ask(); });
+byId("run").addEventListener("change", () => { showRun(); ask(); });
 byId("undo").addEventListener("click", undo);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !isEmpty()) clear();
@@ -146,7 +149,7 @@ async function askOnce() {
   const begun = performance.now();
   const body = picture ?? drawn();
   try {
-    const response = await fetch("/read", { method: "POST", headers: { "Content-Type": body.type }, body });
+    const response = await fetch(`/read?run=${encodeURIComponent(run().name)}`, { method: "POST", headers: { "Content-Type": body.type }, body });
     const answer = await response.json();
     if (isEmpty()) return showNothing(); // cleared meanwhile
     if (!response.ok) return refuse(answer.error);
@@ -184,9 +187,14 @@ function write(texts) {
   for (const [id, text] of Object.entries(texts)) byId(id).textContent = text;
 }
 
+function showRun() {
+  byId("weak").hidden = run().warning === "";
+  write({ weak: `Do not trust these answers: ${run().warning}.` });
+}
+
 function showNothing(confidence = "Nothing drawn yet", agree = "An empty sheet is not a digit.") {
-  byId("refused").hidden = byId("more").hidden = true;
-  byId("glyph").classList.add("none");
+  for (const id of ["refused", "more", "seen", "digits"]) byId(id).hidden = true;
+  byId("glyph").className = "glyph none";
   write({ glyph: "?", confidence, agree, spoken: "", key: "" });
   showBars(null, []);
 }
@@ -198,22 +206,46 @@ function refuse(reason) {
 }
 
 function show(answer) {
-  byId("refused").hidden = true;
-  byId("more").hidden = false;
-  byId("glyph").classList.remove("none");
-  const { label } = answer, confidence = percent(answer.proba[label]), agree = agreement(answer);
-  write({ glyph: label, confidence, agree, key: "Bars: the ensemble. Marks: each network." });
-  if (pen === null) write({ spoken: `${label}, ${confidence}. ${agree}` });
-  showBars(answer.proba, answer.members);
-  showPixels(byId("image"), answer.image);
-  showNeighbours(answer);
-  showMembers(answer.members);
+  answered = answer.digits;
+  const { members, of } = answer;
+  write({
+    glyph: answered.map(({ label }) => label).join(""),
+    count: members.length === of ? `${of} network${of === 1 ? "" : "s"}` : `${members.length} of ${of} networks`,
+    key: "Bars: the ensemble. Marks: each network.",
+  });
+  for (const id of ["more", "seen"]) byId(id).hidden = false;
+  for (const id of ["refused"]) byId(id).hidden = true;
+  byId("digits").hidden = answered.length === 1;
+  byId("digits").replaceChildren(...answered.map((digit, index) => {
+    const button = html("button", { type: "button" }, digit.label);
+    button.addEventListener("click", () => showDigit(index, members));
+    return button;
+  }));
+  // Of several digits, the least certain one is shown first.
+  const certainty = answered.map(({ proba, label }) => proba[label]);
+  const first = certainty.indexOf(Math.min(...certainty));
+  showDigit(first, members);
+  if (pen === null) write({ spoken: `${byId("glyph").textContent}, ${byId("confidence").textContent}. ${byId("agree").textContent}` });
+}
+
+function showDigit(index, members) {
+  const digit = answered[index], { label, proba, doubt } = digit;
+  const unsure = answered.some((other) => other.doubt);
+  byId("glyph").className = `glyph${answered.length > 1 ? " many" : ""}${unsure ? " unsure" : ""}`;
+  byId("bars").classList.toggle("unsure", doubt !== "");
+  const of = answered.length > 1 ? `${label}: ` : "";
+  write({ confidence: `${of}${doubt ? `${doubt}?` : percent(proba[label])}`.replace(/^n/, "N"), agree: agreement(digit) });
+  press(byId("digits").children, byId("digits").children[index]);
+  showBars(proba, digit.members);
+  showPixels(byId("image"), digit.image);
+  showNeighbours(digit);
+  showMembers(members, digit.members);
 }
 
 function agreement({ label, members }) {
   const others = members.map(best).filter((vote) => vote !== label);
   if (members.length === 1) return "There is one network.";
-  if (others.length === 0) return `All ${members.length} networks agree.`;
+  if (others.length === 0) return `${members.length === 2 ? "Both" : `All ${members.length}`} networks agree.`;
   const agreeing = members.length - others.length;
   const predict = (count) => (count === 1 ? "predicts" : "predict");
   const digits = [...new Set(others)].sort().join(" or ");
@@ -251,10 +283,10 @@ function showNeighbours({ label, neighbours }) {
   byId("tiles").replaceChildren(...tiles);
 }
 
-function showMembers(members) {
+function showMembers(names, members) {
   const head = ["network", ...DIGITS].map((name) => html("th", { scope: "col" }, name));
   const rows = members.map((proba, index) =>
-    html("tr", {}, html("th", { scope: "row" }, data.members[index]), ...proba.map(heatCell)));
+    html("tr", {}, html("th", { scope: "row" }, names[index]), ...proba.map(heatCell)));
   byId("heat").replaceChildren(html("thead", {}, html("tr", {}, ...head)), html("tbody", {}, ...rows));
 }
 
@@ -267,9 +299,8 @@ function heatCell(proba) {
 
 // ---- beginning
 
-const count = data.members.length;
-const answering = count === data.of ? `${count}` : `${count} of ${data.of}`;
-write({ run: `${data.run} · ${answering} network${data.of === 1 ? "" : "s"}` });
+byId("run").replaceChildren(...data.runs.map(({ title }) => html("option", {}, title)));
+showRun();
 showNothing();
 new ResizeObserver(fit).observe(sheet);
 fit();

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from digit_recognizer.data.digit_image import decode_digit
+from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import FileError
+from digit_recognizer.runs.answering import trained_members
 from digit_recognizer.runs.ensemble import data_of
 from digit_recognizer.runs.predictions import blend_proba, mean_proba
 from digit_recognizer.runs.run import Run
@@ -44,7 +45,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Reading:
-    """The prediction for a picture.
+    """The prediction for one digit of a picture.
 
     ``image`` [28, 28] uint8 is what the networks get; ``proba`` [10] is the ensemble's,
     ``members`` [K, 10] each network's; ``neighbours`` are the nearest first.
@@ -125,10 +126,7 @@ class Predictor:
 
     def __init__(self, run: Run, data_dir: Path) -> None:
         parts = run.parts()
-        for part in parts:
-            if part.missing_members():
-                raise part.unfinished_error()
-        trained = [part.finished_members() for part in parts]
+        trained = [trained_members(part) for part in parts]
         selected = list(zip(parts, select_members(trained, MAX_MEMBERS), strict=True))
         self.n_members = sum(map(len, trained))
         self.member_names = [
@@ -142,17 +140,19 @@ class Predictor:
         self._digits = _load_digits(run, data_dir)
         self._lock = threading.Lock()  # two predictions at a time would each take twice as long
 
-    def predict(self, picture: bytes) -> Reading:
-        """Predict the digit of a PNG or JPEG picture."""
+    def predict(self, picture: bytes) -> list[Reading]:
+        """Predict the digits of a PNG or JPEG picture, from left to right."""
         with self._lock:
-            image = decode_digit(picture, "the picture")
-            logits = [[predict(image) for predict in part] for part in self._parts]
-            return Reading(
-                image=image,
-                proba=blend_proba(logits)[0],
-                members=np.concatenate([mean_proba([one]) for part in logits for one in part]),
-                neighbours=self._digits.nearest(image, N_NEIGHBOURS) if self._digits else [],
-            )
+            return [self._read(image) for image in decode_digits(picture, "the picture")]
+
+    def _read(self, image: NDArray[np.uint8]) -> Reading:
+        logits = [[predict(image) for predict in part] for part in self._parts]
+        return Reading(
+            image=image,
+            proba=blend_proba(logits)[0],
+            members=np.concatenate([mean_proba([one]) for part in logits for one in part]),
+            neighbours=self._digits.nearest(image, N_NEIGHBOURS) if self._digits else [],
+        )
 
 
 def select_members(parts: Sequence[Sequence[Member]], limit: int) -> list[list[Member]]:

@@ -30,7 +30,7 @@ MIN_SPECK_AREA = 0.05  # of the largest piece of ink: what is smaller is dirt
 MIN_HEIGHT, MIN_INNER_AREA = 0.1, 0.01  # of the picture's height, and of the largest piece
 MIN_SHEET = 0.15  # of the picture's area
 FAINTEST_INK = 0.4  # of the darkest
-MAX_OUTLINES = 40  # of pieces of ink and of holes in them; noise has hundreds
+MAX_OUTLINES = 24  # of pieces of ink and holes in them, without dots; noise has hundreds
 MIN_FRAMED_HEIGHT = 0.3  # of the frame around it
 
 Floats = NDArray[np.float32]
@@ -203,7 +203,8 @@ def _clean(contrast: NDArray[np.uint8]) -> Floats:
         return nothing
     kept = 1 + np.flatnonzero(_can_be_digits(stats[1:], contrast.shape))
     pieces = np.isin(components, kept).astype(np.uint8)
-    if len(cv2.findContours(pieces, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]) > MAX_OUTLINES:
+    outlines, _ = cv2.findContours(pieces, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if sum(len(outline) > 12 for outline in outlines) > MAX_OUTLINES:
         return nothing
     near = cv2.dilate(pieces, np.ones((3, 3), np.uint8))
     ink = np.where((near > 0) & (contrast > threshold / 4), contrast, 0).astype(np.float32)

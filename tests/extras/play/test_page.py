@@ -7,14 +7,17 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 from support.browser import Visit
+from support.drawn import ink, row_of
 from support.strokes import STROKES, png
 from werkzeug.serving import make_server
 
 from digit_recognizer.extras.play.app import build_app
-from digit_recognizer.runs.answering import AnsweringRun
+from digit_recognizer.runs.answering import PRETRAINED, AnsweringRun
 from digit_recognizer.runs.run import Run
 
 Visitor = Callable[..., Visit]
@@ -28,7 +31,8 @@ PASTE = """text => {
 
 @pytest.fixture(scope="module")
 def address(drawing: Path, drawing_run: Run) -> Iterator[str]:
-    app = build_app([AnsweringRun.read(drawing_run)], drawing / "data")
+    runs = [AnsweringRun.read(drawing_run), AnsweringRun.read(PRETRAINED)]
+    app = build_app(runs, drawing / "data")
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -86,7 +90,9 @@ def test_everything_about_the_answer_is_shown_and_accessible(
     expect(page.locator("#agree")).to_contain_text("networks")
     expect(page.locator("#tiles li")).to_have_count(10)
     expect(page.locator("#tiles li").first).to_contain_text("row ")
-    expect(page.locator("#heat tbody tr")).to_have_count(2)
+    expect(page.locator("#count")).to_have_text("2 networks")
+    expect(page.locator("#weak")).to_contain_text("trained on the sample")
+    expect(page.locator("#run option")).to_have_count(2)
     expect(page.locator("#time")).to_contain_text(" ms.")
     lit = page.locator("#image").evaluate(
         "canvas => canvas.getContext('2d').getImageData(0, 0, 28, 28).data.filter("
@@ -95,6 +101,46 @@ def test_everything_about_the_answer_is_shown_and_accessible(
     assert 30 < lit < 250
     assert opened.violations() == []
     assert opened.overflow() == 0
+
+
+def test_what_the_networks_get_stands_beside_the_answer(visit: Visitor, address: str) -> None:
+    page = visit(address).page
+    draw(page, 7)
+    expect(page.locator("#glyph")).to_have_text("7")
+    answer, image = page.locator("#glyph").bounding_box(), page.locator("#image").bounding_box()
+    assert answer is not None
+    assert image is not None
+    assert image["y"] + image["height"] < 600
+    assert image["y"] < answer["y"] + answer["height"]
+
+
+def test_another_run_answers_when_it_is_chosen(visit: Visitor, address: str) -> None:
+    page = visit(address).page
+    draw(page, 7)
+    expect(page.locator("#glyph")).to_have_text("7")
+    before = page.locator("#confidence").inner_text()
+    page.locator("#run").select_option(index=1)
+    expect(page.locator("#shipped")).to_be_visible()
+    expect(page.locator("#weak")).to_be_hidden()
+    expect(page.locator("#confidence")).not_to_have_text(before)
+
+
+def test_several_digits_are_read_and_an_unclear_one_is_grey(
+    visit: Visitor, address: str, tmp_path: Path
+) -> None:
+    opened = visit(address)
+    page = opened.page
+    page.locator("#run").select_option(index=1)
+    cv2.imwrite(str(tmp_path / "pi.png"), 255 - np.pad(row_of((3, 1, 4)), 60))
+    page.locator("#file").set_input_files(tmp_path / "pi.png")
+    expect(page.locator("#glyph")).to_have_text("314")
+    page.get_by_role("button", name="1", exact=True).click()
+    expect(page.locator("#confidence")).to_contain_text("1: ")
+    cv2.imwrite(str(tmp_path / "both.png"), 255 - np.maximum(ink(0), ink(5)))
+    page.locator("#file").set_input_files(tmp_path / "both.png")
+    expect(page.locator("#confidence")).to_contain_text("Not sure: ")
+    expect(page.locator("#glyph.unsure")).to_be_visible()
+    assert opened.violations() == []
 
 
 def test_a_finger_draws_too(visit: Visitor, address: str) -> None:

@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 from digit_recognizer.errors import ImageError, NoDigitError, UserError
 from digit_recognizer.extras.play.predictor import Predictor, Reading
 from digit_recognizer.report.html import render
-from digit_recognizer.runs.answering import AnsweringRun, doubt
+from digit_recognizer.runs.answering import PRETRAINED, AnsweringRun, doubt
 
 TEMPLATE = Path(__file__).with_name("play.html.j2")
 LARGEST = 16 * 2**20  # bytes; a phone's photo has 3 to 8 MB
@@ -56,7 +56,12 @@ def build_app(runs: Sequence[AnsweringRun], data_dir: Path) -> Flask:
     predictor(runs[0].run.name)
     page_data = {
         "runs": [
-            {"name": name, "title": answering.title, "warning": answering.warning}
+            {
+                "name": name,
+                "accuracy": f"{answering.cv.cv_accuracy:.4f}",
+                "shipped": answering.run == PRETRAINED,
+                "warning": answering.warning,
+            }
             for name, answering in by_name.items()
         ],
         "largest": LARGEST,

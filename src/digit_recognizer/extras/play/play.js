@@ -189,6 +189,7 @@ function write(texts) {
 
 function showRun() {
   byId("weak").hidden = run().warning === "";
+  byId("shipped").hidden = !run().shipped;
   write({ weak: `Do not trust these answers: ${run().warning}.` });
 }
 
@@ -213,8 +214,8 @@ function show(answer) {
     count: members.length === of ? `${of} network${of === 1 ? "" : "s"}` : `${members.length} of ${of} networks`,
     key: "Bars: the ensemble. Marks: each network.",
   });
-  for (const id of ["more", "seen"]) byId(id).hidden = false;
-  for (const id of ["refused"]) byId(id).hidden = true;
+  byId("refused").hidden = true;
+  byId("more").hidden = byId("seen").hidden = false;
   byId("digits").hidden = answered.length === 1;
   byId("digits").replaceChildren(...answered.map((digit, index) => {
     const button = html("button", { type: "button" }, digit.label);
@@ -236,10 +237,9 @@ function showDigit(index, members) {
   const of = answered.length > 1 ? `${label}: ` : "";
   write({ confidence: `${of}${doubt ? `${doubt}?` : percent(proba[label])}`.replace(/^n/, "N"), agree: agreement(digit) });
   press(byId("digits").children, byId("digits").children[index]);
-  showBars(proba, digit.members);
+  showBars(proba, digit.members, members);
   showPixels(byId("image"), digit.image);
   showNeighbours(digit);
-  showMembers(members, digit.members);
 }
 
 function agreement({ label, members }) {
@@ -252,14 +252,15 @@ function agreement({ label, members }) {
   return `${agreeing} of ${members.length} networks ${predict(agreeing)} it, ${others.length} ${predict(others.length)} ${digits}.`;
 }
 
-function showBars(proba, members) {
+function showBars(proba, members, names) {
   const rows = DIGITS.map((digit) => {
     const track = html("span", { class: "track" });
     if (proba) track.append(html("span", { class: "fill", style: `width: ${100 * proba[digit]}%` }));
-    for (const member of members) {
+    members.forEach((member, index) => {
       // Ten at the left edge would only look like an axis.
-      if (member[digit] >= 0.005) track.append(html("span", { class: "tick", style: `left: ${100 * member[digit]}%` }));
-    }
+      const left = `left: ${100 * member[digit]}%`;
+      if (member[digit] >= 0.005) track.append(html("span", { class: "tick", style: left, title: names[index] }));
+    });
     const value = html("span", { class: "value" }, proba ? percent(proba[digit]) : "");
     return html("li", { class: proba && digit === best(proba) ? "best" : "" }, html("b", {}, digit), track, value);
   });
@@ -283,23 +284,9 @@ function showNeighbours({ label, neighbours }) {
   byId("tiles").replaceChildren(...tiles);
 }
 
-function showMembers(names, members) {
-  const head = ["network", ...DIGITS].map((name) => html("th", { scope: "col" }, name));
-  const rows = members.map((proba, index) =>
-    html("tr", {}, html("th", { scope: "row" }, names[index]), ...proba.map(heatCell)));
-  byId("heat").replaceChildren(html("thead", {}, html("tr", {}, ...head)), html("tbody", {}, ...rows));
-}
-
-function heatCell(proba) {
-  // Past one half, full colour with its own ink: between the two, no ink is dark or light enough.
-  const [shade, ink] = proba > 0.5 ? [100, "var(--on-accent)"] : [8 + 70 * proba, "inherit"];
-  const style = `background: color-mix(in srgb, var(--accent) ${shade}%, var(--card)); color: ${ink}`;
-  return html("td", { style }, proba < 0.005 ? "" : Math.round(100 * proba));
-}
-
 // ---- beginning
 
-byId("run").replaceChildren(...data.runs.map(({ title }) => html("option", {}, title)));
+byId("run").replaceChildren(...data.runs.map(({ name, accuracy }) => html("option", {}, `${name} (accuracy ${accuracy})`)));
 showRun();
 showNothing();
 new ResizeObserver(fit).observe(sheet);

@@ -54,20 +54,7 @@ def build_app(runs: Sequence[AnsweringRun], data_dir: Path) -> Flask:
         return Predictor(by_name[name].run, data_dir)
 
     predictor(runs[0].run.name)
-    page_data = {
-        "runs": [
-            {
-                "name": name,
-                "accuracy": f"{answering.cv.cv_accuracy:.4f}",
-                "shipped": answering.run == PRETRAINED,
-                "warning": answering.warning,
-            }
-            for name, answering in by_name.items()
-        ],
-        "largest": LARGEST,
-        "types": PICTURE_TYPES,
-    }
-    html = render(TEMPLATE, data=page_data)
+    html = render(TEMPLATE, data=_page_data(runs))
     policy = content_policy(html)
 
     @app.before_request
@@ -104,6 +91,19 @@ def build_app(runs: Sequence[AnsweringRun], data_dir: Path) -> Flask:
     app.register_error_handler(ImageError, _no_digit)
     app.register_error_handler(UserError, lambda error: (jsonify(error=str(error)), 422))
     return app
+
+
+def _page_data(runs: Sequence[AnsweringRun]) -> dict[str, Any]:
+    shown = [
+        {
+            "name": answering.run.name,
+            "accuracy": f"{answering.cv.cv_accuracy:.4f}",
+            "shipped": answering.run == PRETRAINED,
+            "warning": answering.warning,
+        }
+        for answering in runs
+    ]
+    return {"runs": shown, "largest": LARGEST, "types": PICTURE_TYPES}
 
 
 def _refusal(error: HTTPException) -> tuple[Response, int]:

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -21,6 +22,7 @@ from urllib3.util import Retry
 
 from digit_recognizer.data.dataset import COMPETITION
 from digit_recognizer.data.files import Progress
+from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle.credentials import kaggle_json
 from digit_recognizer.kaggle.retry import RetryPolicy
 
@@ -99,7 +101,10 @@ def bounded(policy: RetryPolicy, progress: Progress) -> Iterator[None]:
     def send(self: HTTPAdapter, request: Any, **settings: Any) -> Any:
         self.max_retries = Retry(0, read=False)  # uploads would repeat for six minutes unseen
         settings["timeout"] = (policy.connect_timeout, policy.read_timeout)
-        return plain_send(self, request, **settings)
+        response = plain_send(self, request, **settings)
+        if response.is_redirect and request.method == "POST":
+            _check_redirect(request.url, response)
+        return response
 
     @contextmanager
     def bar(total: int | None = None, initial: int = 0, **_: Any) -> Iterator[SimpleNamespace]:
@@ -118,6 +123,22 @@ def bounded(policy: RetryPolicy, progress: Progress) -> Iterator[None]:
         _without_terminal(),
     ):
         yield
+
+
+def _check_redirect(url: str, response: requests.Response) -> None:
+    """Refuse an API call's redirect to another host, which would get its body, tokens and all.
+
+    Only a download is redirected by nature: to a store, as a GET without body and credentials.
+    """
+    target = urljoin(url, response.headers["Location"])
+    is_download = url.endswith("/DownloadDataFiles") and response.status_code not in (307, 308)
+    session: Any = requests.Session()
+    if not is_download and session.should_strip_auth(url, target):
+        response.close()
+        here, there = urlsplit(url).hostname, urlsplit(target).hostname
+        raise KaggleError(
+            f"{here}: redirects to {there}, which is refused: check network and proxy"
+        )
 
 
 @contextmanager

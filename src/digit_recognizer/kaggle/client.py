@@ -2,7 +2,11 @@
 
 import csv
 import io
+import json
+import math
+import re
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +24,7 @@ from digit_recognizer.kaggle.retry import REQUEST_ERRORS, describe, is_transient
 
 PAGE_SIZE = 100  # submissions
 MAX_LEADERBOARD = 50_000_000  # bytes; a team is a row of about 100
+AUTHORIZATION = re.compile(r"(authorization\W{1,5}\w+ +)[\w+/=.~-]+", re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -36,20 +41,23 @@ class Submission:
     reason: str
 
     @classmethod
-    def from_json(cls, entry: dict[str, Any]) -> "Submission":
+    def from_json(cls, entry: dict[str, Any], hide_secrets: Callable[[str], str]) -> "Submission":
         """Read an entry; a missing value has the wire format's default."""
+
+        def text(name: str) -> str:
+            return hide_secrets(str(entry.get(name) or ""))
+
         try:
-            score: float | None = float(entry.get("publicScore") or "")
+            score = float(entry.get("publicScore") or "nan")
         except ValueError:
-            score = None
-        status = str(entry.get("status") or "PENDING").upper()
+            score = math.nan
         return cls(
             ref=int(entry.get("ref") or 0),
-            description=str(entry.get("description") or ""),
-            file_name=str(entry.get("fileName") or ""),
-            status=status.removeprefix("SUBMISSION_STATUS_"),
-            public_score=score,
-            reason=" ".join(str(entry.get("errorDescription") or "").split()),
+            description=text("description"),
+            file_name=text("fileName"),
+            status=(text("status") or "PENDING").upper().removeprefix("SUBMISSION_STATUS_"),
+            public_score=score if math.isfinite(score) else None,
+            reason=" ".join(text("errorDescription").split()),
         )
 
 
@@ -84,15 +92,15 @@ class Kaggle:
     def submissions(self) -> list[Submission]:
         """Return the latest submissions, newest first."""
 
-        def entries() -> list[dict[str, Any]]:
+        def entries() -> list[Submission]:
             self._client.listing = {}
             # A status that the client does not know is a KeyError; the raw answer has it.
             with suppress(KeyError):
                 self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
-            return list(self._client.listing.get("submissions") or [])
+            listed = self._client.listing.get("submissions") or []
+            return [Submission.from_json(entry, self.hide_secrets) for entry in listed]
 
-        found = map(Submission.from_json, self._request(entries))
-        return sorted(found, key=lambda item: item.ref, reverse=True)
+        return sorted(self._request(entries), key=lambda item: item.ref, reverse=True)
 
     def leaderboard(self) -> list[float]:
         """Return the public score of every team."""
@@ -195,7 +203,10 @@ class Kaggle:
 
         def once() -> T:
             with bounded(self.policy, self._progress):
-                return call()
+                try:
+                    return call()
+                except (LookupError, TypeError, AttributeError) as error:  # an odd answer
+                    raise json.JSONDecodeError(repr(error), "", 0) from error
 
         retrying = self.policy.retrying(is_retried)
         try:
@@ -204,15 +215,19 @@ class Kaggle:
             raise self._kaggle_error(error, retrying.statistics["attempt_number"]) from None
 
     def _kaggle_error(self, error: Exception, n_attempts: int) -> KaggleError:
-        line = describe(error, self.credentials, n_attempts)
-        return KaggleError(self.hide_secrets(line), status=status_of(error))
+        line = describe(error, self.credentials, n_attempts, self.hide_secrets)
+        return KaggleError(line, status=status_of(error))
 
     def hide_secrets(self, text: str) -> str:
-        """Replace credentials that a server or library may have put into `text`."""
+        """Replace credentials, plain or in Base64, that a server or proxy put into `text`."""
+        values = self._client.config_values
         for name in ("key", "token", "api_token"):
-            if value := self._client.config_values.get(name):
-                text = text.replace(str(value), "***")
-        return text
+            if secret := str(values.get(name) or ""):
+                basic = f"{values.get('username')}:{secret}"
+                coded = (b64encode(item.encode()).decode().rstrip("=") for item in (basic, secret))
+                for form in (*coded, secret):
+                    text = text.replace(form, "***")
+        return AUTHORIZATION.sub(r"\1***", text)
 
 
 def download_verified(folder: Path, progress: Progress) -> Path:

@@ -97,12 +97,14 @@ class RetryPolicy:
 RETRY_POLICY = RetryPolicy()
 
 
-def describe(error: Exception, credentials: Credentials, n_attempts: int) -> str:
+def describe(
+    error: Exception, credentials: Credentials, n_attempts: int, hide_secrets: Callable[[str], str]
+) -> str:
     """Return one line about an exception that remained after `n_attempts` attempts."""
     status = status_of(error)
     if status is None:
         return _describe_connection(error, n_attempts)
-    answer = ": ".join(filter(None, [str(status), _server_message(error)]))
+    answer = ": ".join(filter(None, [str(status), _server_message(error, hide_secrets)]))
     if status == 401:
         return credentials.rejection_message("401")
     if status == 403:
@@ -123,13 +125,14 @@ def describe(error: Exception, credentials: Credentials, n_attempts: int) -> str
     return f"Kaggle refuses ({answer})"
 
 
-def _server_message(error: Exception) -> str:
+def _server_message(error: Exception, hide_secrets: Callable[[str], str]) -> str:
     """Return the message in the body of an HTTP error, on one line."""
     try:
         message = error.response.json().get("message", "")  # type: ignore[attr-defined]
     except (ValueError, AttributeError, RuntimeError):
         return ""
-    return " ".join(str(message).split()).strip(".")[:300]
+    # Hidden before it is cut, which would leave the beginning of a secret.
+    return hide_secrets(" ".join(str(message).split())).strip(".")[:300]
 
 
 def _describe_connection(error: Exception, n_attempts: int) -> str:

@@ -1,6 +1,8 @@
 """The commands and where they are; the one place where an error becomes a line and an exit code."""
 
+import errno
 import logging
+import os
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
@@ -9,6 +11,9 @@ from digit_recognizer import __version__
 from digit_recognizer.commands.caller import program
 from digit_recognizer.commands.console import PrintHandler, print_error
 from digit_recognizer.errors import UserError
+
+# The errors of a disk, which name no file.
+FULL_OR_READ_ONLY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 # Modules are imported when their command runs, so that --help does without torch.
 COMMANDS = {
@@ -60,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(2, f"{error} (see --help)")
     except UserError as error:
         return _fail(error.exit_code, error, error.advice)
+    except OSError as error:
+        if error.filename is None and error.errno not in FULL_OR_READ_ONLY:
+            raise
+        return _fail(1, _os_error(error))
     except KeyboardInterrupt:
         return _fail(130, "interrupted: the same command goes on with what is kept")
     except ModuleNotFoundError as error:
@@ -70,6 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{error.name} is not installed: repair the installation with 'make setup', or install"
             " this package anew, for some commands as digit-recognizer[notebook] or [cluster]",
         )
+
+
+def _os_error(error: OSError) -> str:
+    """Return the line for a file or disk that cannot be used as it is."""
+    advice = "fix the permissions, make room, or give another folder"
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        advice = "look at what is there, or give another path"
+    where = os.fsdecode(error.filename or "the disk")
+    return f"{where[:300]}: {error.strerror or error}: {advice}"
 
 
 def _fail(code: int, message: object, advice: str = "") -> int:

@@ -28,18 +28,22 @@ LINES_BESIDE = 6  # of the members' rows on the screen
 def echo(text: str) -> None:
     """Print and flush; ignore a reader who has left (``| head``)."""
     try:
-        print(_readable(as_called(text), sys.stdout), flush=True)
+        print(_readable(text, sys.stdout), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_error(text: str) -> None:
     """Print to stderr."""
-    print(_readable(as_called(text), sys.stderr), file=sys.stderr)
+    print(_readable(text, sys.stderr), file=sys.stderr)
 
 
 def _readable(text: str, stream: TextIO) -> str:
-    """Return a text with paths from the current folder on, and wrapped at words on a terminal."""
+    """Return a message as it is printed: as the user calls commands, wrapped on a terminal.
+
+    Paths are relative to the current folder; control characters are escaped.
+    """
+    text = escape_control(as_called(text))
     with suppress(OSError):  # the folder may be gone
         text = re.sub(rf"(?<![\w/.:-]){re.escape(str(Path.cwd()))}/(?=\w)", "", text)
     width = _terminal_width(stream)
@@ -64,6 +68,17 @@ def _wrap(line: str, width: int) -> str:
         replace_whitespace=False,
         break_long_words=False,
         break_on_hyphens=False,
+    )
+
+
+def escape_control(text: str) -> str:
+    """Return text with control characters, such as colour codes, in Python's notation.
+
+    They come with a server's words and file names; lone surrogates could not be printed.
+    """
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in text
     )
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Protocol
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.files import read_json, write_json
 from digit_recognizer.report.page import is_drawn, write_report
 from digit_recognizer.report.sheets import draw_pictures
 from digit_recognizer.runs.blend import blend_name, blend_parts
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun, finish
-from digit_recognizer.runs.environment import describe, merge_hardware
+from digit_recognizer.runs.environment import Environment, describe
 from digit_recognizer.runs.lock import begin_run, ensure_free_space
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import new_run
@@ -94,6 +93,7 @@ class Pipeline:
         environment = describe(self.devices, self.dataset)
         with begin_run(run, request, environment):
             part = TrainedRun.read_available(run)
+            part.check_rows(self.dataset)
             missing = [member for member in request.members if member not in part.predictions]
             if missing:
                 _prepare_folder(part, missing, environment)
@@ -120,15 +120,13 @@ class Pipeline:
             part.run.add_seconds(time.time() - started)
 
 
-def _prepare_folder(
-    part: TrainedRun, missing: Sequence[Member], environment: Mapping[str, object]
-) -> None:
+def _prepare_folder(part: TrainedRun, missing: Sequence[Member], environment: Environment) -> None:
     """Check the free space, note this machine, and drop results of members that are gone."""
     run = part.run
     bytes_of_weights = 4 * network_cost(part.recipe.network).parameters
     ensure_free_space(run.run_dir, len(missing) * (bytes_of_weights + BYTES_OF_PREDICTIONS))
-    before = read_json(run.environment_path)
-    write_json(run.environment_path, {**before, **merge_hardware([before, environment])})
+    before = run.environment()
+    before.with_hardware([before, environment]).write(run.environment_path)
     for path in (run.cv_path, run.hardest_path):
         path.unlink(missing_ok=True)
 

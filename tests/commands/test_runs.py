@@ -51,11 +51,14 @@ def test_each_folder_is_a_row_that_says_what_it_is(shelf: Path) -> None:
         "done too": "finished",
         "both": "finished",
         "unfinished": "unfinished",
-        "bad json": "damaged: cv.json: cannot be read (JSONDecodeError)",
+        "bad json": "damaged: cv.json: cannot be read (JSONDecodeError): delete it, and 'make"
+        " train' with the same settings writes it again",
         "odd json": "damaged: cv.json: cv_accuracy: input should be a valid number: delete it,"
         " and 'make train' with the same settings writes it again",
-        "odd recipe": "damaged: recipe.json: is not a run's recipe ('recipe')",
-        "list recipe": "damaged: recipe.json: is not a JSON object",
+        "odd recipe": "damaged: recipe.json: is not a run's recipe ('recipe'): bring it back, or"
+        " delete the run",
+        "list recipe": "damaged: recipe.json: is not a JSON object: bring it back, or delete the"
+        " run",
         "empty": "not a run: has no recipe.json",
         "orphan": f"damaged: {shelf}/submissions/gone: is not a run: 'make train' makes one",
     }
@@ -80,7 +83,7 @@ def test_the_newest_is_last_and_public_scores_come_from_the_ledger(
     os.utime(submissions / "done" / "cv.json", (4e9, 4e9))
     for ref, score in ((1, 0.5), (2, 0.99321)):
         ledger = Ledger(submissions)
-        ledger.add(LedgerEntry("2026-01-01", "done", "f", 0.9, score, ref, "complete"))
+        ledger.add(LedgerEntry("2026-01-01", "done", "f", ref, "complete", public_score=score))
     words = ["--data-dir", str(shelf / "data"), "--submissions-dir", str(submissions)]
     assert main(["runs", *words]) == 0
     out, err = capsys.readouterr()

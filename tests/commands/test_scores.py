@@ -123,7 +123,7 @@ def test_rows_are_filled_in_and_never_taken_away(desk: Desk) -> None:
 def test_a_damaged_ledger_is_one_line(desk: Desk) -> None:
     (desk.submissions_dir / "ledger.csv").write_text("a,b\n1,2\n")
     path = desk.submissions_dir / "ledger.csv"
-    assert desk.fail("scores") == f"{path}: is damaged (KeyError): fix it, or move it away"
+    assert desk.fail("scores") == f"{path}: line 2: time: field required: fix it, or move it away"
 
 
 def test_two_at_a_time_are_refused(desk: Desk) -> None:

@@ -40,7 +40,7 @@ def test_a_run_names_the_zip_that_its_data_came_from_and_not_the_path(tmp_path: 
     archive = archive.rename(tmp_path / "My Downloads" / "digit recognizer (1).zip")
     data = load(fetch_dataset(tmp_path / "data", str(archive))[0])
     devices = find_devices("cpu")
-    assert describe(devices[0], data)["source"] == "digit recognizer (1).zip"
+    assert describe(devices[:1], data).source == "digit recognizer (1).zip"
 
 
 def test_files_put_in_place_by_hand_are_verified_where_they_stand(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from support.browser import Visit
+from support.written_runs import read_oof
 
 from digit_recognizer.data.files import read_json
 from digit_recognizer.runs.predictions import OutOfFold
@@ -14,7 +15,7 @@ Visiting = Callable[..., Visit]
 
 
 def errors(run: Run) -> OutOfFold:
-    oof = OutOfFold.read(run.oof_path)
+    oof = read_oof(run.oof_path)
     wrong = oof.labels != oof.predicted
     return OutOfFold(*(values[wrong] for values in vars(oof).values()))
 

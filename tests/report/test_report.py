@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from support.runner import make_small
-from support.written_runs import write_run
+from support.written_runs import read_oof, write_run
 
 from digit_recognizer.cli import main
 from digit_recognizer.data.competition import read_submission
@@ -52,7 +52,7 @@ def drawn(run: Run, place: Path) -> tuple[str, dict[str, Any]]:
 
 def test_every_error_is_there_the_most_confident_first(place: Path) -> None:
     run = write_run(place, "errors", skill=2.5)
-    oof = OutOfFold.read(run.oof_path)
+    oof = read_oof(run.oof_path)
     _, data = drawn(run, place)
     wrong = oof.rows[oof.labels != oof.predicted]
     assert sorted(item["row"] for item in data["errors"]) == wrong.tolist()
@@ -65,7 +65,7 @@ def test_label_issues_are_errors_of_the_networks_ranked_by_the_labels_own_probab
 ) -> None:
     run = write_run(place, "issues", skill=2.5)
     write_report(read(run, place))
-    oof = OutOfFold.read(run.oof_path)
+    oof = read_oof(run.oof_path)
     with open(run.label_issues_path, newline="", encoding="utf-8") as file:
         issues = list(csv.DictReader(file))
     assert issues
@@ -86,9 +86,8 @@ def test_label_issues_are_errors_of_the_networks_ranked_by_the_labels_own_probab
 def test_a_public_score_is_shown_beside_the_expected_one(place: Path) -> None:
     run = write_run(place, "uploaded", skill=2.5)
     assert "none yet" in drawn(run, place)[0]
-    entry = LedgerEntry(
-        "2026-01-02T03:04:05+00:00", run.name, "0" * 64, 0.9, 0.12345, 7, "complete"
-    )
+    time, scores = "2026-01-02T03:04:05+00:00", {"cv_accuracy": 0.9, "public_score": 0.12345}
+    entry = LedgerEntry(time, run.name, "0" * 64, 7, "complete", **scores)
     Ledger(place / "submissions").add(entry)
     text, _ = drawn(run, place)
     assert "0.12345" in text
@@ -168,7 +167,7 @@ def test_a_blend_has_its_hardest_digits_drawn_and_its_parts_their_augmentation_t
     hardest = run.run_dir / "hardest.png"
     assert draw_pictures(read(run, place)) == [hardest]
     picture = cv2.imread(str(hardest), cv2.IMREAD_GRAYSCALE)
-    first = OutOfFold.read(run.oof_path).most_confident_errors()[0]
+    first = read_oof(run.oof_path).most_confident_errors()[0]
     data = load(place / "data" / "small")
     corner = picture[GAP : GAP + 28 * SCALE : SCALE, GAP : GAP + 28 * SCALE : SCALE]
     np.testing.assert_array_equal(255 - corner, data.images[first])

@@ -3,20 +3,21 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.small import contents
+from support.written_runs import ENVIRONMENT
 
 from digit_recognizer.errors import RunError
+from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.lock import begin_run, ensure_free_space
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.recipe import Recipe
 
 REQUEST = Request("small", "default", Recipe(epochs=3))
-ENVIRONMENT = {"commit": "abc", "data": {"train.csv": "1"}}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def run(tmp_path: Path) -> Run:
 def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
     begin_run(run, REQUEST, ENVIRONMENT).release()
     (run.run_dir / ".tmp-left").touch()
-    begin_run(run, REQUEST, {**ENVIRONMENT, "commit": "def"}).release()
+    begin_run(run, REQUEST, replace(ENVIRONMENT, commit="def")).release()
     assert run.request() == REQUEST
     assert not (run.run_dir / ".tmp-left").exists()
 
@@ -42,13 +43,13 @@ def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
         ),
         (
             REQUEST,
-            {**ENVIRONMENT, "data": {"train.csv": "2"}},
+            replace(ENVIRONMENT, data={"train.csv": "2"}),
             "the data changed since this run began: give another RUN, or delete the folder",
         ),
     ],
 )
 def test_another_request_or_other_data_are_refused(
-    request_: Request, environment: dict[str, Any], complaint: str, run: Run
+    request_: Request, environment: Environment, complaint: str, run: Run
 ) -> None:
     begin_run(run, REQUEST, ENVIRONMENT).release()
     before = contents(run.run_dir)

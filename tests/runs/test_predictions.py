@@ -1,4 +1,4 @@
-"""Members' predictions put together, and `oof.csv` as written and as read."""
+"""Members' predictions put together, and `oof.csv`."""
 
 from pathlib import Path
 
@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from support.written_runs import guesses
+from support.written_runs import guesses, read_oof
 
-from digit_recognizer.errors import FileError
 from digit_recognizer.runs.predictions import OutOfFold, assemble
 from digit_recognizer.runs.score_interval import disagreement
 from digit_recognizer.training.members import Member, Predictions
@@ -104,21 +103,7 @@ def test_what_was_written_is_read_again(n_rows: int, tmp_path: Path) -> None:
     proba = rng.dirichlet(np.ones(10), n_rows).round(6)
     written = OutOfFold(np.arange(n_rows) * 2, labels, folds, proba.argmax(axis=1), proba)
     written.write(tmp_path / "oof.csv")
-    back = OutOfFold.read(tmp_path / "oof.csv")
+    back = read_oof(tmp_path / "oof.csv")
     for name, value in vars(written).items():
         assert_array_equal(getattr(back, name), value)
         assert getattr(back, name).dtype == value.dtype
-
-
-@pytest.mark.parametrize("content", [None, "", "row,label\n1,2\n", "cut"])
-def test_a_damaged_or_missing_file_is_named(content: str | None, tmp_path: Path) -> None:
-    path = tmp_path / "oof.csv"
-    if content == "cut":
-        OutOfFold(*[np.arange(2)] * 4, np.full((2, 10), 0.1)).write(path)
-        content = path.read_text()[:-60].rsplit("\n", 1)[0] + "\n1,4"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(FileError) as caught:
-        OutOfFold.read(path)
-    assert str(caught.value).startswith(f"{path}: cannot be read (")
-    assert "writes it again" in str(caught.value)

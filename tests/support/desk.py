@@ -2,13 +2,15 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from kagglesdk import kaggle_env
 from support import loopback
+from support.written_runs import ENVIRONMENT
 
 from digit_recognizer import cli
 from digit_recognizer.data.competition import write_submission
@@ -130,20 +132,18 @@ def desk(
     return desk
 
 
-def make_run(
-    desk: Desk, name: str, cv: float = 0.995, seed: int = 0, **environment: object
-) -> Path:
+def make_run(desk: Desk, name: str, cv: float = 0.995, seed: int = 0, **environment: Any) -> Path:
     """A finished run's files, as `make train` leaves them, and its dataset's sample."""
     dataset = desk.data_dir / "digit-recognizer"
     write_submission(dataset / "sample_submission.csv", np.zeros(N_TEST, dtype=np.int64))
     folder = desk.submissions_dir / name
     write_json(folder / "recipe.json", {"dataset": "digit-recognizer", "recipe": "default"})
-    facts = {"source": "kaggle", "may_submit": True, "repeats": 0, **environment}
-    write_json(folder / "environment.json", facts)
+    facts = replace(ENVIRONMENT, **{"source": "kaggle", "may_submit": True, **environment})
+    facts.write(folder / "environment.json")
     labels = np.random.default_rng(seed).integers(0, 10, N_TEST)
     write_submission(folder / "submission.csv", labels)
     (folder / "oof.csv").write_text("")
-    cv_report(cv, bool(facts["may_submit"])).write(folder / "cv.json")
+    cv_report(cv, facts.may_submit).write(folder / "cv.json")
     return folder
 
 

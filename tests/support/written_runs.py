@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from digit_recognizer.data.dataset import load
 from digit_recognizer.runs.ensemble import ensure_finished
-from digit_recognizer.runs.environment import describe
+from digit_recognizer.runs.environment import Environment, describe
 from digit_recognizer.runs.lock import begin_run
+from digit_recognizer.runs.predictions import COLUMNS, OutOfFold
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import find_devices
@@ -24,6 +26,21 @@ from digit_recognizer.training.models import build_network
 from digit_recognizer.training.recipe import Recipe, named_recipe
 
 SMALL_NETWORK = "mlp"
+ENVIRONMENT = Environment(
+    commit="abc",
+    dirty=False,
+    python="3.11.7",
+    versions={"torch": "2.13.0"},
+    device="cpu",
+    hardware="a CPU",
+    precision="fp32",
+    cores=2,
+    deterministic=True,
+    source="sample",
+    may_submit=False,
+    repeats=0,
+    data={"train.csv": "1"},
+)
 
 
 def write_run(
@@ -73,3 +90,10 @@ def history(recipe: Recipe, rng: np.random.Generator) -> tuple[EpochMetrics, ...
         EpochMetrics(number, 1e-3, 0.5, rng.uniform(0.9, 1), 0.5, 0.9, rng.uniform(1, 2), 0.1)
         for number in range(1, recipe.epochs + 1)
     )
+
+
+def read_oof(path: Path) -> OutOfFold:
+    """The content of an ``oof.csv``."""
+    table = pd.read_csv(path)
+    numbers = [table[name].to_numpy(np.int64) for name in COLUMNS[:4]]
+    return OutOfFold(*numbers, table[COLUMNS[4:]].to_numpy(np.float64))

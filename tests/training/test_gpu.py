@@ -27,7 +27,6 @@ from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
 
 
-
 @pytest.fixture(autouse=True)
 def _rates_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rates are float64 on a CPU, but fused Adam on a GPU takes float32 only."""

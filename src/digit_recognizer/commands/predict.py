@@ -136,15 +136,11 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
 
     from digit_recognizer.runs.answering import trained_members
     from digit_recognizer.runs.predictions import blend_proba
-    from digit_recognizer.training.models import load_network
     from digit_recognizer.training.parallel import count_cores
     from digit_recognizer.training.predict import predict_logits
 
     parts = [
-        [
-            (load_network(recipe.network, part.read_weights(member), device), recipe)
-            for member in trained_members(part)
-        ]
+        [(part.load_network(member, device), recipe) for member in trained_members(part)]
         for part in run.parts()
         for recipe in [part.recipe()]
     ]
@@ -197,14 +193,14 @@ def accuracy(
     pictures: Sequence[Picture], proba: "Proba", path: Path, answering: "AnsweringRun"
 ) -> str:
     """Return how many labels of a ``train.csv`` are met, and whether the run learned from them."""
-    from digit_recognizer.data.files import read_json, sha256
+    from digit_recognizer.data.files import sha256
 
     labels = [picture.label for picture in pictures]
     n_errors = int((proba.argmax(axis=1) != labels).sum())
     text = (
         f"accuracy {1 - n_errors / len(labels):.5f} ({n_errors:,} errors in {len(labels):,} rows)"
     )
-    if sha256(path) in read_json(answering.run.environment_path)["data"].values():
+    if sha256(path) in answering.run.environment().data.values():
         text += f"\nnote: {answering.run.name} was trained on these rows: out of fold, it has "
         text += f"{answering.cv.cv_accuracy:.5f}"
     return text

@@ -102,15 +102,14 @@ def _beside(accuracy: float, other: tuple[float, str] | None) -> str:
 
 def _others(run: "Run") -> "Iterator[tuple[float, str]]":
     """Yield the accuracy and the name of each other finished run on the same data."""
-    from digit_recognizer.data.files import read_json
     from digit_recognizer.runs.metrics import CvReport
     from digit_recognizer.runs.run import Run
 
-    data = read_json(run.environment_path)["data"]
+    data = run.environment().data
     for path in run.run_dir.parent.glob("*/cv.json"):
         other = Run(path.parent)
         try:
-            if other != run and read_json(other.environment_path).get("data") == data:
+            if other != run and other.environment().data == data:
                 yield CvReport.read(path).cv_accuracy, other.name
         except UserError:  # `runs` names it
             continue

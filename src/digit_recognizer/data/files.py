@@ -1,5 +1,6 @@
 """Atomic writes: after a failure a file is as it was before."""
 
+import csv
 import errno
 import hashlib
 import json
@@ -18,9 +19,11 @@ from digit_recognizer.errors import FileError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import ValidationError
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
+LARGEST = 2**63  # numbers in files are smaller, and finite
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -72,20 +75,29 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
+def read_json(path: Path, advice: str = "") -> dict[str, Any]:
+    """Read a JSON object of finite numbers; `advice` tells what to do about a damaged one."""
+    remedy = f": {advice}" if advice else ""
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+    except PermissionError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
-        raise FileError(f"{path}: cannot be read ({type(error).__name__})") from None
+        raise FileError(f"{path}: cannot be read ({type(error).__name__}){remedy}") from None
     if not isinstance(content, dict):
-        raise FileError(f"{path}: is not a JSON object")
+        raise FileError(f"{path}: is not a JSON object{remedy}")
     return content
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _finite(text: str) -> float:
+    if not abs(number := float(text)) < LARGEST:
+        raise ValueError(f"{text[:20]} is out of range")
+    return number
+
+
+def _whole(text: str) -> int:
+    return int(text) if _finite(text) else 0
 
 
 def read_json_as(path: Path, type_: type[T], advice: str) -> T:
@@ -96,11 +108,47 @@ def read_json_as(path: Path, type_: type[T], advice: str) -> T:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(type_).validate_json(json.dumps(read_json(path)), strict=True)
+        content = json.dumps(read_json(path, advice))
+        return TypeAdapter(type_).validate_json(content, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"])) or "the content"
-        raise FileError(f"{path}: {name}: {first['msg'].lower()}: {advice}") from None
+        raise FileError(f"{path}: {_first_fault(error)}: {advice}") from None
+
+
+def read_csv_as(path: Path, type_: type[T], advice: str) -> list[T]:
+    """Read each row of a CSV file as the dataclass `type_`; empty values have its defaults.
+
+    Numbers must be finite. `advice` tells what to do about a file of another structure.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter, rows = TypeAdapter(type_), []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            for row in reader:
+                rows.append(adapter.validate_python({key: row[key] for key in row if row[key]}))
+                numbers = (
+                    value for value in vars(rows[-1]).values() if isinstance(value, int | float)
+                )
+                if not all(abs(number) < LARGEST for number in numbers):
+                    raise ValueError("a number is not finite")
+            if reader.fieldnames is None:
+                raise ValueError("the file is empty")
+    except PermissionError:
+        raise
+    except ValidationError as error:
+        fault = f"line {reader.line_num}: {_first_fault(error)}"
+        raise FileError(f"{path}: {fault}: {advice}") from None
+    except (OSError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{path}: cannot be read ({reason}): {advice}") from None
+    return rows
+
+
+def _first_fault(error: "ValidationError") -> str:
+    fault = error.errors(include_url=False)[0]
+    name = ".".join(map(str, fault["loc"])) or "the content"
+    return f"{name}: {fault['msg'].lower()}"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

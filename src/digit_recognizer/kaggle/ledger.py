@@ -2,17 +2,18 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from digit_recognizer.data.files import read_json, write_json, write_text
-from digit_recognizer.errors import FileError, KaggleError
+from digit_recognizer.data.files import read_csv_as, read_json_as, write_json, write_text
+from digit_recognizer.errors import FileError
 
 if TYPE_CHECKING:  # the client takes long to import
     from digit_recognizer.kaggle.client import Submission
@@ -25,8 +26,8 @@ class LedgerEntry:
     time: str  # UTC, ISO 8601
     run: str
     file_sha256: str
-    cv_accuracy: float | None
-    public_score: float | None
+    cv_accuracy: float | None = field(default=None, kw_only=True)
+    public_score: float | None = field(default=None, kw_only=True)
     ref: int
     status: str
     reason: str = ""
@@ -49,9 +50,8 @@ class PendingUpload:
 
     def entry(self, ref: int) -> LedgerEntry:
         """Return the ledger's row of this upload."""
-        return LedgerEntry(
-            self.time, self.run, self.file_sha256, self.cv_accuracy, None, ref, "pending"
-        )
+        entry = LedgerEntry(self.time, self.run, self.file_sha256, ref, "pending")
+        return replace(entry, cv_accuracy=self.cv_accuracy)
 
     def find(self, listing: "list[Submission]", known: set[int]) -> "Submission | None":
         """Return the listed submission that this upload became, if it arrived.
@@ -90,15 +90,9 @@ class Ledger:
 
     def entries(self) -> list[LedgerEntry]:
         """Return every upload, oldest first."""
-        try:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                return [_entry(row) for row in csv.DictReader(file)]
-        except FileNotFoundError:
+        if not os.path.lexists(self.path):
             return []
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise FileError(
-                f"{self.path}: is damaged ({type(error).__name__}): fix it, or move it away"
-            ) from None
+        return read_csv_as(self.path, LedgerEntry, "fix it, or move it away")
 
     def add(self, entry: LedgerEntry) -> None:
         """Append a row."""
@@ -121,15 +115,10 @@ class Ledger:
 
     def pending(self) -> PendingUpload | None:
         """Return the upload whose end is not known, if there is one."""
-        if not self._pending_path.is_file():
+        if not os.path.lexists(self._pending_path):
             return None
-        try:
-            return PendingUpload(**read_json(self._pending_path))
-        except TypeError:
-            raise KaggleError(
-                f"{self._pending_path}: is damaged: look at your submissions on Kaggle,"
-                " then delete it"
-            ) from None
+        advice = "look at your submissions on Kaggle, then delete it"
+        return read_json_as(self._pending_path, PendingUpload, advice)
 
     def end(self) -> None:
         """Remove the note of an upload that is in the ledger or failed for certain."""
@@ -154,7 +143,7 @@ class Ledger:
             self.update(item.ref, public_score=item.public_score, status=status, reason=item.reason)
 
     def _write(self, entries: list[LedgerEntry]) -> None:
-        text, columns = io.StringIO(), [field.name for field in fields(LedgerEntry)]
+        text, columns = io.StringIO(), [item.name for item in fields(LedgerEntry)]
         table = csv.DictWriter(text, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(asdict(entry) for entry in entries)
@@ -164,12 +153,3 @@ class Ledger:
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _entry(row: dict[str, str]) -> LedgerEntry:
-    numbers = {
-        "cv_accuracy": float(row["cv_accuracy"]) if row["cv_accuracy"] else None,
-        "public_score": float(row["public_score"]) if row["public_score"] else None,
-        "ref": int(row["ref"]),
-    }
-    return LedgerEntry(**{**row, **numbers, "reason": row["reason"] or ""})  # type: ignore[arg-type]

@@ -74,7 +74,7 @@ def report_context(
         "sum": score_sum(cv),
         "cv": cv,
         "duration": duration(cv.seconds),
-        "environment": results.environment,
+        "environment": asdict(results.environment),
         "upload": upload,
         "public_score": score,
         "position": "" if score is None else position(score, cv.expected_score),

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from digit_recognizer.data.files import read_json, write_bytes, write_json
+from digit_recognizer.data.files import write_bytes, write_json
 from digit_recognizer.errors import RunError, UserError
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import Proba
@@ -37,8 +37,7 @@ class AnsweringRun:
         """Read the scores of a finished run."""
         if not run.cv_path.is_file():
             raise run.unfinished_error()
-        environment = read_json(run.environment_path)
-        return cls(run, CvReport.read(run.cv_path), environment.get("source") == "sample")
+        return cls(run, CvReport.read(run.cv_path), run.environment().source == "sample")
 
     @property
     def title(self) -> str:
@@ -111,13 +110,11 @@ def export(run: Run, folder: Path = PRETRAINED.run_dir) -> None:
     from safetensors.numpy import save
 
     answering, target = AnsweringRun.read(run), Run(folder)
-    environment = read_json(run.environment_path)
-    kept = {name: environment[name] for name in ("commit", "source", "repeats", "data")}
     for member in trained_members(run):
         weights = {name: _halved(weight) for name, weight in run.read_weights(member).items()}
         write_bytes(target.weights_path(member), save(weights))
     write_json(target.recipe_path, run.request().as_dict())
-    write_json(target.environment_path, {**kept, "may_submit": False})
+    replace(run.environment(), may_submit=False).write(target.environment_path)
     answering.cv.write(target.cv_path)
 
 

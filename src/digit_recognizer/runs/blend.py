@@ -1,16 +1,15 @@
 """Blends: the mean of several finished runs, from their predictions alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.files import read_json
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun, data_of, finish
-from digit_recognizer.runs.environment import commit, merge_hardware
+from digit_recognizer.runs.environment import Environment, commit
 from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.predictions import held_out_rows
 from digit_recognizer.runs.request import Request, short_hash
@@ -20,16 +19,20 @@ from digit_recognizer.runs.run import Run, find_run, new_run
 def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name: str) -> RunResults:
     """Average finished runs into the run `run_name`; each weighs the same."""
     _check_names(names, run_name)
-    parts = [TrainedRun.read(find_blendable_run(submissions_dir, name)) for name in names]
     run = new_run(submissions_dir, run_name)
-    return blend_parts(run, parts, data_of(parts[0].run, data_dir))
+    parts = [TrainedRun.read(find_blendable_run(submissions_dir, name)) for name in names]
+    data = data_of(parts[0].run, data_dir)
+    for part in parts:  # before anything is written
+        part.check_rows(data)
+        part.run.seconds()
+    return blend_parts(run, parts, data)
 
 
 def blend_parts(
     run: Run, parts: list[TrainedRun], data: Dataset, recipe_name: str = "blend"
 ) -> RunResults:
     """Average runs in memory into `run`, which keeps the names and hashes of its parts."""
-    environments = [read_json(part.run.environment_path) for part in parts]
+    environments = [part.run.environment() for part in parts]
     _check_same_rows(parts, environments)
     names = tuple(part.run.name for part in parts)
     request = Request(parts[0].run.request().dataset, recipe_name, None, names)
@@ -62,10 +65,10 @@ def find_blendable_run(submissions_dir: Path, name: str) -> Run:
     return part
 
 
-def _check_same_rows(parts: Sequence[TrainedRun], environments: Sequence[dict[str, Any]]) -> None:
+def _check_same_rows(parts: Sequence[TrainedRun], environments: Sequence[Environment]) -> None:
     first, rows = parts[0].run.name, held_out_rows(parts[0].predictions)
     for part, environment in zip(parts, environments, strict=True):
-        if environment["data"] != environments[0]["data"]:
+        if environment.data != environments[0].data:
             fault = f"was trained on other data than {first}: blend runs of the same data"
             raise RunError(f"{part.run.run_dir}: {fault}")
         if not np.array_equal(held_out_rows(part.predictions), rows):
@@ -76,15 +79,14 @@ def _check_same_rows(parts: Sequence[TrainedRun], environments: Sequence[dict[st
 
 
 def _blended_environment(
-    parts: Sequence[TrainedRun], environments: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
+    parts: Sequence[TrainedRun], environments: Sequence[Environment]
+) -> Environment:
     """Return the joined environment of the parts; submittable where every part is."""
-    strictest = min(environments, key=lambda item: bool(item["may_submit"]))
+    strictest = min(environments, key=lambda item: item.may_submit)
     known, dirty = commit()
-    return {
-        **strictest,
-        **merge_hardware(environments),
-        "commit": known,
-        "dirty": dirty,
-        "parts": {part.run.name: part.run.predictions_digest() for part in parts},
-    }
+    return replace(
+        strictest.with_hardware(environments),
+        commit=known,
+        dirty=dirty,
+        parts={part.run.name: part.run.predictions_digest() for part in parts},
+    )

@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from digit_recognizer.data.competition import Dataset, hashes_of, write_submission
 from digit_recognizer.data.dataset import load
-from digit_recognizer.data.files import read_json
 from digit_recognizer.errors import RunError
+from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.lock import lock_run
 from digit_recognizer.runs.metrics import CvReport, is_suspicious, out_of_fold_scores
 from digit_recognizer.runs.predictions import EnsemblePredictions, OutOfFold, assemble
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run
+from digit_recognizer.runs.run import Run, damaged_error
 from digit_recognizer.runs.score_interval import expected_score
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, all_members
 from digit_recognizer.training.recipe import Recipe
@@ -42,6 +41,21 @@ class TrainedRun:
             raise run.unfinished_error()
         return cls.read_available(run)
 
+    def check_rows(self, data: Dataset) -> None:
+        """Refuse predictions of other rows than the data's, and rows that are not held out once."""
+        held_out: dict[int, set[int]] = {member.seed: set() for member in self.predictions}
+        for member, item in self.predictions.items():
+            rows, before = set(item.val_index.tolist()), held_out[member.seed]
+            fits = max(rows) < len(data.labels) and len(item.test_logits) == len(data.test_images)
+            if not fits or rows & before:
+                raise damaged_error(self.run.predictions_path(member), "is of other rows")
+            before |= rows
+        if len(self.predictions) == len(all_members(self.recipe)):
+            every = set(range(len(data.labels)))
+            whole = every if self.recipe.folds == "all" else next(iter(held_out.values()))
+            if any(rows != whole for rows in held_out.values()):
+                raise damaged_error(self.run.run_dir / "members", "does not hold out each row once")
+
     def sorted_by_seed(self) -> "TrainedRun":
         """Return the same with the members in their order: seed by seed."""
         predictions = {member: self.predictions[member] for member in all_members(self.recipe)}
@@ -53,12 +67,12 @@ class TrainedRun:
 class RunResults:
     """A finished run in memory; ``parts`` is the run itself, or the runs that a blend averages.
 
-    ``environment`` is the content of ``environment.json``, ``data`` what the run was trained on.
+    ``data`` is what the run was trained on.
     """
 
     run: Run
     request: Request
-    environment: dict[str, Any]
+    environment: Environment
     data: Dataset
     parts: list[TrainedRun]
     oof: OutOfFold
@@ -78,13 +92,15 @@ def finish(run: Run, data: Dataset, parts: list[TrainedRun]) -> RunResults:
     Writes ``oof.csv``, ``submission.csv`` and, last, ``cv.json``. Needs predictions and labels
     only: no network, no GPU.
     """
-    environment = read_json(run.environment_path)
+    for part in parts:
+        part.check_rows(data)
+    environment = run.environment()
     predictions = assemble([part.predictions for part in parts])
     oof = OutOfFold.of(predictions, data.labels[predictions.rows])
     if run.is_done():
         cv = CvReport.read(run.cv_path)
     else:
-        cv = score(data, parts, predictions, may_submit=environment["may_submit"])
+        cv = score(data, parts, predictions, may_submit=environment.may_submit)
         oof.write(run.oof_path)
         write_submission(run.submission_path, predictions.test_proba.argmax(axis=1))
         cv.write(run.cv_path)
@@ -124,11 +140,12 @@ def score(
 def _read_inputs(run: Run, data_dir: Path) -> tuple[Dataset, list[TrainedRun]]:
     """Read the data and the parts of a run; refuse parts that changed since they were blended."""
     parts = [TrainedRun.read(part) for part in run.parts()]
-    for name, digest in read_json(run.environment_path).get("parts", {}).items():
-        if Run(run.run_dir.parent / name).predictions_digest() != digest:
+    digests = run.environment().parts
+    for part in run.parts() if run.request().recipe is None else []:
+        if part.predictions_digest() != digests.get(part.name):
             raise RunError(
-                f"{run.run_dir}: {name} changed since it was blended: delete {run.name} and blend"
-                " again"
+                f"{run.run_dir}: {part.name} changed since it was blended: delete {run.name} and"
+                " blend again"
             )
     return data_of(run, data_dir), parts
 
@@ -136,6 +153,6 @@ def _read_inputs(run: Run, data_dir: Path) -> tuple[Dataset, list[TrainedRun]]:
 def data_of(run: Run, data_dir: Path) -> Dataset:
     """Read the data that a run was trained on."""
     data = load(data_dir / run.request().dataset)
-    if hashes_of(data) != read_json(run.environment_path)["data"]:
+    if hashes_of(data) != run.environment().data:
         raise RunError(f"{run.run_dir}: was trained on other data than {data_dir} holds now")
     return data

@@ -3,61 +3,102 @@
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.files import read_json
-from digit_recognizer.training.device import Device
-from digit_recognizer.training.parallel import count_cores
+from digit_recognizer.data.files import read_json, read_json_as, write_json
+
+if TYPE_CHECKING:
+    from digit_recognizer.training.device import Device
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "albumentations", "safetensors")
 COMMIT_NOTE = "commit.json"  # replaces git where the package travels without it
 
 
-def describe(devices: Sequence[Device], data: Dataset) -> dict[str, Any]:
-    """Return commit, versions, devices and loaded data as JSON values."""
+@dataclass(frozen=True)
+class Environment:
+    """The content of ``environment.json``."""
+
+    commit: str | None
+    dirty: bool | None
+    python: str
+    versions: dict[str, str | None]
+    device: str
+    hardware: str
+    precision: str
+    cores: int
+    deterministic: bool
+    source: str
+    may_submit: bool
+    repeats: int  # test images that are also training rows
+    data: dict[str, str]  # SHA-256 of each file
+    parts: dict[str, str] = field(default_factory=dict)  # of a blend: hashes of the predictions
+
+    @classmethod
+    def read(cls, path: Path) -> "Environment":
+        """Read ``environment.json``."""
+        return read_json_as(path, cls, "bring it back, or delete the run and train it again")
+
+    def write(self, path: Path) -> None:
+        """Write ``environment.json``, atomically."""
+        content = asdict(self)
+        if not self.parts:
+            del content["parts"]
+        write_json(path, content)
+
+    def with_hardware(self, environments: "Sequence[Environment]") -> "Environment":
+        """Return the same with the device, hardware and precision of several environments.
+
+        Those that differ are joined by ``+``; ``deterministic`` is true if all are.
+        """
+
+        def joined(field: str) -> str:
+            names = [name for item in environments for name in getattr(item, field).split(" + ")]
+            return " + ".join(dict.fromkeys(names))
+
+        return replace(
+            self,
+            device=joined("device"),
+            hardware=joined("hardware"),
+            precision=joined("precision"),
+            deterministic=all(item.deterministic for item in environments),
+        )
+
+
+def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
+    """Return commit, versions, devices and loaded data."""
+    # Imported here: reading a run does without torch, which takes seconds.
+    from digit_recognizer.training.parallel import count_cores
+
     provenance = data.provenance
     if provenance is None:
         raise ValueError("the data was not loaded from a verified folder")
     known, dirty = commit()
-    return {
-        "commit": known,
-        "dirty": dirty,
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
-        **merge_hardware([_device(device) for device in devices]),
-        "cores": count_cores(),
-        # A user's own path tells more of the user than of the data: its last name is enough.
-        "source": Path(provenance.source).name,
-        "may_submit": provenance.may_submit,
-        "repeats": provenance.repeats,
-        "data": provenance.sha256,
-    }
-
-
-def merge_hardware(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return device, hardware and precision of several environments.
-
-    Those that differ are joined by ``+``; ``deterministic`` is true if all are.
-    """
-    joined: dict[str, Any] = {"deterministic": all(item["deterministic"] for item in environments)}
-    for key in ("device", "hardware", "precision"):
-        names = [name for item in environments for name in str(item[key]).split(" + ")]
-        joined[key] = " + ".join(dict.fromkeys(names))
-    return joined
-
-
-def _device(device: Device) -> dict[str, Any]:
-    return {
-        "device": device.name,
-        "hardware": device.hardware,
-        "precision": device.precision,
-        # One thread and no atomics on a CPU; CUDA's convolutions may sum in any order.
-        "deterministic": device.name == "cpu",
-    }
+    first, *others = (
+        Environment(
+            commit=known,
+            dirty=dirty,
+            python=platform.python_version(),
+            versions={name: _version(name) for name in PACKAGES},
+            device=device.name,
+            hardware=device.hardware,
+            precision=device.precision,
+            cores=count_cores(),
+            # One thread and no atomics on a CPU; CUDA's convolutions may sum in any order.
+            deterministic=device.name == "cpu",
+            # A user's own path tells more of the user than of the data: its last name is enough.
+            source=Path(provenance.source).name,
+            may_submit=provenance.may_submit,
+            repeats=provenance.repeats,
+            data=provenance.sha256,
+        )
+        for device in devices
+    )
+    return first.with_hardware([first, *others])
 
 
 def _version(package: str) -> str | None:

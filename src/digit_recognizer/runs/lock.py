@@ -4,19 +4,19 @@ import math
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from digit_recognizer.data.files import read_json, remove_leftovers, write_json
+from digit_recognizer.data.files import remove_leftovers, write_json
 from digit_recognizer.errors import RunError
+from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
 
 REQUEST_KEYS_FIRST = ("dataset", "recipe", "blend_of")
 
 
-def begin_run(run: Run, request: Request, environment: dict[str, Any]) -> FileLock:
+def begin_run(run: Run, request: Request, environment: Environment) -> FileLock:
     """Begin or continue a run; hold the returned lock for as long as you write.
 
     Refuses a run that another process writes, another request under the same name, and data
@@ -29,7 +29,7 @@ def begin_run(run: Run, request: Request, environment: dict[str, Any]) -> FileLo
             _check_request(run, request)
             _check_data(run, environment)
         else:
-            write_json(run.environment_path, environment)
+            environment.write(run.environment_path)
             write_json(run.recipe_path, request.as_dict())
     except BaseException:
         lock.release()
@@ -59,12 +59,12 @@ def _check_request(run: Run, request: Request) -> None:
             raise _refusal(run, f"was begun with {key} {before.get(key)}, not {asked.get(key)}")
 
 
-def _check_data(run: Run, environment: dict[str, Any]) -> None:
-    before = read_json(run.environment_path)
-    if before.get("data") != environment["data"]:
+def _check_data(run: Run, environment: Environment) -> None:
+    before = run.environment()
+    if before.data != environment.data:
         raise _refusal(run, "the data changed since this run began")
-    for name, digest in environment.get("parts", {}).items():
-        if before.get("parts", {}).get(name) != digest:
+    for name, digest in environment.parts.items():
+        if before.parts.get(name) != digest:
             raise _refusal(run, f"{name} changed since it was blended")
 
 

@@ -58,6 +58,13 @@ class CvReport:
     may_submit: bool
     suspicious: bool
 
+    def __post_init__(self) -> None:
+        fractions = (self.cv_accuracy, *self.cv_interval, self.fold_mean, self.augment_share)
+        if not all(0 <= value <= 1 for value in fractions):
+            raise ValueError("an accuracy or share is not between 0 and 1")
+        if np.shape(self.confusion) != (10, 10) or [c.digit for c in self.classes] != [*range(10)]:
+            raise ValueError("classes or confusion are not those of ten digits")
+
     def write(self, path: Path) -> None:
         """Write ``cv.json``, atomically."""
         content = asdict(self)

@@ -9,12 +9,26 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from digit_recognizer.data.files import write_csv
-from digit_recognizer.errors import FileError
 from digit_recognizer.training.members import Member, Predictions
 
 Proba = NDArray[np.float64]
 Logits = NDArray[np.float32]
 COLUMNS = ["row", "label", "fold", "predicted", *(f"proba_{digit}" for digit in range(10))]
+
+
+def check_predictions(item: Predictions) -> None:
+    """Raise ValueError unless the arrays of a member have its types and shapes."""
+    rows = item.val_index
+    if rows.dtype != np.int64 or rows.ndim != 1 or len(rows) == 0:
+        raise ValueError("val_index is not a list of whole numbers")
+    if rows.min() < 0 or len(np.unique(rows)) < len(rows):
+        raise ValueError("val_index has a negative row, or one twice")
+    for name, n_rows in (("val_logits", len(rows)), ("test_logits", len(item.test_logits))):
+        logits = getattr(item, name)
+        if logits.dtype != np.float32 or logits.shape != (n_rows, 10) or n_rows == 0:
+            raise ValueError(f"{name} is {logits.dtype} {logits.shape}")
+        if not np.isfinite(logits).all():
+            raise ValueError(f"{name} is not finite")
 
 
 def mean_proba(logits: Sequence[Logits]) -> Proba:
@@ -148,21 +162,3 @@ class OutOfFold:
         for index, name in enumerate(("rows", "labels", "folds", "predicted")):
             table.insert(index, COLUMNS[index], getattr(self, name))
         write_csv(path, table, float_format="%.6f")
-
-    @classmethod
-    def read(cls, path: Path) -> "OutOfFold":
-        """Read ``oof.csv``."""
-        import pandas as pd
-
-        try:
-            table = pd.read_csv(path, index_col=False)
-            if list(table.columns) != COLUMNS or table.isna().any(axis=None):
-                raise ValueError("not the columns of an oof.csv, or a row is cut short")
-            rows, labels, folds, predicted = (table[c].to_numpy(np.int64) for c in COLUMNS[:4])
-            proba = table[COLUMNS[4:]].to_numpy(np.float64)
-        except (OSError, ValueError, TypeError) as error:
-            raise FileError(
-                f"{path}: cannot be read ({type(error).__name__}): delete it, and 'make train' or"
-                " 'make blend' with the same settings writes it again"
-            ) from None
-        return cls(rows, labels, folds, predicted, proba)

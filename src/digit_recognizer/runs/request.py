@@ -53,10 +53,15 @@ class Request:
         """
         settings = dict(content)
         dataset, recipe_name = settings.pop("dataset"), settings.pop("recipe")
-        if not isinstance(dataset, str) or not isinstance(recipe_name, str):
+        if not all(isinstance(name, str) and name.isprintable() for name in (dataset, recipe_name)):
             raise TypeError("dataset and recipe are names")
         if "blend_of" in settings:
-            return cls(dataset, recipe_name, None, tuple(settings["blend_of"]))
+            parts = settings["blend_of"]
+            if not isinstance(parts, list) or not all(isinstance(name, str) for name in parts):
+                raise TypeError("blend_of is not a list of names")
+            if len(set(parts)) < max(2, len(parts)):
+                raise TypeError("blend_of does not name two or more different runs")
+            return cls(dataset, recipe_name, None, tuple(parts))
         return cls(dataset, recipe_name, Recipe(**settings))
 
 

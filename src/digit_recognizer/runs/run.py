@@ -2,22 +2,38 @@
 
 import hashlib
 import re
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from digit_recognizer.data import files
 from digit_recognizer.data.files import read_json, sha256
 from digit_recognizer.errors import RecipeError, RunError
+from digit_recognizer.runs.environment import Environment
+from digit_recognizer.runs.predictions import check_predictions
 from digit_recognizer.runs.request import Request
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
 from digit_recognizer.training.recipe import BLENDS, RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from digit_recognizer.training.device import Device
+
+MEMBER_REMEDY = "delete its folder and run 'make train' again"
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """The content of ``seconds.json``: the wall-clock seconds of training, over all sessions."""
+
+    seconds: float = 0.0
 
 
 class RunFile:
@@ -73,11 +89,17 @@ class Run:
         """Read ``recipe.json``."""
         if not self.recipe_path.is_file():
             raise RunError(f"{self.run_dir}: is not a run: 'make train' makes one")
-        content = read_json(self.recipe_path)
+        remedy = "bring it back, or delete the run"
+        content = read_json(self.recipe_path, remedy)
         try:
             return Request.from_dict(content)
         except (KeyError, TypeError, RecipeError) as error:
-            raise RunError(f"{self.recipe_path}: is not a run's recipe ({error})") from None
+            reason = f"is not a run's recipe ({str(error)[:200]})"
+            raise RunError(f"{self.recipe_path}: {reason}: {remedy}") from None
+
+    def environment(self) -> Environment:
+        """Read ``environment.json``."""
+        return Environment.read(self.environment_path)
 
     def recipe(self) -> Recipe:
         """Read the recipe of an ordinary run, which is one that is not a blend."""
@@ -90,7 +112,10 @@ class Run:
     def parts(self) -> list["Run"]:
         """Return the runs that a blend averages, or the run itself."""
         names = self.request().blend_of
-        return [Run(self.run_dir.parent / validate_name(name)) for name in names] or [self]
+        parts = [Run(self.run_dir.parent / validate_name(name)) for name in names]
+        for part in parts:
+            part.recipe()  # refuses a blend
+        return parts or [self]
 
     def is_done(self) -> bool:
         """Return whether all results are there."""
@@ -117,8 +142,8 @@ class Run:
 
     def seconds(self) -> float:
         """Return the wall-clock seconds of training, over all sessions."""
-        path = self._seconds_path
-        return float(read_json(path)["seconds"]) if path.is_file() else 0.0
+        path, advice = self._seconds_path, "delete it: only the time of training is lost"
+        return files.read_json_as(path, Seconds, advice).seconds if path.exists() else 0.0
 
     def add_seconds(self, seconds: float) -> None:
         """Count one more session; one that was killed is not counted."""
@@ -144,39 +169,55 @@ class Run:
     def read_member(self, member: Member) -> Predictions:
         """Read a member's predictions."""
         path = self.predictions_path(member)
-        try:
-            return Predictions(**files.read_arrays(path))
-        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
-            raise _damaged(path) from None
+        with _checked(path):
+            predictions = Predictions(**files.read_arrays(path))
+            check_predictions(predictions)
+        return predictions
 
     def read_history(self, member: Member) -> tuple[EpochMetrics, ...]:
         """Read a member's epochs."""
-        import pandas as pd
-
         path = self.history_path(member)
-        try:
-            table = pd.read_csv(path, dtype=str).astype(float)  # exactly, in any pandas
-            rows = table.astype({"epoch": int}).itertuples(index=False, name=None)
-            names = [str(name) for name in table.columns]
-            epochs = tuple(EpochMetrics(**dict(zip(names, row, strict=True))) for row in rows)
-        except (OSError, ValueError, TypeError, KeyError):
-            epochs = ()
-        if not epochs:
-            raise _damaged(path)
-        return epochs
+        epochs = files.read_csv_as(path, EpochMetrics, MEMBER_REMEDY)
+        if [e.epoch for e in epochs if e.seconds > 0] != [*range(1, self.recipe().epochs + 1)]:
+            raise damaged_error(path, "does not hold the recipe's epochs, one by one")
+        return tuple(epochs)
 
     def read_weights(self, member: Member) -> dict[str, NDArray[Any]]:
         """Read a member's weights, by their names in the network."""
         path = self.weights_path(member)
-        try:
+        with _checked(path):
             weights: dict[str, NDArray[Any]] = load_file(path)
-        except (OSError, SafetensorError):
-            raise _damaged(path) from None
+            if not all(np.isfinite(array).all() for array in weights.values()):
+                raise ValueError("a weight is not finite")
         return weights
 
+    def load_network(self, member: Member, device: "Device") -> "nn.Module":
+        """Return a member's network on its device, in evaluation mode."""
+        from digit_recognizer.training.models import load_network
 
-def _damaged(path: Path) -> RunError:
-    return RunError(f"{path}: is damaged: delete its folder and run 'make train' again")
+        network, weights = self.recipe().network, self.read_weights(member)
+        try:
+            return load_network(network, weights, device)
+        except ValueError as error:
+            raise damaged_error(self.weights_path(member), str(error)) from None
+
+
+@contextmanager
+def _checked(path: Path) -> Iterator[None]:
+    """Turn whatever the content of a member's file raises while it is read into one line."""
+    try:
+        yield
+    except PermissionError:
+        raise
+    except Exception as error:
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = " ".join(text.split())[:100]
+        raise damaged_error(path, f"is damaged ({reason})") from None
+
+
+def damaged_error(path: Path, fault: str) -> RunError:
+    """Return the error for a file of a member."""
+    return RunError(f"{path}: {fault}: delete its folder and run 'make train' again")
 
 
 def validate_name(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from digit_recognizer.data.competition import read_submission
 from digit_recognizer.data.dataset import COMPETITION, UNSUBMITTABLE
-from digit_recognizer.data.files import read_json, sha256
+from digit_recognizer.data.files import sha256
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.run import Run
@@ -58,13 +58,13 @@ def _owner(digest: str, submissions_dir: Path) -> Run | None:
 
 
 def _refuse_provenance(run: Run) -> None:
-    environment = read_json(run.environment_path)
-    if environment["may_submit"]:
+    environment = run.environment()
+    if environment.may_submit:
         return
-    source = environment["source"]
-    if environment["repeats"] and source not in UNSUBMITTABLE:
+    source = environment.source
+    if environment.repeats and source not in UNSUBMITTABLE:
         raise RunError(
-            f"{run.run_dir}: {environment['repeats']} test images are also training rows: its"
+            f"{run.run_dir}: {environment.repeats} test images are also training rows: its"
             " score would mean nothing, so it is not submitted; get the data with 'make download'"
         )
     raise RunError(

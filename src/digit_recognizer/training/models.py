@@ -153,9 +153,15 @@ def build_network(name: str, rng: np.random.Generator) -> nn.Module:
 def load_network(
     name: str, weights: Mapping[str, NDArray[np.generic]], device: Device
 ) -> nn.Module:
-    """Return a trained network on its device, in evaluation mode."""
+    """Return a trained network on its device, in evaluation mode.
+
+    ValueError: the weights are not those of the network.
+    """
     network = NETWORKS[name]()
-    network.load_state_dict({key: torch.as_tensor(value) for key, value in weights.items()})
+    try:
+        network.load_state_dict({key: torch.as_tensor(value) for key, value in weights.items()})
+    except (RuntimeError, TypeError):
+        raise ValueError(f"holds other weights than those of the network {name}") from None
     return device.to_device(network).eval()
 
 

@@ -171,7 +171,6 @@ class _Trainer:
         accuracy = self._n_correct.item() / self._targets.numel()
         return self._loss_sum.item() / self.steps_per_epoch, accuracy
 
-
     def _step(self) -> None:
         """Train on the next batch."""
         tables = (self._images, self._targets, self._lrs, self._ema_weights)

@@ -1,22 +1,24 @@
 """The figures of `make bench` fit together."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.written_runs import ENVIRONMENT
 
 from digit_recognizer.data.dataset import replacing
 from digit_recognizer.data.files import read_json, write_json, write_text
 from digit_recognizer.data.sources import make_sample
 from digit_recognizer.extras.bench.bench import finished_seconds, linear_fit, run_bench, summary
 from digit_recognizer.extras.bench.command import bench_text, short_duration
+from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.recipe import RECIPES, Recipe
 
-HERE = {"device": "cpu", "hardware": "A chip", "cores": 2, "precision": "bf16"}
+HERE = replace(ENVIRONMENT, hardware="A chip")
 
 
 @given(st.floats(0, 100), st.floats(1, 1e5))
@@ -41,11 +43,11 @@ def test_the_median_lies_between_lowest_and_highest(values: list[float]) -> None
     assert shown["values"] == values
 
 
-def finished_run(folder: Path, recipe: Recipe, environment: dict[str, Any]) -> Run:
+def finished_run(folder: Path, recipe: Recipe, environment: Environment) -> Run:
     run = Run(folder / "sample-default")
     request = {"dataset": "sample", "recipe": "default", **asdict(recipe)}
     write_json(run.recipe_path, request)
-    write_json(run.environment_path, environment)
+    environment.write(run.environment_path)
     for path in (run.cv_path, run.oof_path, run.submission_path):
         write_text(path, "{}\n")
     run.add_seconds(77.0)
@@ -69,7 +71,7 @@ def test_our_time_is_that_of_the_finished_run(tmp_path: Path) -> None:
 def test_the_time_of_another_machine_or_of_an_older_default_is_not_ours(
     tmp_path: Path, recipe: Recipe, change: dict[str, Any]
 ) -> None:
-    assert finished_seconds(finished_run(tmp_path, recipe, {**HERE, **change}), HERE) is None
+    assert finished_seconds(finished_run(tmp_path, recipe, replace(HERE, **change)), HERE) is None
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (device,) = find_devices("cpu")
     run = Run(root / "submissions" / "drawing")
     request = Request("sample", "default", RECIPE)
-    with begin_run(run, request, describe(device, data)):
+    with begin_run(run, request, describe([device], data)):
         for member in all_members(RECIPE):
             run.write_member(fit_member(RECIPE, data, member, device))
     ensure_finished(run, root / "data")

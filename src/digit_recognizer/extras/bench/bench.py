@@ -4,8 +4,9 @@ import logging
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import numpy as np
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.dataset import load
-from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.data.files import write_json
 from digit_recognizer.extras.bench import measure
 from digit_recognizer.extras.bench.plain_loop import plain_images_per_second
-from digit_recognizer.runs.environment import describe
+from digit_recognizer.runs.environment import Environment, describe
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.parallel import worker_devices
@@ -58,7 +59,7 @@ def run_bench(
     report = {
         "dataset": folder.name,
         "rounds": rounds,
-        "environment": environment,
+        "environment": asdict(environment),
         "settings": settings,
         "figures": {name: summary(row) for name, row in _figures(speeds, settings).items()},
         "profile": profile,
@@ -100,13 +101,12 @@ def _fraction_of(data: Dataset, fraction: float) -> Dataset:
     return measure.first_rows(data, round(fraction * len(data.labels)))
 
 
-def finished_seconds(run: Run, environment: Mapping[str, Any]) -> float | None:
+def finished_seconds(run: Run, environment: Environment) -> float | None:
     """Return the seconds of a finished run of the present default recipe on this machine."""
     if not run.is_done() or run.request().recipe != RECIPE:
         return None
-    before = read_json(run.environment_path)
-    machine = ("device", "hardware", "cores", "precision")
-    return run.seconds() if all(before[key] == environment[key] for key in machine) else None
+    machine = attrgetter("device", "hardware", "cores", "precision")
+    return run.seconds() if machine(run.environment()) == machine(environment) else None
 
 
 def _settings(data: Dataset, devices: Sequence[Device], finished: float | None) -> dict[str, Any]:

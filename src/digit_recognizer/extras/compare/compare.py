@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from digit_recognizer.data.files import read_json, write_text
+from digit_recognizer.data.files import write_text
 from digit_recognizer.extras.compare.table import ComparedRun, compare_csv, compare_page
 from digit_recognizer.runs.ensemble import RunResults
 from digit_recognizer.runs.run import Run
@@ -72,7 +72,7 @@ def find_reference(runs: Mapping[str, RunResults], name: str, data_dir: Path) ->
         run = Run(known.run.run_dir.parent / beside)
         if not run.is_done() or run.missing_members() or run.request().recipe_name != "default":
             continue
-        if read_json(run.environment_path)["data"] == known.environment["data"]:
+        if run.environment().data == known.environment.data:
             return RunResults.read(run, data_dir)
     return None
 

@@ -138,7 +138,7 @@ def _out_of_fold(
     for run in runs:
         if not run.is_done():
             raise run.unfinished_error()
-        if read_json(run.environment_path)["data"] != hashes_of(data):
+        if run.environment().data != hashes_of(data):
             raise RunError(f"{run.run_dir}: is of other data than {data_dir}: leave it out")
     parts = [[TrainedRun.read(part).predictions for part in run.parts()] for run in runs]
     rows = held_out_rows(parts[0][0])

@@ -13,13 +13,7 @@ from typing import Any
 import numpy as np
 
 from digit_recognizer.data.competition import read_submission
-from digit_recognizer.data.files import (
-    SCHEMA_ERRORS,
-    atomic_write,
-    is_bad_zip,
-    read_json,
-    write_json,
-)
+from digit_recognizer.data.files import SCHEMA_ERRORS, atomic_write, is_bad_zip, write_json
 from digit_recognizer.errors import FileError, RunError
 from digit_recognizer.runs.ensemble import TrainedRun
 from digit_recognizer.runs.environment import COMMIT_NOTE
@@ -173,8 +167,7 @@ def _find_problem(run: Run, request: Request) -> str:
     try:
         if run.request() != request:
             return "recipe.json is of another request"
-        if not isinstance(read_json(run.environment_path)["may_submit"], bool):
-            return "environment.json does not say whether it may be submitted"
+        run.environment()
         CvReport.read(run.cv_path)
         part = TrainedRun.read(run)
         for member in part.predictions:

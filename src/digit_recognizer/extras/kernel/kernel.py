@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from digit_recognizer.data.files import read_json
 from digit_recognizer.errors import FileError, KaggleError, RunError
 from digit_recognizer.extras.kernel.api import Kernels, Status
 from digit_recognizer.extras.kernel.archive import kernel_script, unpack_run
@@ -60,9 +59,9 @@ def train_on_kaggle(
         reason = f" ({status.reason.rstrip('.')})" if status.reason else ""
         raise _failure(kernels, name, f"with the status {status.name.lower()}{reason}")
     _fetch_run(kernels, name, run, request)
-    machine = read_json(run.environment_path)
-    logger.info("brought back: %s (trained on %s)", run.run_dir, machine.get("hardware"))
-    if machine.get("device") == "cpu":
+    machine = run.environment()
+    logger.info("brought back: %s (trained on %s)", run.run_dir, machine.hardware)
+    if machine.device == "cpu":
         logger.info("note: Kaggle gave it no GPU that works: it was trained on the CPU")
     return True
 

@@ -50,8 +50,8 @@ def _train(content: dict[str, Any], source: Path, folder: Path, output: Path) ->
         TrainingDisplay(),
     )
     results = pipeline.train(request, str(content["run"]))
-    machine = read_json(results.run.environment_path)
-    echo(f"trained on {machine['device']} ({machine['hardware']}, {machine['precision']})")
+    machine = results.environment
+    echo(f"trained on {machine.device} ({machine.hardware}, {machine.precision})")
     pack_run(results.run, output)
     echo(f"cv_accuracy {results.cv.cv_accuracy:.5f}; the run is in {output}")
 

@@ -21,7 +21,6 @@ from digit_recognizer.runs.predictions import blend_proba, mean_proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import Member
-from digit_recognizer.training.models import load_network
 from digit_recognizer.training.predict import is_confident, normalize, views
 from digit_recognizer.training.recipe import Recipe
 
@@ -167,7 +166,7 @@ def select_members(parts: Sequence[Sequence[Member]], limit: int) -> list[list[M
 def _load_member(part: Run, member: Member) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     recipe = part.recipe()
     (device,) = find_devices("cpu")  # for small networks and one image, a GPU is no faster
-    network = load_network(recipe.network, part.read_weights(member), device)
+    network = part.load_network(member, device)
     return lambda image: predict_image(network, image, recipe, device)
 
 

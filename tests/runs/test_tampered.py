@@ -1,0 +1,226 @@
+"""A run's files are not trusted: whatever they hold, each command ends in one line about them."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from support.runner import make_small
+from support.small import contents
+from support.written_runs import write_run
+
+from digit_recognizer.cli import main
+from digit_recognizer.data.files import read_arrays, write_arrays
+from digit_recognizer.runs.environment import Environment
+from digit_recognizer.runs.run import Run
+from digit_recognizer.training.members import Member
+
+Tamper = Callable[[Path], object]
+MEMBER = "members/fold0-seed0"
+AGAIN = "delete its folder and run 'make train' again"
+BACK = "bring it back, or delete the run"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs, ``run`` and ``other``, of one epoch, and three rows to predict."""
+    whole = tmp_path_factory.mktemp("whole")
+    make_small(whole / "data")
+    for draw, name in enumerate(("run", "other")):
+        path = write_run(whole, name, draw=draw, epochs=1).environment_path
+        replace(Environment.read(path), may_submit=True).write(path)
+    rows = (whole / "data" / "small" / "test.csv").read_text().splitlines(keepends=True)
+    (whole / "rows.csv").write_text("".join(rows[:4]))
+    return whole
+
+
+@pytest.fixture
+def place(whole: Path, tmp_path: Path) -> Path:
+    """The same, to tamper with."""
+    (tmp_path / "data").symlink_to(whole / "data")
+    (tmp_path / "rows.csv").symlink_to(whole / "rows.csv")
+    shutil.copytree(whole / "submissions", tmp_path / "submissions")
+    return tmp_path
+
+
+def call(place: Path, command: str, *words: str) -> int:
+    folders = ["--data-dir", str(place / "data"), "--submissions-dir", str(place / "submissions")]
+    return main([command, *folders, *words])
+
+
+def commands(place: Path) -> list[tuple[str, ...]]:
+    return [
+        ("cv", "--run", "run"),
+        ("report", "--run", "run"),
+        ("predict", "--run", "run", "--file", str(place / "rows.csv"), "--device", "cpu"),
+        ("submit", "--run", "run", "--yes"),
+        ("blend", "--runs", "run other", "--run", "new"),
+        ("scores",),
+        ("runs",),
+    ]
+
+
+def put(content: bytes | str) -> Tamper:
+    return lambda path: path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def change(**values: Any) -> Tamper:
+    """Put other values into a JSON object."""
+    return lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def arrays(**changes: Callable[[np.ndarray], np.ndarray]) -> Tamper:
+    """Change arrays of an npz file."""
+
+    def tamper(path: Path) -> None:
+        found = read_arrays(path)
+        write_arrays(path, found | {name: edit(found[name]) for name, edit in changes.items()})
+
+    return tamper
+
+
+def weights(edit: Callable[[np.ndarray], np.ndarray]) -> Tamper:
+    """Change the first tensor of a file of weights."""
+
+    def tamper(path: Path) -> None:
+        found = load_file(path)
+        first = next(iter(found))
+        save_file({**found, first: edit(found[first])}, path)
+
+    return tamper
+
+
+def replaced_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def cell(column: int, value: str) -> Tamper:
+    """Put a value into the first row of a CSV file."""
+
+    def tamper(path: Path) -> None:
+        header, first, *rest = path.read_text().splitlines()
+        cells = first.split(",")
+        cells[column] = value
+        path.write_text("\n".join([header, ",".join(cells), *rest]) + "\n")
+
+    return tamper
+
+
+CASES: dict[str, dict[str, Tamper]] = {
+    "recipe.json": {
+        "empty": put(""),
+        "deep": put('{"a":' * 99_999),
+        "10**8 folds": change(n_splits=10**8),
+        "10**400 folds": change(n_splits=10**400),
+        "a setting of another type": change(epochs=[1]),
+        "a dataset with a zero byte": change(dataset="a\0b"),
+        "a blend of nothing": change(blend_of=[]),
+        "a blend of itself": change(blend_of=["run", "other"]),
+        "a blend of numbers": change(blend_of=[1, 2]),
+    },
+    "environment.json": {
+        "cut": put('{"commit": "abc", '),
+        "an empty object": put("{}"),
+        "data of another type": change(data=[1]),
+        "may_submit of another type": change(may_submit="yes"),
+        "a device that is a number": change(device=3),
+        "a folder": replaced_by_folder,
+        "missing": Path.unlink,
+    },
+    "cv.json": {
+        "binary": put(bytes(range(256))),
+        "not a number": change(cv_accuracy=float("nan")),
+        "infinite": put('{"cv_accuracy": 1e999}'),
+        "above 1": change(cv_accuracy=7),
+        "a confusion of one row": change(confusion=[[1] * 10]),
+        "no classes": change(classes=[]),
+    },
+    "seconds.json": {"null": put("null"), "text": change(seconds="x"), "cut": put('{"sec')},
+    f"{MEMBER}/history.csv": {
+        "empty": put(""),
+        "a column missing": put("epoch,lr\n1,0.1\n"),
+        "not finite": cell(2, "inf"),
+        "no time": cell(6, "0.0"),
+        "a negative epoch": cell(0, "-1"),
+        "a folder": replaced_by_folder,
+        "missing": Path.unlink,
+    },
+    f"{MEMBER}/predictions.npz": {
+        "binary": put(bytes(range(256)) * 9),
+        "rows of text": arrays(val_index=lambda rows: rows.astype(str)),
+        "negative rows": arrays(val_index=lambda rows: rows - 5),
+        "rows that are not there": arrays(val_index=lambda rows: rows + 10_000),
+        "rows of the other fold": arrays(val_index=lambda rows: rows // 2 * 2),
+        "fewer rows": arrays(val_index=lambda r: r[:-1], val_logits=lambda logits: logits[:-1]),
+        "nine columns": arrays(val_logits=lambda logits: logits[:, :9]),
+        "not finite": arrays(test_logits=lambda logits: logits * np.float32(np.nan)),
+        "fewer test rows": arrays(test_logits=lambda logits: logits[:-1]),
+        "complex numbers": arrays(test_logits=lambda logits: logits.astype(np.complex64)),
+    },
+    f"{MEMBER}/model.safetensors": {
+        "cut": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        "a header of 2**62 bytes": put((2**62).to_bytes(8, "little")),
+        "another shape": weights(lambda tensor: tensor[:-1]),
+        "not finite": weights(lambda tensor: tensor * np.float32(np.inf)),
+        "missing": Path.unlink,
+    },
+    "submission.csv": {"cut": put("ImageId,Lab"), "a label of 10": cell(1, "10")},
+    "../ledger.csv": {
+        "empty": put(""),
+        "a zero byte": put("time,run\n\0,x\n"),
+        "a long row": put("time,run\n1,2,3\n"),
+        "not a number": put(
+            "time,run,file_sha256,public_score,ref,status\n2026,run,0,nan,1,complete\n"
+        ),
+    },
+    "../.uploading.json": {"empty": put(""), "another type": put('{"time": 1}')},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "tamper"),
+    [(name, case) for name, cases in CASES.items() for case in cases.items()],
+    ids=lambda value: value if isinstance(value, str) else value[0].replace(" ", "-"),
+)
+def test_a_tampered_file_is_one_line(
+    name: str, tamper: tuple[str, Tamper], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tamper[1](place / "submissions" / "run" / name)
+    before = contents(place / "submissions")
+    lines = []
+    for words in commands(place):
+        if words[0] == "report" and not name.endswith((".json", ".csv", ".npz")):
+            continue  # it reads no weights, and a page takes a second
+        code = call(place, *words)
+        out, err = capsys.readouterr()
+        lines += [line for line in out.splitlines() if "warning: left out" in line]
+        lines += [line for line in out.splitlines() if "damaged: " in line]
+        if code and "no Kaggle credentials found" not in err:
+            assert re.fullmatch(r"error: .+: .+\n", err)
+            lines.append(err)
+            assert words[0] != "blend" or not (place / "submissions" / "new").exists()
+    file = name.removeprefix("../")
+    named = [line for line in lines if f"/{file}: " in line or f" {file}: " in line]
+    about_run = ("/run: is a blend itself", "/run/members: does not hold out each row once")
+    assert named or any(text in line for line in lines for text in about_run), lines
+    assert before.items() <= contents(place / "submissions").items()
+
+
+def test_a_damaged_member_is_noticed_before_others_are_trained(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(place / "submissions" / "run")
+    run.predictions_path(Member(1, 0)).unlink()
+    arrays(test_logits=lambda logits: logits[:-1])(run.predictions_path(Member(0, 0)))
+    words = ("--data", "small", "--network", "mlp", "--n-splits", "2", "--epochs", "1")
+    assert call(place, "train", "--run", "run", *words, "--device", "cpu") == 1
+    shown = capsys.readouterr()
+    path = run.predictions_path(Member(0, 0))
+    assert shown.err == f"error: {path}: is of other rows: {AGAIN}\n"

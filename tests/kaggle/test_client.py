@@ -1,16 +1,21 @@
 """`make download` from Kaggle: the real client against a loopback server."""
 
 import io
+import json
 import re
 import resource
+import shutil
 import zipfile
+from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
 from support.desk import SECRET, Desk, make_archive, point_to
-from support.loopback import Kaggle, Reply, refusal
+from support.loopback import JSON, Kaggle, Reply, refusal, serve
 
 from digit_recognizer.data.dataset import load
+from digit_recognizer.errors import KaggleError
+from digit_recognizer.kaggle.client import Kaggle as Client
 
 pytestmark = pytest.mark.usefixtures("key")
 WHERE = "KAGGLE_USERNAME and KAGGLE_KEY"
@@ -277,6 +282,83 @@ def test_a_portal_that_answers_for_kaggle(desk: Desk, kaggle: Kaggle) -> None:
     assert desk.fail("download") == line
 
 
-def test_a_server_that_echoes_the_key_does_not_get_it_printed(desk: Desk, kaggle: Kaggle) -> None:
-    kaggle.replies["DownloadDataFiles"] = [refusal(400, f"bad key {SECRET}")]
-    assert desk.fail("download") == "Kaggle refuses (400: bad key ***)"
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"bad key {SECRET}",
+        f"Proxy-Authorization: Basic {b64encode(f'someone:{SECRET}'.encode()).decode()}",
+        f"you sent {b64encode(SECRET.encode()).decode()}",
+        f"{'x' * 295}{SECRET}",  # messages are cut after 300 characters
+        '"Authorization": "Bearer another-t0ken"',
+    ],
+    ids=["plain", "basic", "base64", "cut", "another"],
+)
+def test_a_server_that_echoes_credentials_does_not_get_them_printed(
+    desk: Desk, kaggle: Kaggle, words: str
+) -> None:
+    kaggle.replies["DownloadDataFiles"] = [refusal(400, words)]
+    line = desk.fail("download")
+    assert "***" in line
+    for leak in (SECRET[:4], b64encode(SECRET.encode()).decode()[:8], "c29tZW9uZ", "t0ken"):
+        assert leak not in line
+
+
+def test_escape_codes_of_a_server_are_shown_and_not_obeyed(desk: Desk, kaggle: Kaggle) -> None:
+    kaggle.replies["DownloadDataFiles"] = [refusal(400, "\x1b[2J\x9b31mred\x07")]
+    assert desk.fail("download") == r"Kaggle refuses (400: \x1b[2J\x9b31mred\x07)"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("step", ["GetSubmissionLimits", "IntrospectToken"])
+def test_an_api_call_is_not_redirected_to_another_host(
+    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch, status: int, step: str
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
+    with serve() as other:
+        where = {"Location": f"{other.url}/v1/{step}"}
+        kaggle.replies[step] = [Reply(status, headers=where)]
+        with pytest.raises(KaggleError, match=r"redirects to 127\.0\.0\.1, which is refused"):
+            Client().quota()
+        assert other.requests == []
+
+
+def test_a_redirect_on_the_same_host_is_followed(
+    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kaggle.replies["GetSubmissionLimits"] = [
+        Reply(307, headers={"Location": f"{kaggle.url}/elsewhere/GetSubmissionLimits"})
+    ]
+    assert Client().quota().remaining == 5
+
+
+def test_a_download_is_redirected_to_a_store_that_gets_no_credentials(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    with serve() as store:
+        store.archive = kaggle.archive
+        where = {"Location": f"{store.url}/files/digit-recognizer.zip?signed=1"}
+        kaggle.replies["DownloadDataFiles"] = [Reply(302, headers=where)]
+        desk.ok("download")
+        assert store.steps == ["GET"]
+        assert "Authorization" not in store.requests[0][1]
+        kaggle.replies["DownloadDataFiles"] = [Reply(307, headers=where)]
+        shutil.rmtree(desk.data_dir / "digit-recognizer")
+        assert "which is refused" in desk.fail("download")
+        assert store.steps == ["GET"]
+
+
+@pytest.mark.parametrize(
+    "listing", [[], {"submissions": [1]}, {"submissions": [{"ref": "x"}]}, {"submissions": 3}]
+)
+def test_an_odd_list_of_submissions_is_one_line(
+    desk: Desk, kaggle: Kaggle, listing: object
+) -> None:
+    kaggle.replies["ListSubmissions"] = [Reply(body=json.dumps(listing).encode(), headers=JSON)] * 3
+    with pytest.raises(KaggleError, match=r"answers with something else|broke off"):
+        Client().submissions()
+
+
+def test_a_public_score_that_is_no_number_is_none(desk: Desk, kaggle: Kaggle) -> None:
+    listing = {"submissions": [{"ref": 1, "publicScore": "nan"}, {"ref": 2, "publicScore": "x"}]}
+    kaggle.replies["ListSubmissions"] = [Reply(body=listing)]
+    assert [item.public_score for item in Client().submissions()] == [None, None]

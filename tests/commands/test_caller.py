@@ -45,7 +45,7 @@ def test_messages_name_commands_and_options_as_they_are_called(
     assert as_called(message) == message
 
 
-def looked_in(here: Path, *words: str) -> str:
+def looked_in(here: Path, *words: str) -> Path:
     """The folder in which a command that was called in `here` looks for runs."""
     done = subprocess.run(
         [sys.executable, "-m", "digit_recognizer", "cv", *words],
@@ -56,24 +56,24 @@ def looked_in(here: Path, *words: str) -> str:
     assert done.returncode == 1
     folder, _, advice = done.stderr.removeprefix("error: ").partition(":")
     assert advice.strip().endswith("run 'python -m digit_recognizer train' first")
-    return folder
+    return (here / folder).resolve()  # shown from the current folder
 
 
 def test_the_folders_are_where_the_user_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert looked_in(tmp_path) == f"{tmp_path}/submissions"
+    assert looked_in(tmp_path) == tmp_path / "submissions"
     module = tmp_path / "clone" / "src" / "digit_recognizer" / "cli.py"
     module.parent.mkdir(parents=True)
     module.touch()
     (tmp_path / "clone" / "tests").mkdir()
-    assert looked_in(tmp_path / "clone" / "tests") == f"{tmp_path}/clone/submissions"
+    assert looked_in(tmp_path / "clone" / "tests") == tmp_path / "clone" / "submissions"
     monkeypatch.setenv("DIGIT_RECOGNIZER_SUBMISSIONS", str(tmp_path / "mine"))
-    assert looked_in(tmp_path) == f"{tmp_path}/mine"
-    assert looked_in(tmp_path, "--data-dir", "x") == f"{tmp_path}/mine"
-    assert looked_in(tmp_path, "--submissions-dir", "theirs") == "theirs"
+    assert looked_in(tmp_path) == tmp_path / "mine"
+    assert looked_in(tmp_path, "--data-dir", "x") == tmp_path / "mine"
+    assert looked_in(tmp_path, "--submissions-dir", "theirs") == tmp_path / "theirs"
     monkeypatch.setenv("DIGIT_RECOGNIZER_SUBMISSIONS", "")
-    assert looked_in(tmp_path) == f"{tmp_path}/submissions"
+    assert looked_in(tmp_path) == tmp_path / "submissions"
 
 
 def test_the_variable_for_datasets_counts_too(
@@ -82,4 +82,4 @@ def test_the_variable_for_datasets_counts_too(
     monkeypatch.setenv("DIGIT_RECOGNIZER_DATA", str(tmp_path / "digits"))
     words = [sys.executable, "-m", "digit_recognizer", "download", "--source", "sample"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.startswith(f"{tmp_path}/digits/sample: is in place")
+    assert done.stdout.startswith("digits/sample: is in place")

@@ -89,7 +89,13 @@ class Pipeline:
         assert recipe is not None
         run = new_run(self.submissions_dir, run_name or request.run_name)
         # Fails early if a class has too few rows.
-        assign_folds(self.dataset.labels, recipe.n_splits, recipe.split_seed)
+        assign_folds(self.dataset, recipe.n_splits, recipe.split_seed)
+        if n_duplicates := self.dataset.n_duplicates:
+            logger.info(
+                "note: %d of %d training rows have the image of another row: identical images are"
+                " kept in one fold",
+                *(n_duplicates, len(self.dataset.images)),
+            )
         environment = describe(self.devices, self.dataset)
         with begin_run(run, request, environment):
             part = TrainedRun.read_available(run)

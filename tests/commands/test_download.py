@@ -218,7 +218,7 @@ AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if IS_ROO
         (0o555, "", "{}/sample: cannot be written (Permission denied): make room"),
         (0o555, "new", "{}/sample: cannot be written (Permission denied): make room"),
         (0o000, "", "{}/sample: cannot be written (Permission denied): make room"),
-        (0o644, "a" * 300, "{}/sample: cannot be written (File name too long)"),
+        (0o755, "a" * 300, "{}/sample: cannot be written (File name too long)"),
         (None, "", "{}: is a file: move it away, or use another folder"),
     ],
 )

@@ -59,7 +59,7 @@ def write_run(
     run = Run(place / "submissions" / (name or request.run_name))
     environment = describe(find_devices("cpu"), data)
     begin_run(run, request, environment).release()
-    folds = assign_folds(data.labels, chosen.n_splits, chosen.split_seed)
+    folds = assign_folds(data, chosen.n_splits, chosen.split_seed)
     for member in all_members(chosen):
         rng = np.random.default_rng([draw, member.fold, member.seed])
         held_out = np.flatnonzero(folds == member.fold)

@@ -2,9 +2,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
 
+from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.members import assign_folds
+
+
+def distinct(labels: NDArray[np.int64]) -> Dataset:
+    """Rows of these labels, each with an image of its own."""
+    images = np.zeros((len(labels), 28, 28), dtype=np.uint8)
+    images[:, 0, :8] = np.arange(len(labels), dtype=">u8").view(np.uint8).reshape(-1, 8)
+    return Dataset(images, labels, images[:1])
 
 
 @settings(deadline=None)  # the first call imports scikit-learn
@@ -17,7 +27,7 @@ def test_folds_partition_the_rows_and_are_stratified(
     counts: list[int], n_splits: int, split_seed: int
 ) -> None:
     labels = np.repeat(np.arange(10), counts)
-    folds = assign_folds(labels, n_splits, split_seed)
+    folds = assign_folds(distinct(labels), n_splits, split_seed)
     assert len(folds) == len(labels)
     assert set(folds) == set(range(n_splits))
     for digit, count in enumerate(counts):
@@ -27,12 +37,38 @@ def test_folds_partition_the_rows_and_are_stratified(
 
 
 def test_the_split_seed_alone_decides_the_split() -> None:
-    labels = np.arange(100) % 10
-    assert (assign_folds(labels, 5, 1) == assign_folds(labels, 5, 1)).all()
-    assert (assign_folds(labels, 5, 1) != assign_folds(labels, 5, 2)).any()
+    data = distinct(np.arange(100) % 10)
+    assert (assign_folds(data, 5, 1) == assign_folds(data, 5, 1)).all()
+    assert (assign_folds(data, 5, 1) != assign_folds(data, 5, 2)).any()
 
 
 def test_a_class_with_fewer_rows_than_folds_is_refused() -> None:
-    labels = np.array([0] * 10 + [1] * 2)
-    with pytest.raises(TrainingError, match="label 1 has 2 training rows, fewer than 3 folds"):
-        assign_folds(labels, 3, 0)
+    data = distinct(np.array([0] * 10 + [1] * 2))
+    with pytest.raises(TrainingError, match="label 1 has 2 distinct training images, fewer than 3"):
+        assign_folds(data, 3, 0)
+
+
+@given(
+    copies=st.lists(st.integers(1, 5), min_size=60, max_size=60),
+    split_seed=st.integers(0, 2**32 - 1),
+)
+def test_identical_images_are_in_one_fold_and_each_fold_has_as_many_distinct_ones(
+    copies: list[int], split_seed: int
+) -> None:
+    once = distinct(np.arange(60) % 10)
+    rows = np.random.default_rng(split_seed).permutation(np.repeat(np.arange(60), copies))
+    data = Dataset(once.images[rows], once.labels[rows], once.test_images)
+    folds = assign_folds(data, 3, split_seed)
+    by_image = [set(folds[rows == image]) for image in range(60)]
+    assert all(len(found) == 1 for found in by_image)
+    of_digit = np.array([found.pop() for found in by_image]).reshape(6, 10)
+    assert (np.sort(of_digit, axis=0) == np.repeat(np.arange(3), 2)[:, None]).all()
+    assert data.n_duplicates == len(rows) - 60
+
+
+def test_where_all_images_are_distinct_the_folds_are_those_of_stratified_k_fold() -> None:
+    data = distinct(np.random.default_rng(0).integers(0, 10, 500))
+    splits = StratifiedKFold(5, shuffle=True, random_state=7).split(data.labels, data.labels)
+    folds = assign_folds(data, 5, 7)
+    for fold, (_, held_out) in enumerate(splits):
+        assert (np.flatnonzero(folds == fold) == held_out).all()

@@ -39,7 +39,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def handful(digits: Dataset, n: int) -> Dataset:
     """`n` rows, all ten digits about equally often, and 20 test rows."""
-    folds = assign_folds(digits.labels, len(digits.labels) // n, 0)
+    folds = assign_folds(digits, len(digits.labels) // n, 0)
     chosen = np.flatnonzero(folds == 0)[:n]
     return Dataset(digits.images[chosen], digits.labels[chosen], digits.test_images[:20])
 
@@ -71,7 +71,7 @@ def test_held_out_rows_do_not_touch_the_weights(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = handful(digits, 60)
-    folds = assign_folds(rows.labels, 2, 0)
+    folds = assign_folds(rows, 2, 0)
     monkeypatch.setattr(trainer_module, "assign_folds", lambda *_: folds)  # labels decide them
     honest = fit_member(HALVES, rows, Member(1, 0), CPU)
     labels, images = rows.labels.copy(), rows.images.copy()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.files import write_text
 from digit_recognizer.kaggle.ledger import Ledger
 from digit_recognizer.report.context import report_context
@@ -23,7 +24,9 @@ def write_report(results: RunResults) -> Path:
     Needs no network and no GPU.
     """
     run, oof = results.run, results.oof
-    issues = probable_label_errors(oof.labels, oof.proba)
+    issues = contradictory_labels(results.data, oof)
+    others = probable_label_errors(oof.labels, oof.proba)
+    issues = np.concatenate([issues, others[~np.isin(others, issues)]])
     uploads = [entry for entry in Ledger(run.run_dir.parent).entries() if entry.run == run.name]
     context = report_context(results, issues, uploads[-1] if uploads else None)
     write_text(run.label_issues_path, label_issues_csv(oof, issues))
@@ -38,6 +41,13 @@ def is_drawn(run: Run) -> bool:
         return drawn >= run.cv_path.stat().st_mtime_ns
     except OSError:
         return False
+
+
+def contradictory_labels(data: Dataset, oof: OutOfFold) -> NDArray[np.int64]:
+    """Return the out-of-fold errors [K] whose image has another label in another row."""
+    first = data.first_rows()
+    contradicted = first[data.labels != data.labels[first]]
+    return np.flatnonzero(np.isin(first[oof.rows], contradicted) & ~oof.correct)
 
 
 def probable_label_errors(labels: NDArray[np.int64], proba: Proba) -> NDArray[np.int64]:
@@ -63,6 +73,8 @@ def probable_label_errors(labels: NDArray[np.int64], proba: Proba) -> NDArray[np
     Northcutt, Jiang, Chuang 2021: Confident learning, J. Artif. Intell. Res. 70:1373, by the
     authors' library.
     """
+    if len(np.unique(labels)) == 1:  # no other label is known, and the library refuses
+        return np.empty(0, dtype=np.int64)
     # Imported here: Kaggle's image, where runs are trained too, lacks it.
     from cleanlab.filter import find_label_issues
 

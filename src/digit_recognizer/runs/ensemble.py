@@ -134,6 +134,7 @@ def score(
         augment_share=sum(e.augment_seconds for e in epochs) / sum(e.seconds for e in epochs),
         may_submit=may_submit,
         suspicious=is_suspicious(scores["cv_accuracy"], len(labels)),
+        n_duplicates=data.n_duplicates,
     )
 
 

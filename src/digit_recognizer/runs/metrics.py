@@ -57,6 +57,7 @@ class CvReport:
     augment_share: float  # the fraction of training time spent on augmentation
     may_submit: bool
     suspicious: bool
+    n_duplicates: int = 0  # training rows whose image an earlier row has too
 
     def __post_init__(self) -> None:
         fractions = (self.cv_accuracy, *self.cv_interval, self.fold_mean, self.augment_share)
@@ -70,6 +71,8 @@ class CvReport:
         content = asdict(self)
         if self.test_accuracy is None:
             del content["test_accuracy"]
+        if not self.n_duplicates:
+            del content["n_duplicates"]
         write_json(path, content)
 
     @classmethod

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.recipe import Recipe
 
@@ -63,12 +64,17 @@ def all_members(recipe: Recipe) -> list[Member]:
     return [Member(f, s) for s in range(recipe.n_seeds) for f in recipe.trained_folds]
 
 
-def assign_folds(labels: NDArray[np.integer], n_splits: int, split_seed: int) -> NDArray[np.int64]:
+def assign_folds(data: Dataset, n_splits: int, split_seed: int) -> NDArray[np.int64]:
     """Assign each row to the fold that holds it out, stratified by label.
+
+    Rows of the same image are in one fold: a network that trained on a copy would know the
+    answer. Distinct images are stratified, by the label of their first row, and their copies
+    follow. scikit-learn's StratifiedGroupKFold takes 7.6 s for 42,000 rows; this takes 0.05 s,
+    and is StratifiedKFold where all images are distinct.
 
     Parameters
     ----------
-    labels : array, shape [N]
+    data : N training rows
     n_splits : number of folds
     split_seed : seed of the shuffle
 
@@ -79,15 +85,17 @@ def assign_folds(labels: NDArray[np.integer], n_splits: int, split_seed: int) ->
     # Imported here: reading a run does without, and it takes 1 s.
     from sklearn.model_selection import StratifiedKFold
 
+    rows, image_of_row = np.unique(data.first_rows(), return_inverse=True)
+    labels = data.labels[rows]  # of each distinct image
     counts = np.bincount(labels)
     rarest = int(np.argmin(np.where(counts == 0, np.iinfo(np.int64).max, counts)))
     if counts[rarest] < n_splits:
         raise TrainingError(
-            f"label {rarest} has {counts[rarest]} training rows, fewer than {n_splits} folds:"
+            f"label {rarest} has {counts[rarest]} distinct training images, fewer than {n_splits} folds:"
             " use fewer folds (--n-splits) or more rows"
         )
     folds = np.empty(len(labels), dtype=np.int64)
     splitter = StratifiedKFold(n_splits, shuffle=True, random_state=split_seed)
     for fold, (_, val_index) in enumerate(splitter.split(labels, labels)):
         folds[val_index] = fold
-    return folds
+    return folds[image_of_row]

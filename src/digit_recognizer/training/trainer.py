@@ -90,7 +90,7 @@ class _Trainer:
     ) -> None:
         self.recipe, self.data, self.member, self.device = recipe, data, member, device
         self.on_step = on_step
-        folds = assign_folds(data.labels, recipe.n_splits, recipe.split_seed)
+        folds = assign_folds(data, recipe.n_splits, recipe.split_seed)
         self.train_index = np.flatnonzero(folds != member.fold)
         self.val_index = np.flatnonzero(folds == member.fold)
         self.val_logits = np.empty((0, 10), dtype=np.float32)

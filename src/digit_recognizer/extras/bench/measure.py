@@ -80,7 +80,7 @@ def training_rate(recipe: Recipe, data: Dataset, devices: Sequence[Device]) -> f
 
 def images_per_epoch(recipe: Recipe, data: Dataset, fold: int = 0) -> int:
     """Return how many images a member of `fold` trains on per epoch: whole batches."""
-    folds = assign_folds(data.labels, recipe.n_splits, recipe.split_seed)
+    folds = assign_folds(data, recipe.n_splits, recipe.split_seed)
     n_rows = int((folds != fold).sum())
     batch_size = min(recipe.batch_size, n_rows)
     return n_rows // batch_size * batch_size

@@ -91,7 +91,7 @@ plt.show()
 
 # %%
 recipe = Recipe(n_splits=3, epochs=6, batch_size=32, ema_decay=0.98)
-folds = assign_folds(data.labels, recipe.n_splits, recipe.split_seed)
+folds = assign_folds(data, recipe.n_splits, recipe.split_seed)
 pd.crosstab(pd.Series(folds, name="fold"), pd.Series(data.labels, name="label"), margins=True)
 
 # %% [markdown]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.sources import make_sample
-from digit_recognizer.errors import DivergedError
+from digit_recognizer.errors import DivergedError, OutOfMemoryError
 from digit_recognizer.training import trainer as trainer_module
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member, TrainedMember, assign_folds
@@ -127,7 +127,7 @@ def test_fp16_has_the_gradients_of_fp32(digits: Dataset) -> None:
     gradients = []
     for precision in ("fp16", "fp32"):
         trainer = _Trainer(HALVES, handful(digits, 40), Member(0, 0), Device("cpu", precision))
-        trainer._load_batches(trainer.data.images, trainer.data.labels)
+        trainer._load_batches(torch.from_numpy(trainer.data.images), trainer.data.labels)
         trainer.step()
         parameters = trainer.network.parameters()
         gradients.append(torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]))
@@ -142,6 +142,21 @@ def test_an_overflow_of_fp16_stops_the_member_instead_of_leaving_out_steps(
     trainer = _Trainer(HALVES, handful(digits, 40), Member(0, 0), Device("cpu", "fp16"))
     with pytest.raises(DivergedError, match="or give --device cpu: fp16 numbers end at 65504"):
         trainer.run_epoch(1)
+
+
+def test_a_device_without_enough_memory_is_one_line(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_epoch(trainer: _Trainer, epoch: int) -> None:
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+    monkeypatch.setattr(_Trainer, "run_epoch", run_epoch)
+    with pytest.raises(OutOfMemoryError) as caught:
+        fit_member(HALVES, handful(digits, 40), Member(0, 3), CPU)
+    assert str(caught.value) == (
+        "fold0-seed3: cpu has too little free memory: give a smaller --batch-size (now 8),"
+        " --workers 1, or --device cpu"
+    )
 
 
 def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Dataset) -> None:

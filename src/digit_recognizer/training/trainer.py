@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.errors import DivergedError
+from digit_recognizer.errors import DivergedError, OutOfMemoryError
 from digit_recognizer.training.augment import augment, build_transform
-from digit_recognizer.training.device import Device
+from digit_recognizer.training.device import Device, is_out_of_memory
 from digit_recognizer.training.graph import cuda_capture, graphed
 from digit_recognizer.training.members import (
     EpochMetrics,
@@ -37,6 +37,7 @@ from digit_recognizer.training.optim import (
 from digit_recognizer.training.predict import center_crop, normalize, predict_logits
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import RngPurpose, make_rng, torch_seed
+from digit_recognizer.training.warp import augment_on_device
 
 BN_ROWS = 4000  # training rows for the averaged network's BatchNorm statistics
 BN_CHUNK = 1000  # at most so many of these at a time
@@ -58,6 +59,25 @@ def fit_member(
     The number of steps is fixed and the last weights are used, averaged where the recipe says
     so. Held-out rows are only reported on: they decide nothing.
     """
+    try:
+        return _fit(recipe, data, member, device, on_epoch, on_step)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"{member.name}: {device.name} has too little free memory: give a smaller"
+            f" --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
+        ) from None
+
+
+def _fit(
+    recipe: Recipe,
+    data: Dataset,
+    member: Member,
+    device: Device,
+    on_epoch: Callable[[EpochMetrics], None],
+    on_step: Callable[[float], None],
+) -> TrainedMember:
     cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
     torch.backends.cudnn.benchmark = True  # on CUDA, the fastest algorithm for each shape
     trainer = _Trainer(recipe, data, member, device, on_step)
@@ -131,7 +151,7 @@ class _Trainer:
         start = time.perf_counter()
         order = self._rng(RngPurpose.ORDER, epoch).permutation(self.train_index)
         rng = self._rng(RngPurpose.AUGMENT, epoch)
-        images = augment(self.data.images[order], self.transform, self.recipe.group_size, rng)
+        images = self._augment(self.data.images[order], rng)
         augment_seconds = time.perf_counter() - start
         self._load_batches(images, self.data.labels[order])
         first_step = (epoch - 1) * self.steps_per_epoch
@@ -145,10 +165,16 @@ class _Trainer:
         seconds = time.perf_counter() - start
         return EpochMetrics(epoch, lr, *training, *validation, seconds, augment_seconds)
 
-    def _load_batches(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    def _augment(self, images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
+        if self.device.kind == "cpu" or not self.transform.transforms:
+            group_size = self.recipe.group_size
+            return torch.from_numpy(augment(images, self.transform, group_size, rng))
+        return augment_on_device(images, self.recipe, rng, self.device.name)
+
+    def _load_batches(self, images: Tensor, labels: NDArray[np.int64]) -> None:
         """Put an epoch's rows, in order, on the device, as whole batches only."""
         n_rows = self._targets.numel()
-        self._images.copy_(torch.from_numpy(images[:n_rows]).view(self._images.shape))
+        self._images.copy_(images[:n_rows].view(self._images.shape))
         self._targets.copy_(torch.from_numpy(labels[:n_rows]).view(self._targets.shape))
 
     def _load_schedule(self, first_step: int) -> None:

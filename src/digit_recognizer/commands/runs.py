@@ -64,22 +64,21 @@ def runs(*, folders: Folders = Folders()) -> None:
 def list_runs(submissions_dir: Path) -> list[ListedRun]:
     """Return all runs, the newest last; a damaged one with a note of what is wrong."""
     from digit_recognizer.kaggle.ledger import Ledger
-    from digit_recognizer.runs.run import Run
+    from digit_recognizer.runs.run import all_runs
 
     scores = {entry.run: entry.public_score for entry in Ledger(submissions_dir).entries()}
-    folders = [path for path in submissions_dir.glob("[!.]*") if path.is_dir()]
-    found = sorted(map(Run, folders), key=lambda run: (_finished_at(run), run.name))
+    found = sorted(all_runs(submissions_dir), key=lambda run: (_finished_at(run), run.name))
     return [replace(_listed(run), public_score=scores.get(run.name)) for run in found]
 
 
 def _listed(run: "Run") -> ListedRun:
     when = datetime.fromtimestamp(_finished_at(run)).strftime("%Y-%m-%d %H:%M")
     empty = ListedRun(run.name, when)
-    if not run.recipe_path.is_file():
-        return replace(empty, state="not a run: has no recipe.json")
     try:
+        if not run.recipe_path.is_file():
+            return replace(empty, state="not a run: has no recipe.json")
         return _read(run, empty)
-    except UserError as error:
+    except (UserError, OSError) as error:
         return replace(empty, state=f"damaged: {error}".replace(f"{run.run_dir}/", ""))
 
 

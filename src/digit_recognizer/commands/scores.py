@@ -85,14 +85,15 @@ def _refresh(ledger: Ledger) -> None:
 def _finished_runs(submissions_dir: Path, uploads: dict[str, LedgerEntry]) -> list[RunScore]:
     """Return the finished runs that can be read, best CV accuracy first."""
     from digit_recognizer.runs.metrics import CvReport
-    from digit_recognizer.runs.run import Run
+    from digit_recognizer.runs.run import all_runs
 
     found = []
-    for path in sorted(submissions_dir.glob("*/cv.json")):
-        run = Run(path.parent)
+    for run in all_runs(submissions_dir):
         try:
-            request, cv = run.request(), CvReport.read(path)
-        except FileError as error:
+            if not run.cv_path.exists():
+                continue
+            request, cv = run.request(), CvReport.read(run.cv_path)
+        except (FileError, OSError) as error:
             echo(f"warning: left out: {error}")
         else:
             found.append(RunScore(run.name, request, cv, uploads.get(run.name)))

@@ -238,14 +238,22 @@ def new_run(submissions_dir: Path, name: str) -> Run:
     return run
 
 
+def all_runs(submissions_dir: Path) -> list[Run]:
+    """Return a run for each folder under the submissions folder, by name."""
+    if not submissions_dir.exists():
+        return []
+    # Not by glob, to which a folder that may not be read is an empty one.
+    paths = sorted(path for path in submissions_dir.iterdir() if not path.name.startswith("."))
+    return [Run(path) for path in paths if path.is_dir()]
+
+
 def find_run(submissions_dir: Path, name: str | None) -> Run:
     """Return the run called `name`, finished or not; without a name, the one finished last."""
     if name is None:
-        finished = list(submissions_dir.glob("*/cv.json"))
+        finished = [run for run in all_runs(submissions_dir) if run.cv_path.exists()]
         if not finished:
             raise RunError(f"{submissions_dir}: holds no finished run: run 'make train' first")
-        newest = max(finished, key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
-        return Run(newest.parent)
+        return max(finished, key=lambda run: (run.cv_path.stat().st_mtime_ns, run.name))
     run = Run(submissions_dir / validate_name(name))
     if not run.recipe_path.is_file():
         raise _missing_run_error(run)
@@ -254,7 +262,7 @@ def find_run(submissions_dir: Path, name: str | None) -> Run:
 
 def _missing_run_error(run: Run) -> RunError:
     """Return the error that names the runs there are, and the recipe where the name has one."""
-    known = ", ".join(sorted(path.parent.name for path in run.run_dir.parent.glob("*/recipe.json")))
+    known = ", ".join(r.name for r in all_runs(run.run_dir.parent) if r.recipe_path.is_file())
     reason = f"there is no such run; the runs here: {known or 'none'}"
     for recipe in sorted((*RECIPES, *BLENDS), key=len, reverse=True):
         dataset = run.name.removesuffix(f"-{recipe}")

@@ -9,7 +9,7 @@ from digit_recognizer.data.dataset import COMPETITION, UNSUBMITTABLE
 from digit_recognizer.data.files import sha256
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.metrics import CvReport
-from digit_recognizer.runs.run import Run
+from digit_recognizer.runs.run import Run, all_runs
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ def check(
 
 def _owner(digest: str, submissions_dir: Path) -> Run | None:
     """Return the run whose submission has the same bytes."""
-    paths = sorted(submissions_dir.glob("*/submission.csv"))
-    return next((Run(path.parent) for path in paths if sha256(path) == digest), None)
+    runs = [run for run in all_runs(submissions_dir) if run.submission_path.is_file()]
+    return next((run for run in runs if sha256(run.submission_path) == digest), None)
 
 
 def _refuse_provenance(run: Run) -> None:

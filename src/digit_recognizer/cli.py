@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _os_error(error: OSError) -> str:
     """Return the line for a file or disk that cannot be used as it is."""
     advice = "fix the permissions, make room, or give another folder"
-    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG):
         advice = "look at what is there, or give another path"
     where = os.fsdecode(error.filename or "the disk")
     return f"{where[:300]}: {error.strerror or error}: {advice}"

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
+from support.browser import Visit
 
 from digit_recognizer.errors import UserError
 from digit_recognizer.extras.notebook.command import SCRIPT, run_notebook
@@ -38,7 +40,12 @@ def test_the_notebook_runs_from_top_to_bottom_with_plots_and_without_errors(
         line for cell in book.cells for line in cell.source.splitlines() if line[:3] == "## "
     ]
     assert len(headings) >= 10
-    assert [path.name for path in tmp_path.iterdir()] == ["walkthrough.ipynb"]
+    written = ["walkthrough.html", "walkthrough.ipynb"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == written
+    page = (tmp_path / "walkthrough.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == len(plots)
+    assert all(f"<h2>{line[3:]}</h2>" in page for line in headings)
+    assert f"cell 3 of {len(book.cells)}: The data\n" in done.stdout
 
 
 def test_a_cell_that_fails_is_one_line_and_nothing_is_written(tmp_path: Path) -> None:
@@ -47,6 +54,34 @@ def test_a_cell_that_fails_is_one_line_and_nothing_is_written(tmp_path: Path) ->
     with pytest.raises(UserError, match=r"the notebook stopped: TypeError: unsupported"):
         run_notebook(tmp_path / "submissions", script)
     assert not (tmp_path / "submissions").exists()
+
+
+def test_a_notebook_is_also_a_page_with_its_text_code_plots_and_tables(
+    tmp_path: Path, visit: Callable[..., Visit], capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "tiny.py"
+    script.write_text(
+        "# %% [markdown]\n# # Tiny\n\n# %% [markdown]\n# ## A *table*\n\n# %%\n"
+        "import pandas as pd\n'<b>' < 'c'\npd.DataFrame({'seven': [7]})\n\n"
+        "# %%\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n"
+    )
+    page = run_notebook(tmp_path / "submissions", script)
+    assert capsys.readouterr().out == "cell 2 of 4: A *table*\n"
+    assert page.with_suffix(".ipynb").is_file()
+    for dark, width in ((False, 1200), (True, 390)):
+        opened = visit(page, dark=dark, width=width)
+        assert opened.violations() == []
+        assert opened.overflow() == 0
+    shown = opened.page.locator("main")
+    assert shown.locator("h2 em").inner_text() == "table"
+    assert "'<b>' < 'c'" in shown.locator("code").first.inner_text()
+    assert shown.locator("td").inner_text() == "7"
+    assert shown.locator("img").evaluate("plot => plot.naturalWidth") > 100
+
+
+def test_every_section_but_the_last_has_something_to_try() -> None:
+    sections = SCRIPT.read_text().split("# ## ")[1:-1]
+    assert all(section.count("**Try it:**") == 1 for section in sections)
 
 
 def test_the_script_is_short_enough_to_be_read_in_one_sitting() -> None:

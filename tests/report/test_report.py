@@ -137,6 +137,23 @@ def test_what_all_members_of_a_blend_predict_is_what_it_submits(place: Path) -> 
     assert all(item["predicted"] == submitted[item["row"] - 1] for item in data["disputed"])
 
 
+def test_the_model_card_has_the_runs_own_figures(place: Path) -> None:
+    run = write_run(place, "card", skill=2.5)
+    write_report(read(run, place))
+    card, cv = run.model_card_path.read_text(encoding="utf-8"), read_json(run.cv_path)
+    assert card.startswith("# Model card: card\n")
+    expected, errors = cv["expected_score"], np.array(cv["confusion"])
+    for figure in (cv["cv_accuracy"], expected["middle"], expected["low"], cv["test_accuracy"]):
+        assert f"{figure:.5f}" in card
+    np.fill_diagonal(errors, 0)
+    label, predicted = np.unravel_index(errors.argmax(), errors.shape)
+    assert f"{label} read as {predicted}, {errors.max()} of {cv['n_errors']}" in card
+    issues = len(run.label_issues_path.read_text().splitlines()) - 1
+    assert f"calls {issues} of the 240 labels probably wrong" in card
+    assert "**Overlap with MNIST:**" in card
+    assert "This run may not be submitted." in card
+
+
 def test_digits_on_which_all_members_agree_are_not_disputed(place: Path) -> None:
     run = write_run(place, "quarrel", skill=2.5)
     votes = [

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from digit_recognizer.report import calibration, diversity
 from digit_recognizer.report.headline import ScoreAxis, score_sum
 from digit_recognizer.report.sheets import SPRITE_COLUMNS, Sprite
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
-from digit_recognizer.runs.metrics import DIGITS, duration
+from digit_recognizer.runs.metrics import DIGITS, CvReport, duration
 from digit_recognizer.runs.predictions import OutOfFold, Proba, mean_proba, oof_by_seed
+from digit_recognizer.runs.run import Run
 from digit_recognizer.runs.score_interval import position, suspicion
 from digit_recognizer.training.augment import augmentation_examples
 from digit_recognizer.training.predict import view_images
@@ -64,10 +66,7 @@ def report_context(
     return {
         "name": run.name,
         "finished": f"{finished:%Y-%m-%d %H:%M} UTC",
-        "files": [
-            path.name
-            for path in (run.submission_path, run.oof_path, run.cv_path, run.label_issues_path)
-        ],
+        "files": [path.name for path in _files(run)],
         "request": results.request,
         "settings": asdict(results.request.recipe) if results.request.recipe else {},
         "axis": ScoreAxis.of(cv, score),
@@ -85,8 +84,22 @@ def report_context(
         "calibration": scaling,
         "n_issues": len(issues),
         "n_disputed": int(test.is_disputed.sum()),
-        "most_confused": int(np.max(cv.confusion * (1 - np.eye(10, dtype=int)), initial=1)),
+        "worst": min(cv.classes, key=lambda row: row.f1),
+        "worst_cell": _worst_cell(cv),
     }
+
+
+def _files(run: Run) -> tuple[Path, ...]:
+    """Return the paths of the files that the report links to."""
+    tables = (run.submission_path, run.oof_path, run.cv_path, run.label_issues_path)
+    return *tables, run.model_card_path
+
+
+def _worst_cell(cv: CvReport) -> dict[str, int]:
+    """Return the most frequent error: its label, its prediction and how often it occurs."""
+    errors = np.array(cv.confusion) * (1 - np.eye(10, dtype=int))
+    label, predicted = np.unravel_index(errors.argmax(), errors.shape)
+    return {"label": int(label), "predicted": int(predicted), "count": int(errors.max())}
 
 
 def _curves(parts: list[TrainedRun]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A run's report: ``report.html``, and ``label_issues.csv`` with labels that are probably wrong."""
+"""A run's report: ``report.html``, ``MODEL_CARD.md``, and ``label_issues.csv``."""
 
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from digit_recognizer.runs.predictions import OutOfFold, Proba
 from digit_recognizer.runs.run import Run
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+CARD_TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 
 
 def write_report(results: RunResults) -> Path:
-    """Write the report and the table of label issues of a finished run; return the report's path.
+    """Write the report, the model card and the label issues of a finished run.
 
+    Returns the report's path.
     Needs no network and no GPU.
     """
     run, oof = results.run, results.oof
@@ -30,6 +32,7 @@ def write_report(results: RunResults) -> Path:
     uploads = [entry for entry in Ledger(run.run_dir.parent).entries() if entry.run == run.name]
     context = report_context(results, issues, uploads[-1] if uploads else None)
     write_text(run.label_issues_path, label_issues_csv(oof, issues))
+    write_text(run.model_card_path, render(CARD_TEMPLATE, **context))
     write_text(run.report_path, render(TEMPLATE, **context))
     return run.report_path
 

@@ -1,14 +1,14 @@
 // The report's own parts: galleries, the confusion matrix, curves, calibration, ensemble.
 document.querySelectorAll("[data-gallery]").forEach(gallery);
 
-// The navigation marks the section that crosses a line at 40 % of the window's height.
+// The navigation marks the section that crosses a line at 15 % of the window's height.
 const inView = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     const link = document.querySelector(`.contents [href="#${target.id}"]`);
     link.setAttribute("aria-current", String(isIntersecting));
     if (isIntersecting) link.closest("ul").scrollLeft = link.offsetLeft - 60;
   }
-}, { rootMargin: "-40% 0px -59% 0px" });
+}, { rootMargin: "-15% 0px -84% 0px" });
 document.querySelectorAll("main > section").forEach((section) => inView.observe(section));
 
 // Confusion: a cell opens its digits, the same cell closes them.

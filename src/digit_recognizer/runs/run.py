@@ -64,6 +64,7 @@ class Run:
     submission_path = RunFile("submission.csv")  # the ensemble's labels of the test rows
     report_path = RunFile("report.html")
     label_issues_path = RunFile("label_issues.csv")  # training rows with probably wrong labels
+    model_card_path = RunFile("MODEL_CARD.md")
     augmented_path = RunFile("augmented.png")  # a picture of augmented digits
     hardest_path = RunFile("hardest.png")  # a picture of the out-of-fold errors
     predictions_csv_path = RunFile("predictions.csv")  # the last output of `predict`

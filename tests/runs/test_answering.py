@@ -46,7 +46,7 @@ def test_without_a_run_on_real_data_the_shipped_weights_answer(shelf: Desk) -> N
     make_run(shelf, "sample", cv=0.999, source="sample")
     found = find_answering_run(shelf.submissions_dir, None)
     assert found.run == PRETRAINED
-    assert found.title.endswith("shipped with the package)")
+    assert found.title.endswith(" (shipped)")
     assert found.warning == ""
     assert find_answering_run(shelf.submissions_dir, "pretrained").run == PRETRAINED
 
@@ -66,7 +66,7 @@ def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(shelf: Des
             ("small", 1, "sample"),
         )
     )
-    assert good.title == "good (accuracy 0.9960 out of fold, expected score 0.9960)"
+    assert good.title == "good: CV accuracy 0.9960, expected score 0.9960"
     assert good.warning == ""
     assert toy.warning == "it is weak: 0.9100 is less than 0.99"
     assert "trained on the sample" in sample.warning

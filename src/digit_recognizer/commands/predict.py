@@ -71,8 +71,8 @@ def predict(
     if pictures[0].label is not None:
         echo(accuracy(pictures, proba, file[0], answering))
     if out is None:
-        folder = folders.submissions_dir if answering.run == PRETRAINED else answering.run.run_dir
-        out = folder / "predictions.csv"
+        own = answering.run.predictions_csv_path
+        out = folders.submissions_dir / own.name if answering.run == PRETRAINED else own
     write_predictions(out, heading, pictures, probas)
     echo(f"written to {out}")
 
@@ -108,7 +108,7 @@ def _read_picture(path: Path) -> Picture:
     try:
         return Picture(path.name, read_digits(path))
     except NoDigitError as error:
-        return Picture(path.name, (), str(error).removeprefix(f"{path}: "))
+        return Picture(path.name, (), str(error).removeprefix(f"{path}: ").partition(":")[0])
 
 
 def _read_table(path: Path) -> tuple[str, list[Picture]]:
@@ -183,7 +183,7 @@ def table(heading: str, pictures: Sequence[Picture], probas: "Sequence[Proba]") 
     for picture, proba in zip(pictures[:MOST_SHOWN], probas, strict=False):
         labels, notes, _ = zip(*answers(picture, proba), strict=True)
         text = "".join("-" if label is None else str(label) for label in labels)
-        likely = " ".join(f"{100 * row.max():.1f} %" for row in proba)
+        likely = f"{100 * proba.max(axis=1).min():.1f} %" if len(proba) else ""  # the least sure
         lines.append((picture.name, text, likely, "; ".join(filter(None, notes))))
     more = len(pictures) - MOST_SHOWN
     return columns(lines) + (f"\n... and {more:,} more" if more > 0 else "")

@@ -42,12 +42,10 @@ class AnsweringRun:
     @property
     def title(self) -> str:
         """The run's name and accuracy."""
-        shipped = ", shipped with the package" if self.run == PRETRAINED else ""
-        expected = self.cv.expected_score.middle
-        return (
-            f"{self.run.name} (accuracy {self.cv.cv_accuracy:.4f} out of fold,"
-            f" expected score {expected:.4f}{shipped})"
-        )
+        shipped = " (shipped)" if self.run == PRETRAINED else ""
+        accuracy, expected = self.cv.cv_accuracy, self.cv.expected_score.middle
+        name = self.run.name
+        return f"{name}: CV accuracy {accuracy:.4f}, expected score {expected:.4f}{shipped}"
 
     @property
     def warning(self) -> str:

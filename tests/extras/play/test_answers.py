@@ -164,7 +164,7 @@ def test_the_command_prints_its_address_answers_and_ends_cleanly_at_ctrl_c(drawi
         assert server.stdout is not None
         first = server.stdout.readline()
         assert first.startswith("draw digits: http://127.0.0.1:")
-        assert server.stdout.readline().startswith("answers of drawing (accuracy 0.")
+        assert server.stdout.readline().startswith("answers of drawing: CV accuracy 0.")
         assert "the sample" in server.stdout.readline()
         with urllib.request.urlopen(first.split()[2], timeout=30) as page:
             assert b"Draw a digit" in page.read()

@@ -84,7 +84,7 @@ def serve(app: "Flask", listener: socket.socket) -> None:
     """Serve `app` until Ctrl-C."""
     from werkzeug.serving import make_server
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each stroke
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for strokes and bad requests
     # A browser opens connections that it does not use at once: each needs a thread.
     server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
     server.serve_forever()  # returns at Ctrl-C

@@ -269,7 +269,7 @@ def test_predict_reads_pictures_and_pixel_rows_alike(place: Path, tmp_path: Path
     by_row = pd.read_csv(written)
     submission = pd.read_csv(place / "submissions" / "whole" / "submission.csv")
     assert (by_row.label == submission.Label).all()
-    assert list(by_picture.name) == ["0.png", "1.png", "2.png"]
+    assert list(by_picture.image) == ["0.png", "1.png", "2.png"]
     assert (by_picture.label == by_row.label[:3]).all()
 
 

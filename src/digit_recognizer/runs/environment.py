@@ -36,6 +36,7 @@ class Environment:
     may_submit: bool
     repeats: int  # test images that are also training rows
     data: dict[str, str]  # SHA-256 of each file
+    augmentation: str = "cpu"  # what warped the images: "cpu", or "device" for a GPU
     parts: dict[str, str] = field(default_factory=dict)  # of a blend: hashes of the predictions
 
     @classmethod
@@ -51,7 +52,7 @@ class Environment:
         write_json(path, content)
 
     def with_hardware(self, environments: "Sequence[Environment]") -> "Environment":
-        """Return the same with the device, hardware and precision of several environments.
+        """Return the same with device, hardware, precision and augmentation of several ones.
 
         Those that differ are joined by ``+``; ``deterministic`` is true if all are.
         """
@@ -65,6 +66,7 @@ class Environment:
             device=joined("device"),
             hardware=joined("hardware"),
             precision=joined("precision"),
+            augmentation=joined("augmentation"),
             deterministic=all(item.deterministic for item in environments),
         )
 
@@ -90,6 +92,7 @@ def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
             cores=count_cores(),
             # One thread and no atomics on a CPU; CUDA's convolutions may sum in any order.
             deterministic=device.name == "cpu",
+            augmentation="cpu" if device.kind == "cpu" else "device",
             # A user's own path tells more of the user than of the data: its last name is enough.
             source=Path(provenance.source).name,
             may_submit=provenance.may_submit,

@@ -31,7 +31,8 @@ PASTE = """text => {
 
 @pytest.fixture(scope="module")
 def address(drawing: Path, drawing_run: Run) -> Iterator[str]:
-    runs = [AnsweringRun.read(drawing_run), AnsweringRun.read(PRETRAINED)]
+    # The shipped networks read well; those of the test alone have training digits beside them.
+    runs = [AnsweringRun.read(PRETRAINED), AnsweringRun.read(drawing_run)]
     app = build_app(runs, drawing / "data")
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
@@ -85,8 +86,9 @@ def test_everything_about_the_answer_is_shown_and_accessible(
 ) -> None:
     opened = visit(address, dark=dark, width=width)
     page = opened.page
-    draw(page, 7)
-    expect(page.locator("#glyph")).to_have_text("7")
+    page.locator("#run").select_option(index=1)
+    draw(page, 0)
+    expect(page.locator("#glyph")).to_have_text("0")
     expect(page.locator("#agree")).to_contain_text("networks")
     expect(page.locator("#tiles li")).to_have_count(10)
     expect(page.locator("#tiles li").first).to_contain_text("row ")
@@ -118,10 +120,12 @@ def test_another_run_answers_when_it_is_chosen(visit: Visitor, address: str) -> 
     page = visit(address).page
     draw(page, 7)
     expect(page.locator("#glyph")).to_have_text("7")
-    before = page.locator("#confidence").inner_text()
-    page.locator("#run").select_option(index=1)
     expect(page.locator("#shipped")).to_be_visible()
     expect(page.locator("#weak")).to_be_hidden()
+    before = page.locator("#confidence").inner_text()
+    page.locator("#run").select_option(index=1)
+    expect(page.locator("#shipped")).to_be_hidden()
+    expect(page.locator("#weak")).to_be_visible()
     expect(page.locator("#confidence")).not_to_have_text(before)
 
 
@@ -130,7 +134,6 @@ def test_several_digits_are_read_and_an_unclear_one_is_grey(
 ) -> None:
     opened = visit(address)
     page = opened.page
-    page.locator("#run").select_option(index=1)
     cv2.imwrite(str(tmp_path / "pi.png"), 255 - np.pad(row_of((3, 1, 4)), 60))
     page.locator("#file").set_input_files(tmp_path / "pi.png")
     expect(page.locator("#glyph")).to_have_text("314")
@@ -244,4 +247,5 @@ def test_without_flask_one_line_says_what_to_do(drawing: Path) -> None:
     words = ["play", "--submissions-dir", str(drawing / "submissions"), "--run", "drawing"]
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr == "error: flask is not installed: 'make setup' installs everything\n"
+    assert done.stderr.startswith("error: flask is not installed: ")
+    assert done.stderr.count("\n") == 1

@@ -22,7 +22,7 @@ from digit_recognizer.runs.predictions import mean_proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member
-from digit_recognizer.training.recipe import BLENDS, NETWORK_NAMES, RECIPES
+from digit_recognizer.training.recipe import NETWORK_NAMES, RECIPES
 
 
 def test_a_run_leaves_every_artefact(place: Path) -> None:
@@ -208,7 +208,7 @@ def test_data_that_changed_since_a_run_began_is_refused(place: Path, tmp_path: P
     assert "test.csv: is missing or no longer what was verified" in damaged.stderr
 
 
-KNOWN_RECIPES = ", ".join((*RECIPES, *BLENDS))
+KNOWN_RECIPES = ", ".join(RECIPES)
 
 
 @pytest.mark.parametrize(
@@ -221,10 +221,6 @@ KNOWN_RECIPES = ", ".join((*RECIPES, *BLENDS))
         (["--epochs", "2.7"], "error: Invalid value for --epochs: '2.7' is not a whole number (see --help)\n"),
         (["--epoch", "3"], "error: Unknown option: --epoch. Did you mean --epochs? (see --help)\n"),
         (["--recipe", "best"], f"error: no recipe is called 'best': give one of {KNOWN_RECIPES}\n"),
-        (
-            ["--recipe", "record", "--network", "mlp", "--epochs", "1"],
-            "error: record averages different runs, and these settings make them one\n",
-        ),
         (["--network", "x"], f"error: network is 'x': give one of {', '.join(NETWORK_NAMES)}\n"),
     ],
 )  # fmt: skip

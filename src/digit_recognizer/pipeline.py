@@ -18,7 +18,6 @@ from typing import Protocol
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.report.page import is_drawn, write_report
 from digit_recognizer.report.sheets import draw_pictures
-from digit_recognizer.runs.blend import blend_name, blend_parts
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun, finish
 from digit_recognizer.runs.environment import Environment, describe
 from digit_recognizer.runs.lock import begin_run, ensure_free_space
@@ -28,7 +27,7 @@ from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
 from digit_recognizer.training.models import network_cost
 from digit_recognizer.training.parallel import TrainMembers, train_members, worker_devices
-from digit_recognizer.training.recipe import BLENDS, named_recipe, recipes_in
+from digit_recognizer.training.recipe import named_recipe
 
 BYTES_OF_PREDICTIONS = 4 * 2**20  # of a member, with its history; its weights come on top
 
@@ -70,18 +69,9 @@ class Pipeline:
     def train_recipe(
         self, name: str, changes: Mapping[str, object], run_name: str | None = None
     ) -> RunResults:
-        """Train a named recipe with some settings changed; a blend's recipes one by one."""
-        if name not in BLENDS:
-            request = Request(self.dataset_name, name, named_recipe(name, changes))
-            return self.train(request, run_name)
-        recipes, parts = recipes_in(name), []
-        for number, recipe in enumerate(recipes, start=1):
-            logger.info("%s: %s, part %d of %d", name, recipe, number, len(recipes))
-            parts += self.train_recipe(recipe, changes).parts
-        names = [part.run.name for part in parts]
-        name_of_run = run_name or blend_name(self.dataset_name, name, recipes, names)
-        run = new_run(self.submissions_dir, name_of_run)
-        return blend_parts(run, parts, self.dataset, name)
+        """Train a named recipe with some settings changed."""
+        request = Request(self.dataset_name, name, named_recipe(name, changes))
+        return self.train(request, run_name)
 
     def train(self, request: Request, run_name: str | None = None) -> RunResults:
         """Train the members of a run that are missing, and finish it."""

@@ -14,7 +14,6 @@ from support.small import contents
 from support.written_runs import write_run
 
 from digit_recognizer.cli import main
-from digit_recognizer.data.dataset import load
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.blend import blend
 from digit_recognizer.runs.ensemble import ensure_finished
@@ -23,9 +22,6 @@ from digit_recognizer.runs.predictions import mean_proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.runs.submission import check
 from digit_recognizer.training.members import Member, TrainedMember
-from digit_recognizer.training.recipe import BLENDS
-
-RECORD = BLENDS["record"]
 
 
 @pytest.fixture(scope="module")
@@ -174,44 +170,3 @@ def test_a_blend_is_checked_for_submission_as_any_run(
         check(run, None, shelf / "submissions", shelf / "data")
     assert call(shelf, "cv", "--run", "fit-blend") == 0
     assert "run fit-blend: 4 members" in capsys.readouterr().out
-
-
-def test_a_recipe_that_is_a_blend_takes_the_runs_of_its_parts(
-    shelf: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for part in RECORD:
-        write_run(shelf, recipe=part)
-    words = ("--data", "small", "--recipe", "record", "--network", "mlp", "--n-splits", "2")
-    assert call(shelf, "train", *words, "--device", "cpu") == 0
-    shown = capsys.readouterr()
-    assert "training" not in shown.err  # the parts were there
-    assert f"record: {RECORD[-1]}, part {len(RECORD)} of {len(RECORD)}" in shown.out
-    (run_dir,) = (shelf / "submissions").glob("small-record-??????")
-    parts = Run(run_dir).parts()
-    assert [part.request().recipe_name for part in parts] == list(RECORD)
-    assert Run(run_dir).request().recipe_name == "record"
-    assert call(shelf, "train", *words, "--device", "cpu") == 0
-    assert len(list((shelf / "submissions").glob("small-record*"))) == 1
-
-
-def test_the_kernel_says_how_to_train_a_blend(
-    shelf: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(shelf, "kernel", "--recipe", "record") == 2
-    assert capsys.readouterr().err == (
-        f"error: record is a blend of {', '.join(RECORD)}: run 'make kernel' with each of them as"
-        " RECIPE, then 'make train RECIPE=record' blends them here\n"
-    )
-
-
-@pytest.mark.slow
-def test_the_parts_that_are_missing_are_trained(tmp_path: Path) -> None:
-    make_small(tmp_path / "data")
-    words = ["--data", "small", "--recipe", "record", "--n-splits", "2"]
-    words += ["--epochs", "2", "--device", "cpu", "--batch-size", "16"]
-    assert call(tmp_path, "train", *words) == 0
-    run_dirs = sorted((tmp_path / "submissions").iterdir())
-    assert len(run_dirs) == len(RECORD) + 1
-    assert all(Run(path).is_done() for path in run_dirs)
-    data = load(tmp_path / "data" / "small")
-    assert len(pd.read_csv(run_dirs[-1] / "submission.csv")) == len(data.test_images)

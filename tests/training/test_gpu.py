@@ -17,6 +17,7 @@ from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.files import read_json
 from digit_recognizer.data.sources import write_dataset
 from digit_recognizer.pipeline import Pipeline
+from digit_recognizer.runs.blend import blend
 from digit_recognizer.training import trainer
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import EpochMetrics, Member, TrainedMember
@@ -121,7 +122,8 @@ def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_pat
 
     def train_all(place: Path, devices: Sequence[Device]) -> Path:
         pipeline = Pipeline(place, "small", data, devices, in_this_process, Silent())
-        return pipeline.train_recipe("record", changes).run.run_dir
+        parts = [pipeline.train_recipe(name, changes).run.name for name in ("default", "plain")]
+        return blend(tmp_path, place, parts, "both").run.run_dir
 
     on_cpu = train_all(tmp_path / "cpu", [Device("cpu", "bf16")])
     with PretendedGpus(Gpu("Pretended L4", total_memory=24 * 2**30), Gpu()):

@@ -10,7 +10,7 @@ from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
 from digit_recognizer.errors import UsageError
-from digit_recognizer.training.recipe import BLENDS, RECIPES, Recipe
+from digit_recognizer.training.recipe import RECIPES, Recipe
 
 
 def default_folder(name: str) -> Path:
@@ -42,7 +42,7 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 DatasetName = Annotated[str | None, Parameter(help="the dataset's folder under the data folder")]
 DeviceName = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps")]
-RecipeName = Annotated[str, Parameter(help=f"one of {', '.join((*RECIPES, *BLENDS))}")]
+RecipeName = Annotated[str, Parameter(help=f"one of {', '.join(RECIPES)}")]
 Workers = Annotated[
     Positive | None,
     Parameter(help="members at a time; else one a GPU or core; on a cluster, Ray decides"),

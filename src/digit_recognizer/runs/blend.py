@@ -12,7 +12,7 @@ from digit_recognizer.runs.ensemble import RunResults, TrainedRun, data_of, fini
 from digit_recognizer.runs.environment import Environment, commit
 from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.predictions import held_out_rows
-from digit_recognizer.runs.request import Request, short_hash
+from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run, find_run, new_run
 
 
@@ -28,23 +28,14 @@ def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name:
     return blend_parts(run, parts, data)
 
 
-def blend_parts(
-    run: Run, parts: list[TrainedRun], data: Dataset, recipe_name: str = "blend"
-) -> RunResults:
+def blend_parts(run: Run, parts: list[TrainedRun], data: Dataset) -> RunResults:
     """Average runs in memory into `run`, which keeps the names and hashes of its parts."""
     environments = [part.run.environment() for part in parts]
     _check_same_rows(parts, environments)
     names = tuple(part.run.name for part in parts)
-    request = Request(parts[0].run.request().dataset, recipe_name, None, names)
+    request = Request(parts[0].run.request().dataset, "blend", None, names)
     with begin_run(run, request, _blended_environment(parts, environments)):
         return finish(run, data, parts)
-
-
-def blend_name(dataset: str, recipe_name: str, recipes: Sequence[str], names: Sequence[str]) -> str:
-    """Return ``<dataset>-<recipe>``, with a short hash where settings changed the runs' `names`."""
-    name = f"{dataset}-{recipe_name}"
-    plain_names = [f"{dataset}-{recipe}" for recipe in recipes]
-    return name if list(names) == plain_names else f"{name}-{short_hash(list(names))}"
 
 
 def _check_names(names: Sequence[str], run_name: str) -> None:

@@ -19,7 +19,7 @@ from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.predictions import check_predictions
 from digit_recognizer.runs.request import Request
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
-from digit_recognizer.training.recipe import BLENDS, RECIPES, Recipe
+from digit_recognizer.training.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -265,7 +265,7 @@ def _missing_run_error(run: Run) -> RunError:
     """Return the error that names the runs there are, and the recipe where the name has one."""
     known = ", ".join(r.name for r in all_runs(run.run_dir.parent) if r.recipe_path.is_file())
     reason = f"there is no such run; the runs here: {known or 'none'}"
-    for recipe in sorted((*RECIPES, *BLENDS), key=len, reverse=True):
+    for recipe in sorted(RECIPES, key=len, reverse=True):
         dataset = run.name.removesuffix(f"-{recipe}")
         if dataset not in ("", run.name):
             reason += f"; 'make train DATA={dataset} RECIPE={recipe}' makes it"

@@ -15,8 +15,8 @@ from digit_recognizer.commands.options import (
     Settings,
     changes,
 )
-from digit_recognizer.errors import RecipeError, UserError
-from digit_recognizer.training.recipe import BLENDS, named_recipe, recipes_in
+from digit_recognizer.errors import UserError
+from digit_recognizer.training.recipe import named_recipe
 
 
 def kernel(
@@ -45,12 +45,6 @@ def kernel(
     from digit_recognizer.runs.request import Request
     from digit_recognizer.runs.run import new_run
 
-    if recipe in BLENDS:
-        parts = ", ".join(recipes_in(recipe))
-        raise RecipeError(
-            f"{recipe} is a blend of {parts}: run 'make kernel' with each of them as RECIPE,"
-            f" then 'make train RECIPE={recipe}' blends them here"
-        )
     request = Request(COMPETITION, recipe, named_recipe(recipe, changes(settings)))
     target = new_run(folders.submissions_dir, run or request.run_name)
     if notebook:

@@ -63,7 +63,7 @@ def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(shelf: Des
         for name, cv, source in (
             ("good", 0.996, "kaggle"),
             ("toy", 0.91, "kaggle"),
-            ("small", 1, "sample"),
+            ("small", 0.995, "sample"),
         )
     )
     assert good.title == "good: CV accuracy 0.9960, expected score 0.9960"

@@ -1,6 +1,6 @@
 # Works with GNU Make 3.81. Each target is one line; Python decides what there is to do.
 
-VARIABLES = ARGS DATA FILE FORCE MESSAGE MNIST_URL PYTHON RECIPE RECIPES RUN RUNS RUN_PYTHON SOURCE TORCH YES
+VARIABLES = ARGS DATA FILE FORCE MESSAGE MNIST_URL OUT PYTHON RECIPE RECIPES RUN RUNS RUN_PYTHON SOURCE TORCH YES
 
 # By itself, make exports what is given on its command line, and expands $(...) in it for that.
 unexport $(VARIABLES)
@@ -108,13 +108,13 @@ cv: setup ## print the CV report of a finished run again: RUN=
 report: setup ## draw a run's page, submissions/<run>/report.html, anew: RUN=
 	@$(PROGRAM) report $(call given,RUN,--run) $(ARGUMENTS)
 
-predict: setup ## read digits from FILE= (PNG, JPEG, a folder of them, or a CSV of pixel rows)
-	@$(PROGRAM) predict $(call given,FILE,--file) $(call given,RUN,--run) $(ARGUMENTS)
+predict: setup ## read digits from FILE= (a picture, a folder, '*.png', test.csv or train.csv): RUN= OUT=
+	@$(PROGRAM) predict $(call given,FILE,--file) $(call given,RUN,--run) $(call given,OUT,--out) $(ARGUMENTS)
 
 play: setup ## draw a digit in the browser and see what a run's networks make of it: RUN= ARGS="--port 8000"
 	@$(PROGRAM) play $(call given,RUN,--run) $(ARGUMENTS)
 
-notebook: .venv/.notebook ## run the whole workflow as a notebook, on the sample: submissions/walkthrough.ipynb
+notebook: .venv/.notebook ## run the whole workflow as a notebook, on the sample: submissions/walkthrough.html and .ipynb
 	@$(PROGRAM) notebook $(ARGUMENTS)
 
 submit: setup ## check a run's submission, upload it, bring the score back: RUN= MESSAGE= YES=1

@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-_OPTION = r"(?:(?:FORCE|YES)=1|(?:DATA|FILE|MNIST_URL|RECIPES?|RUNS?|SOURCE)\b=?)"
+_OPTION = r"(?:(?:FORCE|YES)=1|(?:DATA|FILE|MNIST_URL|OUT|RECIPES?|RUNS?|SOURCE)\b=?)"
 _BEFORE = "give|with|another|as|a|of|error:"  # an option; elsewhere it may be a user's own word
 
 

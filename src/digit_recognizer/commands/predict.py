@@ -38,7 +38,9 @@ class Picture:
 def predict(
     file: Annotated[
         list[Path],
-        Parameter(help="PNG or JPEG files, folders of them, or a test.csv or train.csv"),
+        Parameter(
+            negative=(), help="PNG or JPEG files, folders of them, or a test.csv or train.csv"
+        ),
     ],
     *,
     run: Annotated[
@@ -154,7 +156,7 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
         return predict_logits(network, chunk, recipe, device)
 
     # Chunks over the cores, one thread each. Beside other programs, torch's own two threads took
-    # 4 to 15 times as long for 4,096 rows (four rounds, load 6), and 4 to 14 times the CPU time.
+    # 2 to 15 times as long for 4,096 rows (four rounds, load 6), and 4 to 16 times the CPU time.
     n_threads = count_cores() if device.name == "cpu" else 1
     with ThreadPoolExecutor(n_threads) as pool, count_progress("predicting", len(tasks)) as step:
         logits = []

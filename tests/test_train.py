@@ -235,7 +235,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     ("name", "words", "message"),
     [
         ("train", ["--data", "none"], "/data/none: is not there: run 'make download'"),
-        ("train", ["--data", "small", "--n-splits", "50"], "label 0 has 24 training rows, fewer than 50 folds"),
+        ("train", ["--data", "small", "--n-splits", "50"], "label 0 has 24 distinct training images, fewer than 50 folds"),
         ("train", ["--data", "small", "--run", "../out"], "RUN is '../out': give a plain name"),
         ("cv", ["--run", "none"], "there is no such run"),
         ("predict", ["--run", "whole", "--file", "none.png"], "none.png: cannot be read"),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TimeLeft:
-    """How far members are, and when the last of them will be done.
+    """Progress of the members, and the time at which the last of them will be done.
 
     Members are trained in their order, `at_a_time` of them at once. Between two calls the time
     left goes down with the clock.

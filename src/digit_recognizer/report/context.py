@@ -45,22 +45,12 @@ def report_context(
     upload : LedgerEntry or None
         The last upload of the run's submission.
     """
-    sprite, oof = Sprite(), results.oof
+    sprite = Sprite()
     policies = _policies(results, sprite)
-    scaling = _scaling(oof)
+    scaling = _scaling(results.oof)
     test = diversity.ensemble_of([_test_proba(part) for part in results.parts])
-    held_out = diversity.ensemble_of([oof_by_seed(part.predictions) for part in results.parts])
-    data = {
-        "columns": SPRITE_COLUMNS,
-        "errors": _labelled(results, oof.most_confident_errors()[:MAX_ERRORS], sprite),
-        "uncertain": _labelled(results, _least_confident(oof), sprite),
-        "issues": _labelled(results, issues[:MAX_ISSUES], sprite),
-        "disputed": _disputed(results.data.test_images, test, sprite),
-        "curves": _curves(results.parts),
-        "calibration": {key: [*map(asdict, scaling[key])] for key in ("before", "after")},
-        "agreement": diversity.accuracy_by_size(test.mean_proba.argmax(axis=1), test),
-        "accuracy": diversity.accuracy_by_size(oof.labels, held_out),
-    }
+    data = _script_data(results, issues, test, sprite)
+    data["calibration"] = {key: [*map(asdict, scaling[key])] for key in ("before", "after")}
     cv, score, run = results.cv, upload.public_score if upload else None, results.run
     finished = datetime.fromtimestamp(run.cv_path.stat().st_mtime, UTC)
     return {
@@ -86,6 +76,23 @@ def report_context(
         "n_disputed": int(test.is_disputed.sum()),
         "worst": min(cv.classes, key=lambda row: row.f1),
         "worst_cell": _worst_cell(cv),
+    }
+
+
+def _script_data(
+    results: RunResults, issues: NDArray[np.int64], test: diversity.Ensemble, sprite: Sprite
+) -> dict[str, Any]:
+    oof = results.oof
+    held_out = diversity.ensemble_of([oof_by_seed(part.predictions) for part in results.parts])
+    return {
+        "columns": SPRITE_COLUMNS,
+        "errors": _labelled(results, oof.most_confident_errors()[:MAX_ERRORS], sprite),
+        "uncertain": _labelled(results, _least_confident(oof), sprite),
+        "issues": _labelled(results, issues[:MAX_ISSUES], sprite),
+        "disputed": _disputed(results.data.test_images, test, sprite),
+        "curves": _curves(results.parts),
+        "agreement": diversity.accuracy_by_size(test.mean_proba.argmax(axis=1), test),
+        "accuracy": diversity.accuracy_by_size(oof.labels, held_out),
     }
 
 

@@ -27,7 +27,7 @@ class Ensemble:
 
     @property
     def is_disputed(self) -> NDArray[np.bool_]:
-        """Whether the members predict different digits for a row [N]."""
+        """Rows [N] for which members predict different digits."""
         votes = self.members.argmax(axis=2)
         disputed: NDArray[np.bool_] = (votes != votes[0]).any(axis=0)
         return disputed

@@ -45,9 +45,9 @@ class Warp(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no
     def apply(
         self, img: NDArray[np.uint8], sources: NDArray[np.float32], **params: Any
     ) -> NDArray[np.uint8]:
-        """Warp an image [28, 28, 1]; what lies outside of it is black."""
+        """Warp an image, [28, 28] or [28, 28, 1]; what lies outside of it is black."""
         warped: NDArray[np.uint8] = cv2.remap(img, sources[0], sources[1], cv2.INTER_LINEAR)
-        return warped[..., None]
+        return warped.reshape(img.shape)  # OpenCV drops a single channel
 
 
 def draw_warps(rng: np.random.Generator, n_warps: int) -> NDArray[np.float32]:

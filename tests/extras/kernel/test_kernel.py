@@ -98,7 +98,7 @@ def test_the_script_trains_with_what_kaggles_image_has(
     machine: tuple[Path, subprocess.CompletedProcess[str]], run_zip: bytes
 ) -> None:
     place, done = machine
-    assert f"package: {place}/digit-recognizer-" in done.stdout
+    assert "package: digit_recognizer\n" in done.stdout  # in a folder of its own
     assert "fold1-seed0  epoch   2/2" in done.stdout
     assert done.stderr == ""
     assert [path.name for path in (place / "working").iterdir()] == ["run.zip"]
@@ -475,8 +475,11 @@ def pickled(files: dict[str, bytes]) -> None:
             DAMAGED.format("model.safetensors"),
         ),
         (changed("submission.csv", b"ImageId,Label\n"), "submission.csv is damaged"),
-        (changed("environment.json", b"{}"), "run.zip: is not a good run (KeyError)"),
-        (changed("environment.json", b'{"may_submit": 1}'), "whether it may be submitted"),
+        (
+            changed("environment.json", b"{}"),
+            "run.zip: environment.json is damaged: it is not used",
+        ),
+        (changed("environment.json", b'{"may_submit": 1}'), "environment.json is damaged"),
         (changed("cv.json", b"{"), "run.zip: cv.json is damaged: it is not used"),
         (
             changed("cv.json", b'{"cv_accuracy": null}'),

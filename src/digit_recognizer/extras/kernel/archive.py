@@ -42,6 +42,7 @@ with zipfile.ZipFile("run.zip") as run:
 
 PACKAGE = Path(__file__).parents[2]
 LAUNCHER = Path(__file__).with_name("launcher.py")
+NOT_SENT = {"__pycache__", "pretrained"}  # the shipped weights would make the script too large
 MAX_SCRIPT = 1_000_000  # bytes: Kaggle refuses larger scripts
 MAX_RUN = 4 * 2**30  # bytes unpacked: a hundred times the default recipe's
 
@@ -99,7 +100,8 @@ def zip_package(commit: tuple[str | None, bool | None]) -> bytes:
         archive.writestr(zipfile.ZipInfo(f"{PACKAGE.name}/{COMMIT_NOTE}"), note)
         for path in sorted(PACKAGE.rglob("*")):
             inside = path.relative_to(PACKAGE.parent)
-            if path.is_file() and "__pycache__" not in inside.parts and path.name[0] != ".":
+            left_out = NOT_SENT.intersection(inside.parts) or path.name[0] == "."
+            if path.is_file() and not left_out:
                 # ZipInfo's own date is a constant, a file's is not
                 entry = zipfile.ZipInfo(inside.as_posix())
                 archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)

@@ -22,9 +22,7 @@ EXIF_ORIENTATION = re.compile(
 MIN_CONTRAST = 24  # grey levels between paper and ink, of 255
 MAX_SIDE = 640  # pixels; a phone's photo holds no more of a digit than this
 MAX_DIGITS = 12  # in a row; of noise, there are more
-LARGEST_STROKE = (
-    0.4  # of the picture's shorter side: a pen's stroke is narrower, most shadows wider
-)
+LARGEST_STROKE = 0.4  # of the picture's shorter side: pen strokes are narrower, shadows wider
 STROKE_WIDTH = 0.11  # of the digit's longer side: MNIST's strokes are 2 to 3 pixels of 20
 MIN_SPECK_AREA = 0.05  # of the largest piece of ink: what is smaller is dirt
 MIN_HEIGHT, MIN_INNER_AREA = 0.1, 0.01  # of the picture's height, and of the largest piece

@@ -35,7 +35,7 @@ def test_the_notebook_runs_from_top_to_bottom_with_plots_and_without_errors(
     assert all(cell.execution_count for cell in cells)
     assert {output.output_type for output in outputs} <= {"display_data", "execute_result"}
     plots = [output for output in outputs if "image/png" in output.data]
-    assert len(plots) >= 8
+    assert len(plots) == 7
     headings = [
         line for cell in book.cells for line in cell.source.splitlines() if line[:3] == "## "
     ]

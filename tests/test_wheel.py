@@ -112,7 +112,7 @@ for module in ("fcntl", "grp", "pwd", "resource", "termios"):
     sys.modules[module] = None
 for owner, names in (
     (os, ("fork", "getuid", "killpg", "sched_getaffinity", "setsid")),
-    (signal, ("SIGHUP", "SIGKILL", "alarm", "pause", "setitimer")),
+    (signal, ("SIGHUP", "alarm", "pause", "setitimer")),  # multiprocessing needs SIGKILL here
 ):
     for name in names:
         delattr(owner, name)

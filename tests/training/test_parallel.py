@@ -92,7 +92,7 @@ def test_a_marathon_of_signals_to_workers() -> None:
     names = {result.member for result in trained(lambda *_: None)}
     duration, chance = time.monotonic() - start, random.Random(0)
     outcomes: Counter[str] = Counter()
-    for attempt in range(120):
+    for attempt in range(100):
         signalled: list[float] = []
 
         def disturb(number: signal.Signals, moment: float, at: list[float] = signalled) -> None:

@@ -17,10 +17,10 @@ from digit_recognizer.training.members import Member
 
 PRETRAINED = Run(Path(__file__).parents[1] / "pretrained")  # shipped with the package
 WEAK_ACCURACY = 0.99  # out of fold; `quick` reaches 0.996 in two minutes of two cores
-# Of 14,000 out-of-fold rows of `quick`, 95 are less confident: a third of these is wrong, and
-# they hold 30 of its 55 errors. In 92 of them the label is one of the two best digits. Of the
-# others, one in 556 is wrong. At 0.6 only a fifth of the errors more would be missed, at 0.9 the
-# answer would be withheld for 295 rows of which 85 % are right.
+# Of 14,000 out-of-fold rows of `quick`, 96 are less confident: a third of these is wrong, and
+# they hold 30 of its 51 errors. In 95 of them the label is one of the two best digits. Of the
+# others, one in 662 is wrong. At 0.6 nine errors more would be missed, at 0.9 the answer would be
+# withheld for 272 rows of which 85 % are right.
 SURE_CONFIDENCE = 0.7
 
 

@@ -15,11 +15,12 @@ from digit_recognizer.runs.ensemble import RunResults
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three finished runs, one of them on other data, and a damaged one."""
+    """Four finished runs, one of them on other data and one of half of the rows; a damaged one."""
     shelf = tmp_path_factory.mktemp("shelf")
     make_small(shelf / "data")
     write_run(shelf, "good", skill=3)
     write_run(shelf, "worse", skill=1, draw=1)
+    write_run(shelf, "half", skill=9, folds="0")
     other = write_run(shelf, "other data", skill=9)
     environment = json.loads(other.environment_path.read_text())
     other.environment_path.write_text(json.dumps({**environment, "data": {}}))
@@ -79,5 +80,5 @@ def test_the_next_command_of_a_run_that_may_be_submitted_is_submit(
 
     ensure_finished(Run(folder), tmp_path / "data")
     lines, _ = shown(tmp_path, "real", 0.0, capsys)
-    assert lines[2] == "best other run  none on the same data"
+    assert lines[2] == "best other run  none on as many rows of this data"
     assert lines[-1] == "next            'make submit RUN=real'"

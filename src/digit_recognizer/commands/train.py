@@ -85,7 +85,7 @@ def show(results: "RunResults", began: float) -> None:
     lines = [
         ("out of fold", f"{cv.cv_accuracy:.5f} ({cv.n_errors} errors in {cv.n_rows:,} rows)"),
         ("expected score", f"{expected.low:.5f} to {expected.high:.5f}"),
-        ("best other run", _beside(cv.cv_accuracy, max(_others(run), default=None))),
+        ("best other run", _beside(cv.cv_accuracy, max(_others(run, cv.n_rows), default=None))),
         ("report", str(report)),
         ("next", f"'make {command} RUN={run.name}'"),
     ]
@@ -94,20 +94,25 @@ def show(results: "RunResults", began: float) -> None:
 
 def _beside(accuracy: float, other: tuple[float, str] | None) -> str:
     if other is None:
-        return "none on the same data"
+        return "none on as many rows of this data"
     return f"{other[0]:.5f}, {other[1]}: this one {accuracy - other[0]:+.5f}"
 
 
-def _others(run: "Run") -> "Iterator[tuple[float, str]]":
-    """Yield the accuracy and the name of each other finished run on the same data."""
+def _others(run: "Run", n_rows: int) -> "Iterator[tuple[float, str]]":
+    """Yield the accuracy and the name of each other finished run on as many of the same rows.
+
+    A few folds may be easier than all: the first two of the competition's six are.
+    """
     from digit_recognizer.runs.metrics import CvReport
-    from digit_recognizer.runs.run import Run
+    from digit_recognizer.runs.run import all_runs
 
     data = run.environment().data
-    for path in run.run_dir.parent.glob("*/cv.json"):
-        other = Run(path.parent)
+    for other in all_runs(run.run_dir.parent):
         try:
-            if other != run and other.environment().data == data:
-                yield CvReport.read(path).cv_accuracy, other.name
+            if other == run or not other.cv_path.is_file() or other.environment().data != data:
+                continue
+            cv = CvReport.read(other.cv_path)
+            if cv.n_rows == n_rows:
+                yield cv.cv_accuracy, other.name
         except UserError:  # `runs` names it
             continue

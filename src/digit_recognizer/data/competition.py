@@ -21,9 +21,8 @@ PIXELS = [f"pixel{index}" for index in range(784)]
 TRAIN_COLUMNS = ["label", *PIXELS]
 SUBMISSION_COLUMNS = ["ImageId", "Label"]
 UTF8_MARK = b"\xef\xbb\xbf"  # Excel's "CSV UTF-8" begins with it
-MAX_CSV_MB = (
-    500  # Kaggle's train.csv has 77, with quotes 150; reading takes 4 times the file's size
-)
+# Kaggle's train.csv has 77 MB, with quotes 150; reading takes 4 times the file's size.
+MAX_CSV_MB = 500
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,8 @@ def _parse_fast(body: bytes, columns: list[str]) -> NDArray[np.uint8] | None:
 
     if body.translate(None, b"0123456789,\n"):  # pandas would accept signs, spaces and zero bytes
         return None
-    if (
-        body.partition(b"\n")[0].count(b",") != len(columns) - 1
-    ):  # or a frame of millions of columns
+    # Looked at first, or a broken file would become a frame of millions of columns.
+    if body.partition(b"\n")[0].count(b",") != len(columns) - 1:
         return None
     try:
         # Without names and header, the first row sets the width: a surplus value is an error,

@@ -12,7 +12,7 @@ from digit_recognizer.data.files import write_bytes, write_json
 from digit_recognizer.errors import RunError, UserError
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import Proba
-from digit_recognizer.runs.run import Run, find_run
+from digit_recognizer.runs.run import Run, all_runs, find_run
 from digit_recognizer.training.members import Member
 
 PRETRAINED = Run(Path(__file__).parents[1] / "pretrained")  # shipped with the package
@@ -67,9 +67,9 @@ def rank_runs(submissions_dir: Path) -> list[AnsweringRun]:
     """Return all finished runs and the one that is shipped, the best first; no damaged ones."""
 
     def readable() -> Iterator[AnsweringRun]:
-        for path in [*submissions_dir.glob("[!.]*/cv.json"), PRETRAINED.cv_path]:
-            with suppress(UserError):
-                yield AnsweringRun.read(Run(path.parent))
+        for run in [*all_runs(submissions_dir), PRETRAINED]:
+            with suppress(UserError):  # damaged or not finished
+                yield AnsweringRun.read(run)
 
     return sorted(readable(), key=lambda answering: answering.order, reverse=True)
 

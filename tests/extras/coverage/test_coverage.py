@@ -6,14 +6,10 @@ import pytest
 
 from digit_recognizer.cli import main
 from digit_recognizer.commands.options import Execution
-from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.data.files import read_json
 from digit_recognizer.errors import FileError, RunError
 from digit_recognizer.extras.coverage.command import coverage_text
-from digit_recognizer.extras.coverage.coverage import (
-    count_resamples,
-    count_resplits,
-    coverage_path,
-)
+from digit_recognizer.extras.coverage.coverage import FILE, count_resamples, count_resplits
 from digit_recognizer.training.recipe import Recipe
 
 RECIPE = Recipe(network="mlp", n_splits=2, epochs=2, batch_size=16, tta=1)
@@ -27,15 +23,20 @@ def runs(place: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_resamples_are_counted_and_kept(place: Path, runs: Path) -> None:
-    counted = count_resamples(runs, place / "data", ["whole", "twin"], 30)
-    (counts,) = counted["counts"]
+def test_resamples_are_counted_kept_and_printed(
+    place: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--data-dir", str(place / "data"), "--submissions-dir", str(runs)]
+    words = ["--runs", "whole twin", "--resamples", "30", "--resplits", "0"]
+    assert main(["coverage", *folders, *words]) == 0
+    kept = read_json(runs / FILE)
+    assert set(kept) == {"resamples"}
+    (counts,) = kept["resamples"]["counts"]
     assert counts["n_seeds"] == 1
     assert counts["inside"] + counts["below"] + counts["above"] == counts["n"] == 30
     assert counts["inside"] > 20
     assert 0 < counts["mean_width"] < 1
-    assert read_json(coverage_path(runs)) == {"resamples": counted}
-    assert f"{counts['inside']} of 30 inside" in coverage_text(counted, None)
+    assert f"{counts['inside']} of 30 inside" in capsys.readouterr().out
 
 
 def test_resplits_are_trained_once_and_kept(
@@ -43,31 +44,25 @@ def test_resplits_are_trained_once_and_kept(
 ) -> None:
     caplog.set_level("INFO", logger="digit_recognizer")
 
-    def count(recipe: Recipe, n_resplits: int) -> dict[str, Any]:
+    def count(recipe: Recipe) -> dict[str, Any]:
         execution = Execution("cpu", workers=2)
-        return count_resplits(place / "data" / "small", runs, recipe, n_resplits, execution)
+        return count_resplits(place / "data" / "small", runs, recipe, 1, execution)
 
-    count_resamples(runs, place / "data", ["whole", "twin"], 2)
-    counted = count(RECIPE, 1)
+    resampled = count_resamples(runs, place / "data", ["whole", "twin"], 2)
+    counted = count(RECIPE)
     (trial,) = counted["trials"]
     assert 0 <= trial["low"] < trial["high"] <= 1
     assert round(trial["score"] * 72) == pytest.approx(trial["score"] * 72)  # 30 % of 240 rows
     assert counted["counts"]["n"] == 1
-    kept = read_json(coverage_path(runs))
-    assert set(kept) == {"resamples", "resplits"}
-    assert kept["resplits"] == counted
-    assert any(record.getMessage().startswith("re-split 1: score ") for record in caplog.records)
+    assert "of 1 inside" in coverage_text(None, counted)
+    assert read_json(runs / FILE) == {"resamples": resampled, "resplits": counted}
+    assert caplog.messages[-1].startswith(f"re-split 1: score {trial['score']:.5f}, expected ")
 
-    # As an older version wrote it.
-    older = {**kept["resplits"], "tally": {"n": 1}, "trials": [{**trial, "cautious_low": 0.5}]}
-    del older["counts"]
-    write_json(coverage_path(runs), {**kept, "resplits": older})
     caplog.clear()
-    assert count(RECIPE, 1) == counted
+    assert count(RECIPE) == counted
     assert caplog.messages == []
     with pytest.raises(FileError, match="holds re-splits of another dataset or recipe: give"):
-        count(Recipe(), 1)
-    assert f"expected {trial['low']:.5f} to" in coverage_text(None, counted)
+        count(Recipe())
 
 
 def test_runs_that_cannot_be_resampled_are_refused_in_one_line(place: Path, runs: Path) -> None:
@@ -81,16 +76,4 @@ def test_runs_that_cannot_be_resampled_are_refused_in_one_line(place: Path, runs
     assert "there is no such run" in refused("whole", "gone")
     (runs / "twin" / "cv.json").unlink()
     assert "twin: is not finished: run 'make train DATA=small" in refused("whole", "twin")
-    assert not coverage_path(runs).exists()
-
-
-def test_the_command_takes_runs_and_prints_counts(
-    place: Path, runs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folders = ["--data-dir", str(place / "data"), "--submissions-dir", str(runs)]
-    words = ["--resamples", "5", "--resplits", "0"]
-    assert main(["coverage", *folders, *words, "--runs", "whole twin"]) == 0
-    assert "of 5 inside" in capsys.readouterr().out
-    assert main(["coverage", *folders, *words, "--runs", "whole"]) == 1
-    error = "error: RUNS: give two or more different finished runs of one dataset\n"
-    assert capsys.readouterr().err == error
+    assert not (runs / FILE).exists()

@@ -5,21 +5,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from digit_recognizer.commands import options
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.download import ready_dataset
-from digit_recognizer.commands.options import (
-    DatasetName,
-    DeviceName,
-    Execution,
-    Folders,
-    Positive,
-    RecipeName,
-    Settings,
-    Workers,
-    changes,
-    whole_number,
-)
 from digit_recognizer.training.recipe import named_recipe
+
+COUNTS = "  {inside} of {n} inside, {below} below, {above} above; mean width {mean_width:.5f}"
 
 
 def coverage_text(resamples: Mapping[str, Any] | None, resplits: Mapping[str, Any] | None) -> str:
@@ -28,25 +19,13 @@ def coverage_text(resamples: Mapping[str, Any] | None, resplits: Mapping[str, An
     if resamples:
         runs = " ".join(resamples["runs"])
         lines += ["", f"resamples of {resamples['n_rows']:,} out-of-fold rows of {runs}"]
-        for counts in resamples["counts"]:
-            networks = "network " if counts["n_seeds"] == 1 else "networks"
-            lines.append(
-                f"  {counts['n_seeds']} {networks} for an out-of-fold row: {_counts(counts)}"
-            )
+        text = "{n_seeds} of these runs for an out-of-fold row:" + COUNTS
+        lines += [f"  {text.format(**counts)}" for counts in resamples["counts"]]
         lines.append("  They share one set of rows and networks: they are not independent.")
     if resplits:
         lines += ["", f"re-splits of {resplits['dataset']}, trained anew"]
-        trial_line = "  score {score:.5f}, expected {low:.5f} to {high:.5f}"
-        lines += [trial_line.format(**trial) for trial in resplits["trials"]]
-        lines.append(f"  {_counts(resplits['counts'])}")
+        lines.append(COUNTS.format(**resplits["counts"]))
     return "\n".join(lines)
-
-
-def _counts(counts: Mapping[str, Any]) -> str:
-    return (
-        f"{counts['inside']} of {counts['n']} inside, {counts['below']} below,"
-        f" {counts['above']} above; mean width {counts['mean_width']:.5f}"
-    )
 
 
 def coverage(
@@ -54,19 +33,21 @@ def coverage(
     runs: Annotated[
         str | None, Parameter(help="finished runs to resample, with spaces between them")
     ] = None,
-    resamples: Annotated[Positive, Parameter(help="resamples of the rows of those runs")] = 1000,
+    resamples: Annotated[
+        options.Positive, Parameter(help="resamples of the rows of those runs")
+    ] = 1000,
     resplits: Annotated[
-        int, Parameter(converter=whole_number, help="re-splits to train; 0: none")
+        int, Parameter(converter=options.whole_number, help="re-splits to train; 0: none")
     ] = 5,
-    data: DatasetName = None,
-    recipe: RecipeName = "quick",
-    device: DeviceName = "auto",
-    workers: Workers = None,
-    settings: Settings = Settings(),
-    folders: Folders = Folders(),
+    data: options.DatasetName = None,
+    recipe: options.RecipeName = "quick",
+    device: options.DeviceName = "auto",
+    workers: options.Workers = None,
+    settings: options.Settings = options.Settings(),
+    folders: options.Folders = options.Folders(),
 ) -> None:
     """Count how often scores lie in their expected interval."""
-    changed = named_recipe(recipe, changes(settings))
+    changed = named_recipe(recipe, options.changes(settings))
     from digit_recognizer.extras.coverage.coverage import count_resamples, count_resplits
 
     submissions, resampled, resplit = folders.submissions_dir, None, None
@@ -74,6 +55,6 @@ def coverage(
         resampled = count_resamples(submissions, folders.data_dir, runs.split(), resamples)
     if resplits > 0:
         folder = folders.data_dir / ready_dataset(data, folders)
-        execution = Execution(device, workers)
+        execution = options.Execution(device, workers)
         resplit = count_resplits(folder, submissions, changed, resplits, execution)
     echo(coverage_text(resampled, resplit))

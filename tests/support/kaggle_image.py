@@ -1,4 +1,4 @@
-"""A machine like Kaggle's: an interpreter of its own, an input folder, a working folder."""
+"""A machine like Kaggle's: an interpreter of its own and a working folder, which has the data."""
 
 import os
 import subprocess
@@ -11,7 +11,6 @@ from digit_recognizer.extras.kernel.archive import kernel_script
 from digit_recognizer.runs.request import Request
 
 RUN = "from-kaggle"
-COMMIT = ("0123abc", True)
 # What training on Kaggle must do without; its image lacks some of them.
 ABSENT = ("digit_recognizer", "kaggle", "kagglesdk", "requests", "cyclopts", "tenacity", "cleanlab")
 
@@ -36,17 +35,15 @@ def put_data(source: Path, folder: Path) -> None:
 
 
 def run_script(python: Path, place: Path, request: Request) -> subprocess.CompletedProcess[str]:
-    """Run the packed script in `place`, which has an `input` folder, as Kaggle would."""
-    (place / "working").mkdir(parents=True)
+    """Run the packed script in the folder `working` of `place`, as Kaggle would."""
+    (place / "working").mkdir(parents=True, exist_ok=True)
     path = place / "script.py"
-    path.write_text(kernel_script(RUN, request, COMMIT), encoding="utf-8")
+    path.write_text(kernel_script(RUN, request), encoding="utf-8")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(place),
         "TMPDIR": str(place),
         "OMP_NUM_THREADS": "1",
-        "DIGIT_RECOGNIZER_INPUT": str(place / "input"),
-        "DIGIT_RECOGNIZER_WORKING": str(place / "working"),
     }
     return subprocess.run(
         [str(python), "-I", str(path)],

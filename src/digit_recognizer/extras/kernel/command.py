@@ -5,59 +5,50 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from digit_recognizer.commands import options
 from digit_recognizer.commands.console import echo, waiting_progress
-from digit_recognizer.commands.options import (
-    Flag,
-    Folders,
-    NewRun,
-    Positive,
-    RecipeName,
-    Settings,
-    changes,
-)
 from digit_recognizer.errors import UserError
 from digit_recognizer.training.recipe import named_recipe
 
 
 def kernel(
     *,
-    run: NewRun = None,
-    recipe: RecipeName = "default",
-    wait: Annotated[Positive, Parameter(help="for the end, minutes at most")] = 180,
-    force: Annotated[Flag, Parameter(help="push it again although it ended, well or not")] = False,
+    run: options.NewRun = None,
+    recipe: options.RecipeName = "default",
+    wait: Annotated[options.Positive, Parameter(help="for the end, minutes at most")] = 180,
+    force: Annotated[
+        options.Flag, Parameter(help="push it again although it ended, well or not")
+    ] = False,
     notebook: Annotated[
         Path | None,
         Parameter(help="only write this .ipynb, for Kaggle's editor or Colab; needs no token"),
     ] = None,
-    settings: Settings = Settings(),
-    folders: Folders = Folders(),
+    settings: options.Settings = options.Settings(),
+    folders: options.Folders = options.Folders(),
 ) -> None:
     """Train on Kaggle's GPU and fetch the run."""
-    from digit_recognizer.commands.cv import print_cv
-    from digit_recognizer.commands.download import has_competition_data
-    from digit_recognizer.data.dataset import COMPETITION
+    from digit_recognizer.commands.cv import cv
+    from digit_recognizer.data.dataset import COMPETITION, is_fetched
     from digit_recognizer.extras.kernel.archive import kernel_script, write_notebook
     from digit_recognizer.extras.kernel.kernel import train_on_kaggle
     from digit_recognizer.pipeline import draw
     from digit_recognizer.runs.ensemble import RunResults
-    from digit_recognizer.runs.environment import commit
-    from digit_recognizer.runs.metrics import CvReport
     from digit_recognizer.runs.request import Request
     from digit_recognizer.runs.run import new_run
 
-    request = Request(COMPETITION, recipe, named_recipe(recipe, changes(settings)))
+    request = Request(COMPETITION, recipe, named_recipe(recipe, options.changes(settings)))
     target = new_run(folders.submissions_dir, run or request.run_name)
     if notebook:
-        write_notebook(notebook, target.name, kernel_script(target.name, request, commit()))
+        write_notebook(notebook, target.name, kernel_script(target.name, request))
         echo(f"{notebook}: import it in Kaggle's editor or Colab; its first cell says how to go on")
         return
     with waiting_progress() as waiting:
         is_done = train_on_kaggle(target, request, force, wait * 60.0, waiting)
     if not is_done:
         return
-    print_cv(target.name, CvReport.read(target.cv_path))
+    cv(run=target.name, folders=folders)
     echo(f"\nsubmission: {target.submission_path}")
-    if has_competition_data(folders.data_dir):  # the page shows digits of it
+    if is_fetched(folders.data_dir / COMPETITION):  # the page shows digits of it
         try:
             for path in draw(RunResults.read(target, folders.data_dir)):
                 echo(f"to look at: {path}")

@@ -3,58 +3,54 @@
 Kaggle's image has neither cyclopts nor tenacity: nothing that is imported here may need them.
 """
 
+import json
 import logging
+import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from digit_recognizer.commands.console import PrintHandler, TrainingDisplay, echo
 from digit_recognizer.data.dataset import load, replacing
-from digit_recognizer.data.files import read_json
 from digit_recognizer.data.sources import copy_own_files
 from digit_recognizer.errors import UserError
-from digit_recognizer.extras.kernel.archive import pack_run
+from digit_recognizer.extras.kernel.archive import OUTPUT, pack_run
 from digit_recognizer.pipeline import Pipeline
 from digit_recognizer.runs.request import Request
 from digit_recognizer.training.device import find_devices
 from digit_recognizer.training.parallel import train_members, worker_devices
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Train what the request file asks for; return 0 if the zip is there."""
-    logging.getLogger("digit_recognizer").addHandler(PrintHandler())
-    logging.getLogger("digit_recognizer").setLevel(logging.INFO)
-    request_path, source, folder, output = map(Path, arguments)
+def main(request: str, source: Path, folder: Path, output: Path) -> None:
+    """Train what the JSON text `request` asks for; leave the zip and the submission in `output`."""
+    logger = logging.getLogger("digit_recognizer")
+    logger.addHandler(PrintHandler())
+    logger.setLevel(logging.INFO)
     echo(f"package: {Path(__file__).parents[2]}")
-    try:
-        _train(read_json(request_path), source, folder, output)
-    except UserError as error:
-        echo(f"error: {error}")
-        return 1
-    return 0
-
-
-def _train(content: dict[str, Any], source: Path, folder: Path, output: Path) -> None:
-    request = Request.from_dict(content["request"])
-    data_dir = folder / "data" / request.dataset
+    content = json.loads(request)
+    asked = Request.from_dict(content["request"])
+    data_dir = folder / "data" / asked.dataset
     with replacing(data_dir, str(source), may_submit=True) as aside:
         copy_own_files(aside, source)
     echo(f"data: {source}, verified")
     pipeline = Pipeline(
         folder / "submissions",
-        request.dataset,
+        asked.dataset,
         load(data_dir),
         worker_devices(find_devices("auto"), None),
         train_members,
         TrainingDisplay(),
     )
-    results = pipeline.train(request, str(content["run"]))
+    results = pipeline.train(asked, content["run"])
     machine = results.environment
     echo(f"trained on {machine.device} ({machine.hardware}, {machine.precision})")
-    pack_run(results.run, output)
-    echo(f"cv_accuracy {results.cv.cv_accuracy:.5f}; the run is in {output}")
+    shutil.copy(results.run.submission_path, output)
+    pack_run(results.run, output / OUTPUT)
+    echo(f"cv_accuracy {results.cv.cv_accuracy:.5f}; the run is in {output / OUTPUT}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        main(sys.argv[1], *map(Path, sys.argv[2:]))
+    except UserError as error:
+        echo(f"error: {error}")
+        sys.exit(1)

@@ -1,41 +1,22 @@
-"""The command `coverage` and its text."""
+"""`make coverage`: count how often scores lie in their expected interval."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from digit_recognizer.commands import options
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.download import ready_dataset
+from digit_recognizer.data.files import read_json, write_json
 from digit_recognizer.training.recipe import named_recipe
 
 COUNTS = "  {inside} of {n} inside, {below} below, {above} above; mean width {mean_width:.5f}"
 
 
-def coverage_text(resamples: Mapping[str, Any] | None, resplits: Mapping[str, Any] | None) -> str:
-    """Format the content of ``coverage.json``, either half of which may be missing."""
-    lines = ["how often the score lies inside its expected interval (95 of 100 is the aim)"]
-    if resamples:
-        runs = " ".join(resamples["runs"])
-        lines += ["", f"resamples of {resamples['n_rows']:,} out-of-fold rows of {runs}"]
-        text = "{n_seeds} of these runs for an out-of-fold row:" + COUNTS
-        lines += [f"  {text.format(**counts)}" for counts in resamples["counts"]]
-        lines.append("  They share one set of rows and networks: they are not independent.")
-    if resplits:
-        lines += ["", f"re-splits of {resplits['dataset']}, trained anew"]
-        lines.append(COUNTS.format(**resplits["counts"]))
-    return "\n".join(lines)
-
-
 def coverage(
     *,
-    runs: Annotated[
-        str | None, Parameter(help="finished runs to resample, with spaces between them")
-    ] = None,
-    resamples: Annotated[
-        options.Positive, Parameter(help="resamples of the rows of those runs")
-    ] = 1000,
+    runs: Annotated[str | None, Parameter(help="finished runs, separated by spaces")] = None,
+    resamples: Annotated[options.Positive, Parameter(help="of the rows of those runs")] = 1000,
     resplits: Annotated[
         int, Parameter(converter=options.whole_number, help="re-splits to train; 0: none")
     ] = 5,
@@ -49,12 +30,22 @@ def coverage(
     """Count how often scores lie in their expected interval."""
     changed = named_recipe(recipe, options.changes(settings))
     from digit_recognizer.extras.coverage.coverage import count_resamples, count_resplits
+    from digit_recognizer.training.device import find_devices
+    from digit_recognizer.training.parallel import worker_devices
 
-    submissions, resampled, resplit = folders.submissions_dir, None, None
+    path = folders.submissions_dir / "coverage.json"
+    report = read_json(path) if path.is_file() else {}
+    echo("how often the score lies inside its expected interval (95 of 100 is the aim)")
     if runs is not None:
-        resampled = count_resamples(submissions, folders.data_dir, runs.split(), resamples)
+        counts = report["resamples"] = count_resamples(folders, runs.split(), resamples)
+        write_json(path, report)
+        echo(f"\nresamples of {counts['n_rows']:,} out-of-fold rows of {runs}")
+        echo(COUNTS.format(**counts))
+        echo("  They share one set of rows and networks: they are not independent.")
     if resplits > 0:
         folder = folders.data_dir / ready_dataset(data, folders)
-        execution = options.Execution(device, workers)
-        resplit = count_resplits(folder, submissions, changed, resplits, execution)
-    echo(coverage_text(resampled, resplit))
+        devices = worker_devices(find_devices(device), workers)
+        counts = report["resplits"] = count_resplits(folder, changed, resplits, devices)
+        write_json(path, report)
+        echo(f"\nre-splits of {folder.name}, trained anew")
+        echo(COUNTS.format(**counts))

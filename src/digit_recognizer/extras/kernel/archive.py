@@ -32,10 +32,8 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 NOT_SENT = {"__pycache__", "pretrained"}
 
 OUTPUT = "run.zip"
-RUN_FILES = (
-    *("recipe.json", "environment.json", "oof.csv"),
-    *("cv.json", "submission.csv", "seconds.json"),
-)
+RESULTS = ("oof.csv", "submission.csv", "cv.json")
+RUN_FILES = ("recipe.json", "environment.json", "seconds.json", *RESULTS)
 MEMBER_FILES = ("history.csv", "model.safetensors", "predictions.npz")
 
 
@@ -86,13 +84,9 @@ def unpack_run(archive: Path, run: Run, request: Request) -> None:
 
     RunError if the zip or a file in it is damaged, or is of another run.
     """
-    names, problem = _run_files(request), ""
     try:
-        with zipfile.ZipFile(archive) as file:
-            missing = sorted({*names} - {*file.namelist()})
-            if not missing:
-                file.extractall(run.run_dir, names)  # no other name, which could climb out
-        problem = f"lacks {missing[0]}" if missing else _find_problem(run, request)
+        problem = _extract(archive, run.run_dir, _run_files(request))
+        problem = problem or _find_problem(run, request)
     except Exception as error:
         if not is_bad_zip(error):
             raise
@@ -105,6 +99,14 @@ def _run_files(request: Request) -> list[str]:
     """Return every file that a finished run of this request has."""
     members = product(request.members, MEMBER_FILES)
     return [*RUN_FILES, *(f"members/{member.name}/{name}" for member, name in members)]
+
+
+def _extract(archive: Path, folder: Path, names: list[str]) -> str:
+    """Unpack these names and no other, which could climb out; return what is missing, if any."""
+    with zipfile.ZipFile(archive) as file:
+        missing = sorted({*names} - {*file.namelist()})
+        file.extractall(folder, {*names} - {*missing})
+    return f"lacks {missing[0]}" if missing else ""
 
 
 def _find_problem(run: Run, request: Request) -> str:

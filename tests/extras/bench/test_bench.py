@@ -1,84 +1,79 @@
-"""The figures of `make bench` fit together."""
+"""The figures of `make bench` fit together, and each measures what its name says."""
 
-from dataclasses import asdict, replace
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from support.written_runs import ENVIRONMENT
+import torch
+from torch.utils.data import DataLoader
 
+from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.dataset import replacing
-from digit_recognizer.data.files import read_json, write_json, write_text
+from digit_recognizer.data.files import read_json
 from digit_recognizer.data.sources import make_sample
-from digit_recognizer.extras.bench.bench import finished_seconds, linear_fit, run_bench, summary
-from digit_recognizer.extras.bench.command import bench_text, short_duration
-from digit_recognizer.runs.environment import Environment
-from digit_recognizer.runs.run import Run
-from digit_recognizer.training.recipe import RECIPES, Recipe
-
-HERE = replace(ENVIRONMENT, hardware="A chip")
-
-
-@given(st.floats(0, 100), st.floats(1, 1e5))
-def test_a_straight_line_is_found_and_nothing_is_away_from_it(fixed: float, rate: float) -> None:
-    images = [1000, 2000, 4000, 8000]
-    line = linear_fit(images, [fixed + count / rate for count in images])
-    assert line["fixed_seconds"] == pytest.approx(fixed, rel=1e-4, abs=1e-4)
-    assert line["images_per_second"] == pytest.approx(rate, rel=1e-2)
-    assert line["largest_deviation"] < 1e-3
+from digit_recognizer.extras.bench import measure
+from digit_recognizer.extras.bench.bench import run_bench
+from digit_recognizer.extras.bench.command import bench_text
+from digit_recognizer.extras.bench.plain_loop import AugmentedDigits, seed_worker
+from digit_recognizer.training.device import describe_device
+from digit_recognizer.training.recipe import Recipe
 
 
-def test_a_cost_that_grows_faster_than_the_rows_is_away_from_the_line() -> None:
-    images = [1000, 2000, 4000, 8000]
-    line = linear_fit(images, [(count / 1000) ** 2 for count in images])
-    assert line["largest_deviation"] > 0.5
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_no_two_images_of_the_plain_loop_share_a_draw_whatever_worker_loads_them() -> None:
+    cross = np.zeros((28, 28), dtype=np.uint8)
+    cross[12:16, 4:24] = cross[4:24, 12:16] = 200
+    images = np.repeat(cross[None], 12, axis=0)
+    digits = AugmentedDigits(Recipe(), Dataset(images, np.arange(12) % 2, images[:1]))
+    loader = DataLoader(digits, batch_size=2, num_workers=2, worker_init_fn=seed_worker)
+    loaded = torch.cat([batch for batch, _ in loader])
+    assert loaded.shape == (12, 1, 28, 28)
+    assert 0.7 < float(loaded.max()) <= 200 / 255 + 1e-6
+    assert len({image.numpy().tobytes() for image in loaded}) == 12
 
 
-@given(st.lists(st.floats(1e-3, 1e9), min_size=1))
-def test_the_median_lies_between_lowest_and_highest(values: list[float]) -> None:
-    shown = summary(values)
-    assert shown["low"] <= shown["median"] <= shown["high"]
-    assert shown["values"] == values
-
-
-def finished_run(folder: Path, recipe: Recipe, environment: Environment) -> Run:
-    run = Run(folder / "sample-default")
-    request = {"dataset": "sample", "recipe": "default", **asdict(recipe)}
-    write_json(run.recipe_path, request)
-    environment.write(run.environment_path)
-    for path in (run.cv_path, run.oof_path, run.submission_path):
-        write_text(path, "{}\n")
-    run.add_seconds(77.0)
-    return run
-
-
-def test_our_time_is_that_of_the_finished_run(tmp_path: Path) -> None:
-    assert finished_seconds(Run(tmp_path / "sample-default"), HERE) is None
-    assert finished_seconds(finished_run(tmp_path, RECIPES["default"], HERE), HERE) == 77.0
-
-
-@pytest.mark.parametrize(
-    ("recipe", "change"),
-    [
-        (RECIPES["default"], {"hardware": "Another"}),
-        (RECIPES["default"], {"cores": 8}),
-        (RECIPES["default"], {"device": "cuda:0"}),
-        (Recipe(epochs=1), {}),
-    ],
-)
-def test_the_time_of_another_machine_or_of_an_older_default_is_not_ours(
-    tmp_path: Path, recipe: Recipe, change: dict[str, Any]
+@pytest.mark.parametrize(("batch_size", "images"), [(4, 4), (6, 6), (5, 5), (2, 6), (100, 6)])
+def test_images_of_an_epoch_are_whole_batches_of_the_rows_of_other_folds(
+    batch_size: int, images: int
 ) -> None:
-    assert finished_seconds(finished_run(tmp_path, recipe, replace(HERE, **change)), HERE) is None
+    rows = np.random.default_rng(0).integers(0, 256, (12, 28, 28), dtype=np.uint8)
+    recipe = Recipe(n_splits=2, batch_size=batch_size)
+    assert measure.images_per_epoch(recipe, Dataset(rows, np.arange(12) % 2, rows)) == images
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(6.04, "6.0 s"), (648, "10.8 min"), (86400, "24.0 h")]
-)
-def test_durations_are_in_the_unit_that_is_read_easily(seconds: float, text: str) -> None:
-    assert short_duration(seconds) == text
+def test_an_epoch_consists_of_its_operators_and_augmentation() -> None:
+    rows = np.random.default_rng(0).integers(0, 256, (40, 28, 28), dtype=np.uint8)
+    recipe = Recipe(n_splits=2, epochs=1, batch_size=10)
+    data = Dataset(rows, np.arange(40) % 10, rows)
+    fractions = measure.time_fractions(recipe, data, describe_device("cpu"))
+    assert sum(fractions.values()) == pytest.approx(1)
+    assert list(fractions.values()) == sorted(fractions.values(), reverse=True)
+    assert fractions["aten::convolution_backward"] > 0.02
+    assert 0 < fractions["augmentation"] < 0.9
+
+
+MEASURES_BESIDE = """
+from multiprocessing import get_context
+from digit_recognizer.extras.bench.measure import run_in_subprocess
+
+kept = []
+
+def measure():
+    kept.append(get_context("spawn").SimpleQueue())  # semaphores, as every training has them
+    return 7
+
+if __name__ == "__main__":
+    print(run_in_subprocess(measure))
+"""
+
+
+def test_a_process_that_has_answered_leaves_nothing_behind(tmp_path: Path) -> None:
+    script = tmp_path / "measures.py"
+    script.write_text(MEASURES_BESIDE)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("7\n", "")
 
 
 @pytest.mark.slow
@@ -91,29 +86,21 @@ def test_every_ratio_is_that_of_the_figures_beside_it(
         make_sample(aside)
     report = run_bench(tmp_path / "data" / "sample", tmp_path, 1, 2, "cpu")
     assert read_json(tmp_path / "bench.json") == report
-    figures, settings = report["figures"], report["settings"]
-    median = {name: figure["median"] for name, figure in figures.items()}
-    ratio = median["images_per_second"] / median["plain_images_per_second"]
-    assert figures["speedup"]["values"] == [ratio]
-    images = 15 * 45 * round(0.9 * settings["rows"])
-    baseline_seconds = images / median["baseline_images_per_second"]
-    assert median["baseline_seconds"] == pytest.approx(baseline_seconds)
-    assert settings["finished_seconds"] is None
-    assert median["baseline_speedup"] == pytest.approx(baseline_seconds / median["seconds"])
-    assert median["mfu"] > 0
-    assert sum(report["profile"].values()) == pytest.approx(1)
-    assert report["profile"]["convolution backward"] > 0.05
-    cases = {(case["fraction"], case["members"]): case for case in report["growth"]["cases"]}
-    assert set(cases) == {(0.1, 2), (0.2, 1), (0.2, 2), (0.2, 4), (0.4, 2), (0.8, 2)}
-    assert cases[0.8, 2]["images"] > 3 * cases[0.2, 2]["images"]
-    assert all(case["memory"]["median"] > 2**27 for case in cases.values())
+    (figures,) = report["rounds"]
+    ratio = figures["images_per_second"] / figures["plain_images_per_second"]
+    assert figures["speedup"] == pytest.approx(ratio)
+    images = 15 * 45 * round(0.9 * report["settings"]["rows"])
+    minutes = images / figures["baseline_images_per_second"] / 60
+    assert figures["baseline_minutes"] == pytest.approx(minutes)
+    assert figures["baseline_speedup"] == pytest.approx(minutes / figures["minutes"])
+    assert 0 < figures["mfu"] < 1.5
+    assert figures["images_per_second_of_quarter"] > 0
     messages = [record.getMessage() for record in caplog.records]
-    assert sum(line.startswith("round 1 of 1: ") for line in messages) == 4 + len(cases)
+    assert sum(line.startswith("round 1 of 1: ") for line in messages) == 6
+    assert report["profile"]["aten::convolution_backward"] > 0.05
     text = bench_text(report)
-    assert "extrapolated from the rate above" in text
+    median = {name: figure["median"] for name, figure in report["figures"].items()}
     assert f"{median['speedup']:.1f}x" in text
     assert f"{median['baseline_speedup']:.0f}x" in text
     assert f"{median['mfu']:.0%}" in text
-    assert all(f"{case['rows']:,}" in text for case in cases.values())
-    unknown = {**report["growth"], "cases": [{**cases[0.2, 1], "memory": None}]}
-    assert "unknown" in bench_text({**report, "growth": unknown})
+    assert "aten::convolution_backward" in text

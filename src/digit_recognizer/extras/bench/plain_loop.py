@@ -36,18 +36,14 @@ class AugmentedDigits(torch_data.Dataset[tuple[Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self.images[index]
-        if self.transform.transforms:
-            image = self.transform(image=image)["image"]
+        image = self.transform(image=self.images[index])["image"]
         return torch.from_numpy(image).unsqueeze(0).float() / 255, int(self.labels[index])
 
 
 def plain_images_per_second(recipe: Recipe, data: Dataset, device: str, seconds: float) -> float:
     """Train the recipe's network in the plain loop for about `seconds`, after a warm-up.
 
-    Network, batch size and augmentation are the recipe's; no schedule and no averaged
-    weights. Call it through `run_in_subprocess`, so that its threads and allocator are as
-    PyTorch has them.
+    Network, batch size and augmentation are the recipe's; no schedule, no averaged weights.
     """
     torch.set_num_threads(count_cores())
     network = NETWORKS[recipe.network]().to(device).train()

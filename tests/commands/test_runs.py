@@ -13,7 +13,7 @@ from support.written_runs import write_run
 from digit_recognizer.cli import main
 from digit_recognizer.commands.runs import list_runs
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
-from digit_recognizer.runs.blend import blend
+from digit_recognizer.runs.ensemble import blend
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.training.members import Member
 
@@ -122,6 +122,5 @@ def test_an_unknown_run_names_those_that_exist(
         shutil.copy(shelf / "submissions" / "done" / "recipe.json", tmp_path / name)
     assert main([command, *words]) == 1
     assert capsys.readouterr().err == (
-        f"error: {tmp_path}/digits-simple-cnn: there is no such run; the runs here: one, two;"
-        " 'make train DATA=digits RECIPE=simple-cnn' makes it\n"
+        f"error: {tmp_path}/digits-simple-cnn: there is no such run; the runs here: one, two\n"
     )

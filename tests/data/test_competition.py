@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
+from support.small import images
 
 from digit_recognizer.data import competition
 from digit_recognizer.data.competition import (
@@ -39,43 +39,30 @@ def with_value(value: str, column: int = 5) -> str:
     return ",".join(cells)
 
 
-CALLED = "the header has {} columns: it must have 785, label to pixel783"
+COLUMNS_ARE = "the header has {} columns: it must have 785, label to pixel783"
 TOO_MANY = "line {} has 786 values: it must have 785"
 SEPARATOR = "its values are separated by semicolons or tabs: save it with commas"
+NO_TEXT = "is not text in UTF-8: fetch it again"
 BAD_TRAIN = {
     "nothing in it": (b"", "is empty: fetch it again"),
     "blank lines only": (b"\n\n\n", "is empty: fetch it again"),
     "header only": (train_csv(), "has a header and no rows"),
-    "header only, no newline": (HEADER.encode(), "has a header and no rows"),
     "no header": (train_csv(header=ROW), "column 1 is called '7': it must be 'label'"),
-    "a test.csv": (train_csv(header=",".join(PIXELS)), CALLED.format(784)),
-    "pandas' index column": (train_csv(f"0,{ROW}", header=f",{HEADER}"), CALLED.format(786)),
+    "a test.csv": (train_csv(header=",".join(PIXELS)), COLUMNS_ARE.format(784)),
+    "pandas' index column": (train_csv(f"0,{ROW}", header=f",{HEADER}"), COLUMNS_ARE.format(786)),
     "R's row names, header shorter": (train_csv(f'"1",{ROW}'), TOO_MANY.format(2)),
     "row names without quotes": (train_csv(f"1,{ROW}", f"2,{ROW}"), TOO_MANY.format(2)),
-    "two columns swapped": (
-        train_csv(ROW, header=HEADER.replace("pixel0,pixel1,", "pixel1,pixel0,")),
-        "column 2 is called 'pixel1': it must be 'pixel0'",
-    ),
-    "label last": (
-        train_csv(ROW, header=",".join([*PIXELS, "label"])),
-        "column 1 is called 'pixel0': it must be 'label'",
-    ),
-    "upper case": (
-        train_csv(ROW, header=HEADER.upper()),
-        "column 1 is called 'LABEL': it must be 'label'",
-    ),
     "a name twice": (
         train_csv(ROW, header=HEADER.replace("pixel9,", "pixel8,")),
         "column 11 is called 'pixel8': it must be 'pixel9'",
     ),
     "semicolons": (train_csv(ROW).replace(b",", b";"), SEPARATOR),
     "tabs": (train_csv(ROW).replace(b",", b"\t"), SEPARATOR),
-    "a login page": (b"<!DOCTYPE html>\n<html></html>\n", CALLED.format(1)),
-    "a zip": (b"PK\x03\x04\x14\x00\xff\xfe\n", "is not text in UTF-8: fetch it again"),
-    "UTF-16": (train_csv(ROW).decode().encode("utf-16"), "is not text in UTF-8: fetch it again"),
+    "a login page": (b"<!DOCTYPE html>\n<html></html>\n", COLUMNS_ARE.format(1)),
+    "a zip": (b"PK\x03\x04\x14\x00\xff\xfe\n", NO_TEXT),
+    "UTF-16": (train_csv(ROW).decode().encode("utf-16"), NO_TEXT),
     "a column too few": (train_csv(ROW, SHORT_ROW), "line 3 has 784 values: it must have 785"),
     "a column too many": (train_csv(ROW, f"{ROW},1"), TOO_MANY.format(3)),
-    "a comma at each line's end": (train_csv(f"{ROW},", f"{ROW},"), TOO_MANY.format(2)),
     "a value moved to the next line": (train_csv(f"{ROW},1", SHORT_ROW), TOO_MANY.format(2)),
     "cut off inside a row": (
         train_csv(ROW, ROW)[:-900],
@@ -90,13 +77,14 @@ BAD_TRAIN = {
         train_csv(ROW, with_value('"0')),
         "line 3 is not CSV (unexpected end of data): fetch it again",
     ),
-    "text after a quote": (
-        train_csv(ROW, with_value('"0"0')),
-        "line 3 is not CSV (',' expected after '\"'): fetch it again",
+    "bytes that are no text": (train_csv(ROW, ROW).replace(b"255\n", b"\xff\n"), NO_TEXT),
+    "a fault far down": (
+        train_csv(*[ROW] * 2000, with_value("256")),
+        "line 2002 has '256' in pixel4: it must be a whole number, 0 to 255",
     ),
-    "bytes that are no text": (
-        train_csv(ROW, ROW).replace(b"255\n", b"\xff\n"),
-        "is not text in UTF-8: fetch it again",
+    "a million values": (
+        train_csv("0," * 10**6 + "0"),
+        "line 2 has 1000001 values: it must have 785",
     ),
 }
 
@@ -151,18 +139,6 @@ def test_a_file_of_900000_rows_is_refused_by_its_size(tmp_path: Path) -> None:
     )
 
 
-def test_a_row_of_a_million_values_is_counted_and_not_made_columns_of(tmp_path: Path) -> None:
-    row = "0," * 10**6 + "0"
-    assert complaint_about(tmp_path / "train.csv", train_csv(row)) == (
-        f"{tmp_path / 'train.csv'}: line 2 has 1000001 values: it must have 785"
-    )
-
-
-def test_a_fault_far_down_is_named_by_its_line(tmp_path: Path) -> None:
-    complaint = complaint_about(tmp_path / "train.csv", train_csv(*[ROW] * 2000, with_value("256")))
-    assert "line 2002 has '256' in pixel4" in complaint
-
-
 def quoted(text: bytes, quoting: int) -> bytes:
     out = io.StringIO()
     rows = csv.reader(io.StringIO(text.decode()))
@@ -176,10 +152,8 @@ GOOD: dict[str, Callable[[bytes], bytes]] = {
     "line ends of Windows": lambda text: text.replace(b"\n", b"\r\n"),
     "line ends of old Macs": lambda text: text.replace(b"\n", b"\r"),
     "no newline at the end": lambda text: text.removesuffix(b"\n"),
-    "Windows, no newline at the end": lambda text: text.replace(b"\n", b"\r\n")[:-2],
     "blank lines at the end": lambda text: text + b"\n\n",
     "Excel's mark of UTF-8": lambda text: b"\xef\xbb\xbf" + text,
-    "Excel's mark before a quote": lambda text: b"\xef\xbb\xbf" + quoted(text, csv.QUOTE_ALL),
     "R's quoted header": lambda text: quoted(text, csv.QUOTE_NONNUMERIC),
     "all quoted": lambda text: quoted(text, csv.QUOTE_ALL),
     "spaces after commas": lambda text: text.replace(b",0", b", 0"),
@@ -207,27 +181,26 @@ def test_a_missing_file_and_a_folder_are_no_csv(tmp_path: Path) -> None:
         read_test(tmp_path / "test.csv")
 
 
-HEADER_IS = "the header is {!r}: it must be 'ImageId,Label', without an index column"
 ROWS_ARE = "has {} rows: it must have 3, one for each row of test.csv"
-LABEL_IS = "line {} has Label {!r}: it must be a whole number, 0 to 9"
+LABEL_IS = "line {} has {} in Label: it must be a whole number, 0 to 9"
 BAD_SUBMISSION = {
     "nothing in it": ("", "is empty: fetch it again"),
-    "header only": ("ImageId,Label\n", ROWS_ARE.format(0)),
-    "an index column": (",ImageId,Label\n0,1,5\n", HEADER_IS.format(",ImageId,Label")),
-    "lower case": ("imageid,label\n1,5\n", HEADER_IS.format("imageid,label")),
-    "swapped": ("Label,ImageId\n5,1\n", HEADER_IS.format("Label,ImageId")),
-    "no header": ("1,5\n2,6\n3,7\n", HEADER_IS.format("1,5")),
+    "header only": ("ImageId,Label\n", "has a header and no rows"),
+    "an index column": (
+        ",ImageId,Label\n0,1,5\n",
+        "the header has 3 columns: it must have 2, ImageId to Label",
+    ),
+    "no header": ("1,5\n2,6\n3,7\n", "column 1 is called '1': it must be 'ImageId'"),
     "a row too few": ("ImageId,Label\n1,5\n2,6\n", ROWS_ARE.format(2)),
     "a row too many": ("ImageId,Label\n1,5\n2,6\n3,7\n4,8\n", ROWS_ARE.format(4)),
-    "ids from 0": ("ImageId,Label\n0,5\n1,6\n2,7\n", "line 2 has ImageId '0': it must be 1"),
-    "an id twice": ("ImageId,Label\n1,5\n1,6\n3,7\n", "line 3 has ImageId '1': it must be 2"),
-    "out of order": ("ImageId,Label\n2,5\n1,6\n3,7\n", "line 2 has ImageId '2': it must be 1"),
-    "a label of 10": ("ImageId,Label\n1,10\n2,6\n3,7\n", LABEL_IS.format(2, "10")),
-    "a label as a float": ("ImageId,Label\n1,5\n2,6.0\n3,7\n", LABEL_IS.format(3, "6.0")),
-    "a label missing": ("ImageId,Label\n1,5\n2,\n3,7\n", LABEL_IS.format(3, "")),
-    "a superscript": ("ImageId,Label\n1,5\n2,\u00b2\n3,7\n", LABEL_IS.format(3, "\u00b2")),
+    "ids from 0": ("ImageId,Label\n0,5\n1,6\n2,7\n", "line 2 is '0,5': it must be '1,5'"),
+    "an id twice": ("ImageId,Label\n1,5\n1,6\n3,7\n", "line 3 is '1,6': it must be '2,6'"),
+    "a space": ("ImageId,Label\n1, 5\n2,6\n3,7\n", "line 2 is '1, 5': it must be '1,5'"),
+    "a label of 10": ("ImageId,Label\n1,10\n2,6\n3,7\n", LABEL_IS.format(2, "'10'")),
+    "a label as a float": ("ImageId,Label\n1,5\n2,6.0\n3,7\n", LABEL_IS.format(3, "'6.0'")),
+    "a label missing": ("ImageId,Label\n1,5\n2,\n3,7\n", LABEL_IS.format(3, "no value")),
+    "a superscript": ("ImageId,Label\n1,5\n2,\u00b2\n3,7\n", LABEL_IS.format(3, "'\u00b2'")),
     "a third value": ("ImageId,Label\n1,5,9\n", "line 2 has 3 values: it must have 2"),
-    "a blank line": ("ImageId,Label\n1,5\n\n2,6\n", "line 3 has 0 values: it must have 2"),
 }
 
 
@@ -243,13 +216,6 @@ def test_a_malformed_submission_is_refused_with_the_position_of_its_fault(
     assert str(caught.value) == f"{path}: {complaint}"
 
 
-def test_a_submission_without_rows_is_none_for_any_number_of_rows(tmp_path: Path) -> None:
-    path = tmp_path / "submission.csv"
-    path.write_text("ImageId,Label\n")
-    with pytest.raises(FormatError, match="has a header and no rows"):
-        read_submission(path, None)
-
-
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_submission_is_read_with_the_line_ends_of_any_system(end: str, tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
@@ -257,57 +223,33 @@ def test_a_submission_is_read_with_the_line_ends_of_any_system(end: str, tmp_pat
     assert read_submission(path, 2).tolist() == [5, 0]
 
 
-IMAGES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 4), st.just(28), st.just(28)))
-in_one_folder = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-
-@in_one_folder
-@given(images=IMAGES, data=st.data())
-def test_pixels_come_back_as_they_were_written(
-    images: np.ndarray, data: st.DataObject, tmp_path: Path
-) -> None:
-    labels = data.draw(arrays.arrays(np.int64, len(images), elements=st.integers(0, 9)))
+def test_pixels_come_back_as_they_were_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (300, 28, 28), dtype=np.uint8)
+    labels = rng.integers(0, 10, 300)
     write_pixels(tmp_path / "train.csv", images, labels)
     write_pixels(tmp_path / "test.csv", images)
+    assert (tmp_path / "test.csv").stat().st_size > 3 * 2**18  # pandas parses 256 KiB at once
     images_read, labels_read = read_train(tmp_path / "train.csv")
     np.testing.assert_array_equal(images_read, images)
     np.testing.assert_array_equal(labels_read, labels)
     np.testing.assert_array_equal(read_test(tmp_path / "test.csv"), images)
 
 
-@in_one_folder
-@given(labels=arrays.arrays(np.int64, st.integers(1, 50), elements=st.integers(0, 9)))
-def test_a_submission_comes_back_as_it_was_written(labels: np.ndarray, tmp_path: Path) -> None:
-    write_submission(tmp_path / "submission.csv", labels)
-    np.testing.assert_array_equal(read_submission(tmp_path / "submission.csv", len(labels)), labels)
-
-
-@in_one_folder
-@given(images=IMAGES, position=st.integers(0, 10**6), byte=st.integers(0, 255))
+@given(seed=st.integers(0, 99), position=st.integers(0, 10**6), byte=st.integers(0, 255))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_fast_way_accepts_nothing_that_the_slow_way_reads_otherwise(
-    images: np.ndarray, position: int, byte: int, tmp_path: Path
+    seed: int, position: int, byte: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "test.csv"
-    write_pixels(path, images)
+    write_pixels(path, images(2, seed))
     content = bytearray(path.read_bytes())
     start = content.index(b"\n") + 1
     content[start + position % (len(content) - start)] = byte
     plain = competition._parse_fast(bytes(content[start:]), PIXELS)
-    path.write_bytes(content)
     if plain is not None:
         by_hand = list(csv.reader(io.StringIO(content.decode())))[1:]
         np.testing.assert_array_equal(plain, np.array(by_hand, dtype=np.int64))
-
-
-def test_a_file_of_many_chunks_is_read_in_order(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (300, 28, 28), dtype=np.uint8)
-    write_pixels(tmp_path / "test.csv", images)  # pandas parses 256 KiB at once
-    assert (tmp_path / "test.csv").stat().st_size > 3 * 2**18
-    np.testing.assert_array_equal(read_test(tmp_path / "test.csv"), images)
 
 
 def test_what_is_written_is_byte_for_byte_the_competitions_form(tmp_path: Path) -> None:

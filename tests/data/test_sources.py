@@ -105,7 +105,7 @@ GOOD_GZIP = gzip.compress(b"x" * 5000)
 CORRUPT_GZIP = GOOD_GZIP[:20] + b"\xff\xff\xff" + GOOD_GZIP[23:]
 NO_GZIP = "is not a gzip file: give another MNIST_URL"
 BAD_PAGES = {
-    "404": (None, "the server answered 404: give another MNIST_URL"),
+    "404": (None, "cannot be fetched (Not Found): check the network or give another MNIST_URL"),
     "no gzip": (page(b"<html>sorry</html>"), NO_GZIP),
     "corrupt gzip": (page(CORRUPT_GZIP), NO_GZIP),
     "gzip cut short": (page(GOOD_GZIP[:-9]), NO_GZIP),

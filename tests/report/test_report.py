@@ -24,8 +24,7 @@ from digit_recognizer.report.context import MAX_ERRORS, MAX_ISSUES, report_conte
 from digit_recognizer.report.html import render
 from digit_recognizer.report.page import TEMPLATE, is_drawn, write_report
 from digit_recognizer.report.sheets import GAP, SCALE, draw_pictures
-from digit_recognizer.runs.blend import blend
-from digit_recognizer.runs.ensemble import RunResults
+from digit_recognizer.runs.ensemble import RunResults, blend
 from digit_recognizer.runs.predictions import OutOfFold
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.members import Member

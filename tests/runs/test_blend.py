@@ -15,8 +15,7 @@ from support.written_runs import write_run
 
 from digit_recognizer.cli import main
 from digit_recognizer.errors import RunError
-from digit_recognizer.runs.blend import blend
-from digit_recognizer.runs.ensemble import ensure_finished
+from digit_recognizer.runs.ensemble import blend, ensure_finished
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import mean_proba
 from digit_recognizer.runs.run import Run
@@ -124,7 +123,7 @@ def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
         ("two unfinished", "new", "unfinished: is not finished: run 'make train DATA=small"),
         ("two blend", "new", "blend: is a blend itself: give its parts, two three, instead"),
         ("two three", "../new", "RUN is '../new': give a plain name"),
-        ("two three", "unfinished", "was begun with blend_of None, not ['two', 'three']"),
+        ("two three", "unfinished", "was begun with recipe default, not blend"),
     ]:
         assert call(shelf, "blend", "--runs", runs, "--run", name) == 1
         error = capsys.readouterr().err

@@ -26,9 +26,11 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
-    begin_run(run, REQUEST, ENVIRONMENT).release()
+    with begin_run(run, REQUEST, ENVIRONMENT):
+        pass
     (run.run_dir / ".tmp-left").touch()
-    begin_run(run, REQUEST, replace(ENVIRONMENT, commit="def")).release()
+    with begin_run(run, REQUEST, replace(ENVIRONMENT, commit="def")):
+        pass
     assert run.request() == REQUEST
     assert not (run.run_dir / ".tmp-left").exists()
 
@@ -51,13 +53,15 @@ def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
 def test_another_request_or_other_data_are_refused(
     request_: Request, environment: Environment, complaint: str, run: Run
 ) -> None:
-    begin_run(run, REQUEST, ENVIRONMENT).release()
+    with begin_run(run, REQUEST, ENVIRONMENT):
+        pass
     before = contents(run.run_dir)
     with pytest.raises(RunError) as caught:
-        begin_run(run, request_, environment)
+        begin_run(run, request_, environment).__enter__()
     assert str(caught.value) == f"{run.run_dir}: {complaint}"
     assert contents(run.run_dir) == before
-    begin_run(run, REQUEST, ENVIRONMENT).release()  # the lock was given back
+    with begin_run(run, REQUEST, ENVIRONMENT):
+        pass  # the lock was given back
 
 
 HOLD = """
@@ -80,13 +84,14 @@ def test_a_second_process_is_turned_away_until_the_first_ends_even_by_a_kill(run
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"locked\n"
         with pytest.raises(RunError) as caught:
-            begin_run(run, REQUEST, ENVIRONMENT)
+            begin_run(run, REQUEST, ENVIRONMENT).__enter__()
         assert str(caught.value) == (
             f"{run.run_dir}: another process is working on this run:"
             " wait for it, or give another RUN"
         )
         holder.send_signal(signal.SIGKILL)
-    begin_run(run, REQUEST, ENVIRONMENT).release()
+    with begin_run(run, REQUEST, ENVIRONMENT):
+        pass
 
 
 def test_a_disk_without_room_is_noticed_before_the_training(tmp_path: Path) -> None:

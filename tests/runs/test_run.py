@@ -47,7 +47,8 @@ def request(**settings: object) -> Request:
 def run(tmp_path: Path) -> Run:
     """A run of two members that was begun."""
     run = Run(tmp_path / "mine")
-    begin_run(run, request(), ENVIRONMENT).release()
+    with begin_run(run, request(), ENVIRONMENT):
+        pass
     return run
 
 
@@ -152,7 +153,7 @@ def test_a_folder_that_is_no_run_has_no_request(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ({}, "'dataset'"),
-        ({"dataset": 3, "recipe": "default"}, "dataset and recipe are names"),
+        ({"dataset": 3, "recipe": "default"}, "dataset, recipe and blend_of are names"),
         ({"dataset": "small", "recipe": "default", "colour": 1}, "colour"),
         ({"dataset": "small", "recipe": "default", "epochs": 0}, "epochs is 0"),
     ],
@@ -188,9 +189,11 @@ def test_a_blend_is_made_of_its_siblings_and_any_other_run_of_itself(
 ) -> None:
     blend = Run(tmp_path / "blend")
     asked = Request("small", "blend", None, ("a", "b"))
-    begin_run(blend, asked, ENVIRONMENT).release()
+    with begin_run(blend, asked, ENVIRONMENT):
+        pass
     for name in asked.blend_of:
-        begin_run(Run(tmp_path / name), request(), ENVIRONMENT).release()
+        with begin_run(Run(tmp_path / name), request(), ENVIRONMENT):
+            pass
     assert blend.request() == asked
     assert blend.parts() == [Run(tmp_path / "a"), Run(tmp_path / "b")]
     assert run.parts() == [run]
@@ -198,7 +201,8 @@ def test_a_blend_is_made_of_its_siblings_and_any_other_run_of_itself(
 
 def test_a_blend_cannot_reach_out_of_the_folder(tmp_path: Path) -> None:
     blend = Run(tmp_path / "blend")
-    begin_run(blend, Request("small", "blend", None, ("../a", "b")), ENVIRONMENT).release()
+    with begin_run(blend, Request("small", "blend", None, ("../a", "b")), ENVIRONMENT):
+        pass
     with pytest.raises(RunError, match="give a plain name"):
         blend.parts()
 

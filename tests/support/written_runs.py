@@ -58,7 +58,8 @@ def write_run(
     assert data.solution is not None
     run = Run(place / "submissions" / (name or request.run_name))
     environment = describe(find_devices("cpu"), data)
-    begin_run(run, request, environment).release()
+    with begin_run(run, request, environment):
+        pass
     folds = assign_folds(data, chosen.n_splits, chosen.split_seed)
     for member in all_members(chosen):
         rng = np.random.default_rng([draw, member.fold, member.seed])

@@ -17,7 +17,7 @@ from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.files import read_json
 from digit_recognizer.data.sources import write_dataset
 from digit_recognizer.pipeline import Pipeline
-from digit_recognizer.runs.blend import blend
+from digit_recognizer.runs.ensemble import blend
 from digit_recognizer.training import trainer
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import EpochMetrics, Member, TrainedMember

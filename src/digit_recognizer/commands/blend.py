@@ -21,6 +21,6 @@ def blend(
 
     for name in names:  # before torch takes seconds to import
         find_run(folders.submissions_dir, name)
-    from digit_recognizer.runs.blend import blend as average
+    from digit_recognizer.runs.ensemble import blend as average
 
     show(average(folders.data_dir, folders.submissions_dir, names, run), began)

@@ -54,6 +54,11 @@ class Dataset:
         return np.array(rows, dtype=np.int64)
 
     @property
+    def sha256(self) -> dict[str, str]:
+        """The SHA-256 of each file that it was loaded from; none for arrays of one's own."""
+        return self.provenance.sha256 if self.provenance else {}
+
+    @property
     def n_duplicates(self) -> int:
         """The number of training rows whose image an earlier row has too."""
         return int((self.first_rows() != np.arange(len(self.images))).sum())
@@ -64,11 +69,6 @@ def check_csv_size(path: str | Path, n_bytes: int) -> None:
     if n_bytes > MAX_CSV_MB * 10**6:
         found = f"has {n_bytes / 10**6:,.0f} MB, and at most {MAX_CSV_MB} can be read"
         raise FormatError(f"{path}: {found}: give a file of fewer rows")
-
-
-def hashes_of(data: Dataset) -> dict[str, str]:
-    """Return the SHA-256 of each file that `data` was loaded from; none for arrays of one's own."""
-    return data.provenance.sha256 if data.provenance else {}
 
 
 def read_train(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -98,20 +98,18 @@ def read_submission(path: Path, n_rows: int | None) -> NDArray[np.int64]:
 
     There must be `n_rows` rows; any number if None.
     """
-    rows = _read_rows(path, _read_content(path))
-    _, header = next(rows)
-    if header != SUBMISSION_COLUMNS:
-        raise FormatError(
-            f"{path}: the header is {','.join(header)[:80]!r}: it must be 'ImageId,Label',"
-            " without an index column"
-        )
-    labels = [_parse_label(path, line, row, number) for number, (line, row) in enumerate(rows, 1)]
+    rows = _read_rows(path, _read_content(path), SUBMISSION_COLUMNS)
+    next(rows)
+    labels: list[int] = []
+    for line, row in rows:
+        [label] = _parse_numbers(path, line, row[1:], ["Label"])
+        labels.append(label)
+        if (found := ",".join(row)) != (wanted := f"{len(labels)},{label}"):
+            raise FormatError(f"{path}: line {line} is {found[:40]!r}: it must be {wanted!r}")
     if n_rows is not None and len(labels) != n_rows:
         raise FormatError(
             f"{path}: has {len(labels)} rows: it must have {n_rows}, one for each row of test.csv"
         )
-    if not labels:
-        raise FormatError(f"{path}: has a header and no rows")
     return np.array(labels, dtype=np.int64)
 
 
@@ -134,22 +132,19 @@ def _read_table(path: Path, columns: list[str]) -> NDArray[np.uint8]:
     accepted. 42,000 rows of plainly written numbers take 1 s, quoted ones 15 s.
     """
     content = _read_content(path)
-    header, newline, body = content.partition(b"\n")
-    _check_header(path, next(_read_rows(path, header + newline))[1], columns)
-    if not body:
-        raise FormatError(f"{path}: has a header and no rows")
-    table = _parse_fast(body, columns)
+    rows = _read_rows(path, content, columns)
+    next(rows)
+    table = _parse_fast(content.partition(b"\n")[2], columns)
     if table is None:
-        rows = _read_rows(path, body, first_line=2)
         table = np.stack([_parse_numbers(path, line, row, columns) for line, row in rows])
     return table
 
 
 def _parse_fast(body: bytes, columns: list[str]) -> NDArray[np.uint8] | None:
-    """Parse rows that hold digits, commas and newlines only; return None where any is wrong."""
+    """Parse rows that hold digits and commas only; return None where any is wrong."""
     import pandas as pd
 
-    if body.translate(None, b"0123456789,\n"):  # pandas would accept signs, spaces and zero bytes
+    if body.translate(None, b"0123456789,\r\n"):  # pandas would accept signs, spaces and zero bytes
         return None
     # Looked at first, or a broken file would become a frame of millions of columns.
     if body.partition(b"\n")[0].count(b",") != len(columns) - 1:
@@ -162,18 +157,17 @@ def _parse_fast(body: bytes, columns: list[str]) -> NDArray[np.uint8] | None:
         )
     except (ValueError, OverflowError):
         return None
-    table = np.array(frame.to_numpy(), order="C")  # a copy: pandas' own array is read-only
-    is_good = table.shape[1] == len(columns) and (table.max(axis=0) <= _max_values(columns)).all()
-    return table if is_good else None
+    table = np.array(frame, order="C")  # a copy: pandas' own array is read-only
+    return table if (table.max(axis=0) <= [_highest(name) for name in columns]).all() else None
 
 
-def _max_values(columns: list[str]) -> list[int]:
-    """Return the highest value of each column."""
-    return [9 if name == "label" else 255 for name in columns]
+def _highest(column: str) -> int:
+    """Return the highest value that a column may have."""
+    return 255 if column.startswith("pixel") else 9
 
 
 def _read_content(path: Path) -> bytes:
-    """Return the file's bytes with plain newlines, without blank lines at the end."""
+    """Return the file's bytes without blank lines at the end."""
     try:
         check_csv_size(path, path.stat().st_size)
         content = path.read_bytes()
@@ -181,33 +175,35 @@ def _read_content(path: Path) -> bytes:
         raise FormatError(f"{path}: is not there: run 'make download'") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from None
-    content = content.removeprefix(UTF8_MARK)
-    if b"\r" in content:  # Windows writes \r\n, old Macs \r
-        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if content[-2:] == b"\n\n":
-        content = content.rstrip(b"\n")
-    if not content.strip():
+    content = content.removeprefix(UTF8_MARK).rstrip(b"\r\n")
+    if not content:
         raise FormatError(f"{path}: is empty: fetch it again")
     return content
 
 
-def _read_rows(path: Path, content: bytes, first_line: int = 1) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the values of each row."""
+def _read_rows(path: Path, content: bytes, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the values of the header, and then of each row."""
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline=""), strict=True)
+    row = None
     try:
-        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
-        reader = csv.reader(text, strict=True)
+        header = next(reader)
+        _check_header(path, header, columns)
+        yield 1, header
         for row in reader:
-            yield first_line - 1 + reader.line_num, row
+            if len(row) != len(columns):
+                found = f"line {reader.line_num} has {len(row)} values"
+                raise FormatError(f"{path}: {found}: it must have {len(columns)}")
+            yield reader.line_num, row
     except UnicodeDecodeError:
         raise FormatError(f"{path}: is not text in UTF-8: fetch it again") from None
     except csv.Error as error:
-        line = first_line - 1 + reader.line_num
-        raise FormatError(f"{path}: line {line} is not CSV ({error}): fetch it again") from None
+        fault = f"line {reader.line_num} is not CSV ({error})"
+        raise FormatError(f"{path}: {fault}: fetch it again") from None
+    if row is None:
+        raise FormatError(f"{path}: has a header and no rows")
 
 
 def _check_header(path: Path, header: list[str], columns: list[str]) -> None:
-    if header == columns:
-        return
     if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
         fault = "its values are separated by semicolons or tabs: save it with commas"
         raise FormatError(f"{path}: {fault}")
@@ -216,18 +212,17 @@ def _check_header(path: Path, header: list[str], columns: list[str]) -> None:
             f"{path}: the header has {len(header)} columns: it must have {len(columns)},"
             f" {columns[0]} to {columns[-1]}"
         )
-    index = next(i for i, (a, b) in enumerate(zip(header, columns, strict=True)) if a != b)
-    found = f"column {index + 1} is called {header[index][:40]!r}"
-    raise FormatError(f"{path}: {found}: it must be {columns[index]!r}")
+    for number, (found, wanted) in enumerate(zip(header, columns, strict=True), 1):
+        if found != wanted:
+            fault = f"column {number} is called {found[:40]!r}"
+            raise FormatError(f"{path}: {fault}: it must be {wanted!r}")
 
 
 def _parse_numbers(path: Path, line: int, row: list[str], columns: list[str]) -> NDArray[np.uint8]:
     """Return a row's numbers [C] uint8."""
-    if len(row) != len(columns):
-        raise FormatError(f"{path}: line {line} has {len(row)} values: it must have {len(columns)}")
     numbers = []
-    for text, name, limit in zip(row, columns, _max_values(columns), strict=True):
-        digits = text.strip(" ")
+    for text, name in zip(row, columns, strict=True):
+        digits, limit = text.strip(" "), _highest(name)
         # the length first: turning a million digits into a number takes minutes
         is_number = digits.isascii() and digits.isdigit() and len(digits) < 20
         if not is_number or int(digits) > limit:
@@ -235,16 +230,3 @@ def _parse_numbers(path: Path, line: int, row: list[str], columns: list[str]) ->
             raise FormatError(f"{path}: {found}: it must be a whole number, 0 to {limit}")
         numbers.append(int(digits))
     return np.array(numbers, dtype=np.uint8)
-
-
-def _parse_label(path: Path, line: int, row: list[str], number: int) -> int:
-    """Return the label of a submission's row, whose id must be `number`."""
-    if len(row) != 2:
-        raise FormatError(f"{path}: line {line} has {len(row)} values: it must have 2")
-    image_id, label = row
-    if image_id != str(number):
-        raise FormatError(f"{path}: line {line} has ImageId {image_id[:20]!r}: it must be {number}")
-    if len(label) != 1 or label not in "0123456789":
-        found = f"line {line} has Label {label[:20]!r}"
-        raise FormatError(f"{path}: {found}: it must be a whole number, 0 to 9")
-    return int(label)

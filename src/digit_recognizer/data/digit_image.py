@@ -48,7 +48,7 @@ def decode_digits(content: bytes, name: str) -> list[NDArray[np.uint8]]:
 
     Error messages begin with `name`.
     """
-    digits = find_digits(to_grey(_decode(content, name)))
+    digits = _find_digits(_to_grey(_decode(content, name)))
     if not digits:
         raise NoDigitError(f"{name}: shows no digit: its ink does not stand out from its paper")
     if len(digits) > MAX_DIGITS:
@@ -59,19 +59,17 @@ def decode_digits(content: bytes, name: str) -> list[NDArray[np.uint8]]:
 def _decode(content: bytes, name: str) -> NDArray[np.integer]:
     """Return the picture with the channels and depth of the file, as its EXIF orientation says."""
     buffer = np.frombuffer(content, dtype=np.uint8)
+    picture = None
     try:
         picture = cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)  # drops alpha
         if picture is not None and not content.startswith(JPEG_START):
             unchanged = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)  # ignores the orientation
-            if unchanged is not None and unchanged.ndim == 3 and unchanged.shape[2] == 4:
+            if unchanged is not None and unchanged.shape[2:] == (4,):
                 picture = _upright(unchanged, content)
     except cv2.error as error:
         if "MAX_IMAGE" in str(error):
-            raise ImageError(
-                f"{name}: has more than {MAX_PICTURE_PIXELS // 1_000_000} million pixels: send a"
-                " smaller one"
-            ) from None
-        picture = None  # nothing in it
+            most = f"{MAX_PICTURE_PIXELS // 1_000_000} million pixels"
+            raise ImageError(f"{name}: has more than {most}: send a smaller one") from None
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{name}: is not a PNG or JPEG picture")
     return np.asarray(picture)
@@ -88,7 +86,7 @@ def _upright(picture: NDArray[np.integer], content: bytes) -> NDArray[np.integer
     return np.ascontiguousarray(picture[::rows, ::columns])
 
 
-def to_grey(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
+def _to_grey(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Convert a picture (grey, BGR or BGRA, 8 or 16 bit) to grey [H, W] uint8.
 
     What is transparent counts as paper: white, unless the ink itself is light.
@@ -107,7 +105,7 @@ def to_grey(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
     return np.asarray((grey * alpha + paper * (1 - alpha)).round().clip(0, 255).astype(np.uint8))
 
 
-def find_digits(grey: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def _find_digits(grey: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """Return the digits in grey [H, W], from left to right, in MNIST's form [28, 28] uint8.
 
     Light ink on black, fitted into 20x20, its centre of mass in the middle: after LeCun's
@@ -115,19 +113,18 @@ def find_digits(grey: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """
     if _is_normalized(grey):
         return [grey]
-    return [_center(_resize_to_box(_thicken(digit))) for digit in split_digits(extract_ink(grey))]
+    return [_center(_resize_to_box(_thicken(digit))) for digit in _split_digits(_extract_ink(grey))]
 
 
-def extract_ink(grey: NDArray[np.uint8]) -> Floats:
+def _extract_ink(grey: NDArray[np.uint8]) -> Floats:
     """Return ink up to 255 on paper 0 [H', W'], all 0 where there is none.
 
     Paper is what remains when everything narrower than `LARGEST_STROKE` is filled in (a
     morphological closing), so that the edges of shadows and sheets, which are wider, stay paper.
     """
     small = _crop_to_sheet(_shrink(grey, MAX_SIDE))
-    is_dark = _is_dark(small)
-    paper = _without_strokes(small if is_dark else 255 - small)
-    return _clean(cv2.subtract(paper, small if is_dark else 255 - small))
+    dark = small if _has_dark_ink(small) else 255 - small
+    return _clean(cv2.subtract(_without_strokes(dark), dark))
 
 
 def _without_strokes(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -176,7 +173,7 @@ def _shrink(grey: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _is_dark(grey: NDArray[np.uint8]) -> bool:
+def _has_dark_ink(grey: NDArray[np.uint8]) -> bool:
     """Return whether the ink is darker than its paper: the few and far values are the ink.
 
     They are compared with the median around them, which keeps the edges of shadows.
@@ -231,7 +228,7 @@ def _can_be_digits(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[
     return np.asarray(kept)
 
 
-def split_digits(ink: Floats) -> list[Floats]:
+def _split_digits(ink: Floats) -> list[Floats]:
     """Cut ink [H, W] into digits, from left to right, at the columns without ink.
 
     A stroke over or under another belongs to the same digit, and so does one beside it that is

@@ -127,9 +127,7 @@ def read_csv_as(path: Path, type_: type[T], advice: str) -> list[T]:
             reader = csv.DictReader(file)
             for row in reader:
                 rows.append(adapter.validate_python({key: row[key] for key in row if row[key]}))
-                numbers = (
-                    value for value in vars(rows[-1]).values() if isinstance(value, int | float)
-                )
+                numbers = [v for v in vars(rows[-1]).values() if isinstance(v, int | float)]
                 if not all(abs(number) < LARGEST for number in numbers):
                     raise ValueError("a number is not finite")
             if reader.fieldnames is None:

@@ -1,27 +1,23 @@
 """Sources of a dataset that need no account: the user's own files, MNIST, the sample."""
 
-import errno
 import gzip
 import hashlib
 import http.client
 import os
 import shutil
-import stat
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.data.competition import (
-    DATA_FILES,
-    check_csv_size,
-    write_pixels,
-    write_submission,
-)
+from digit_recognizer.data import competition
+from digit_recognizer.data.competition import DATA_FILES, check_csv_size
 from digit_recognizer.data.dataset import COMPETITION, UNSUBMITTABLE, read_provenance
 from digit_recognizer.data.files import Progress, is_bad_zip, silent
 from digit_recognizer.errors import FileError
@@ -53,10 +49,8 @@ def source_and_version(source: str) -> tuple[str, str]:
         files = [path / name for name in DATA_FILES] if path.is_dir() else [path]
         stats = [file.stat() for file in files if file.is_file()]
     except (OSError, RuntimeError) as error:  # RuntimeError: a home folder that is not there
-        reason = "is not there"
-        if not isinstance(error, FileNotFoundError):
-            reason = f"cannot be read ({getattr(error, 'strerror', error)})"
-        raise FileError(f"{source[:200]}: {reason}: {GIVE_A_SOURCE}") from None
+        reason = getattr(error, "strerror", error)
+        raise FileError(f"{source[:200]}: cannot be read ({reason}): {GIVE_A_SOURCE}") from None
     return str(path), ", ".join(f"{facts.st_size} {facts.st_mtime_ns}" for facts in stats)
 
 
@@ -83,33 +77,36 @@ def _refuse_unsubmittable(path: Path) -> None:
 
 
 def _copy(source: Path, name: str, folder: Path) -> None:
-    if not (source / name).is_file():
+    path = source / name
+    if not path.is_file():
         raise _missing(source, name)
-    check_csv_size(source / name, (source / name).stat().st_size)
-    try:
-        shutil.copyfile(source / name, folder / name)
-    except OSError as error:
-        raise _as_user_error(error, source / name) from error
-    dates = (source / name).stat()  # they are part of what tells a source's versions apart
-    os.utime(folder / name, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+    facts = path.stat()
+    check_csv_size(path, facts.st_size)
+    with _own_file(path), open(path, "rb") as file, open(folder / name, "wb") as copy:
+        shutil.copyfileobj(file, copy)
+    # Dates are part of what tells a source's versions apart.
+    os.utime(folder / name, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
 def _missing(source: Path, name: str) -> FileError:
     return FileError(f"{source}: has no {name}: it must hold {', '.join(DATA_FILES)}")
 
 
-def _as_user_error(error: OSError, source: Path) -> Exception:
-    """Return `error` itself, or a FileError if it is about the user's own file."""
-    is_full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # copyfile names the source
-    if is_full or error.filename != str(source):
-        return error
-    return FileError(f"{source}: cannot be read ({error.strerror})")
+@contextmanager
+def _own_file(path: Path) -> Iterator[None]:
+    """Name the user's own file where it cannot be opened."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename != str(path):
+            raise
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def unzip(archive: Path, folder: Path, progress: Progress = silent) -> None:
-    """Unpack the competition's three files and nothing else."""
+    """Unpack the competition's three files, whatever their folder is, and nothing else."""
     try:
-        with zipfile.ZipFile(archive) as bundle:
+        with _own_file(archive), zipfile.ZipFile(archive) as bundle:
             entries = _checked_entries(archive, bundle)
             done, total = 0, sum(entry.file_size for entry in entries.values())
             for name, entry in entries.items():
@@ -121,8 +118,6 @@ def unzip(archive: Path, folder: Path, progress: Progress = silent) -> None:
     except Exception as error:
         if is_bad_zip(error):
             raise FileError(f"{archive}: is not a good zip file: fetch it again") from None
-        if isinstance(error, OSError):
-            raise _as_user_error(error, archive) from error
         raise
 
 
@@ -131,8 +126,6 @@ def _checked_entries(archive: Path, bundle: zipfile.ZipFile) -> dict[str, zipfil
     found: dict[str, zipfile.ZipInfo] = {}
     for entry in bundle.infolist():
         path = PurePosixPath(entry.filename.replace("\\", "/"))
-        if _is_path_traversal(path, entry):
-            raise FileError(f"{archive}: holds {entry.filename!r}, which climbs out: not unpacked")
         if path.name in DATA_FILES and not entry.is_dir() and "__MACOSX" not in path.parts:
             if path.name in found:
                 raise FileError(f"{archive}: holds {path.name} twice: not unpacked")
@@ -146,19 +139,14 @@ def _checked_entries(archive: Path, bundle: zipfile.ZipFile) -> dict[str, zipfil
     return found
 
 
-def _is_path_traversal(path: PurePosixPath, entry: zipfile.ZipInfo) -> bool:
-    """Return whether an entry could be written outside the folder that it is unpacked into."""
-    has_drive = ":" in "".join(path.parts[:1])
-    is_link = stat.S_ISLNK(entry.external_attr >> 16)
-    return path.is_absolute() or has_drive or ".." in path.parts or is_link
-
-
 def write_dataset(folder: Path, train: Labelled, test: Labelled) -> None:
     """Write images and labels as the competition's files, with ``solution.csv``."""
-    write_pixels(folder / "train.csv", *train)
-    write_pixels(folder / "test.csv", test[0])
-    write_submission(folder / "sample_submission.csv", np.zeros(len(test[0]), dtype=np.int64))
-    write_submission(folder / "solution.csv", test[1])
+    competition.write_pixels(folder / "train.csv", *train)
+    competition.write_pixels(folder / "test.csv", test[0])
+    competition.write_submission(
+        folder / "sample_submission.csv", np.zeros(len(test[0]), dtype=np.int64)
+    )
+    competition.write_submission(folder / "solution.csv", test[1])
 
 
 def make_sample(folder: Path) -> None:
@@ -210,13 +198,9 @@ def _fetch(url: str, name: str, progress: Progress) -> bytes:
             while part := response.read(1 << 18):
                 content += part
                 progress(name, len(content), total)
-    except urllib.error.HTTPError as error:
-        error.close()
-        answer = f"the server answered {error.code}: give another MNIST_URL"
-        raise FileError(f"{url}: {answer}") from None
-    except http.client.IncompleteRead as error:
-        content += error.partial
     except (OSError, ValueError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         reason = getattr(error, "reason", error)
         raise FileError(
             f"{url}: cannot be fetched ({reason}): check the network or give another MNIST_URL"

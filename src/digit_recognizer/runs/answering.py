@@ -1,6 +1,5 @@
 """The run that answers `predict` and `play`: the best one, named with its accuracy."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +16,8 @@ from digit_recognizer.training.members import Member
 
 PRETRAINED = Run(Path(__file__).parents[1] / "pretrained")  # shipped with the package
 WEAK_ACCURACY = 0.99  # out of fold; `quick` reaches 0.996 in two minutes of two cores
-# Of 14,000 out-of-fold rows of `quick`, 96 are less confident: a third of these is wrong, and
-# they hold 30 of its 51 errors. In 95 of them the label is one of the two best digits. Of the
-# others, one in 662 is wrong. At 0.6 nine errors more would be missed, at 0.9 the answer would be
-# withheld for 272 rows of which 85 % are right.
+# Of 14,000 out-of-fold rows of `quick`, 96 are less confident: a third of these is wrong, of the
+# others one in 662. In 95 of the 96, the label is one of the two best digits.
 SURE_CONFIDENCE = 0.7
 
 
@@ -42,10 +39,9 @@ class AnsweringRun:
     @property
     def title(self) -> str:
         """The run's name and accuracy."""
-        shipped = " (shipped)" if self.run == PRETRAINED else ""
         accuracy, expected = self.cv.cv_accuracy, self.cv.expected_score.middle
-        name = self.run.name
-        return f"{name}: CV accuracy {accuracy:.4f}, expected score {expected:.4f}{shipped}"
+        title = f"{self.run.name}: CV accuracy {accuracy:.4f}, expected score {expected:.4f}"
+        return f"{title} (shipped)" if self.run == PRETRAINED else title
 
     @property
     def warning(self) -> str:
@@ -56,22 +52,22 @@ class AnsweringRun:
             return f"it is weak: {self.cv.cv_accuracy:.4f} is less than {WEAK_ACCURACY}"
         return ""
 
-    @property
-    def order(self) -> tuple[bool, bool, float, str]:
-        """The best run has the greatest: real data first, then what is shipped, then the sample."""
-        mine = self.run != PRETRAINED
-        return not self.is_sample, mine, self.cv.expected_score.middle, self.run.name
-
 
 def rank_runs(submissions_dir: Path) -> list[AnsweringRun]:
-    """Return all finished runs and the one that is shipped, the best first; no damaged ones."""
+    """Return all finished runs and the one that is shipped, the best first; no damaged ones.
 
-    def readable() -> Iterator[AnsweringRun]:
-        for run in [*all_runs(submissions_dir), PRETRAINED]:
-            with suppress(UserError):  # damaged or not finished
-                yield AnsweringRun.read(run)
+    Those on real data come first, then what is shipped, then those on the sample.
+    """
+    found = []
+    for run in [*all_runs(submissions_dir), PRETRAINED]:
+        with suppress(UserError):  # damaged or not finished
+            found.append(AnsweringRun.read(run))
+    return sorted(found, key=_rank, reverse=True)
 
-    return sorted(readable(), key=lambda answering: answering.order, reverse=True)
+
+def _rank(found: AnsweringRun) -> tuple[bool, bool, float, str]:
+    is_own, score = found.run != PRETRAINED, found.cv.expected_score.middle
+    return not found.is_sample, is_own, score, found.run.name
 
 
 def find_answering_run(submissions_dir: Path, name: str | None) -> AnsweringRun:

@@ -1,19 +1,30 @@
-"""Members' predictions become scores, ``oof.csv``, ``submission.csv`` and ``cv.json``."""
+"""Members' predictions become scores, ``oof.csv``, ``submission.csv`` and ``cv.json``.
 
-from dataclasses import dataclass
+A run's members, or those of several runs: a blend averages runs from their predictions alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from digit_recognizer.data.competition import Dataset, hashes_of, write_submission
+import numpy as np
+
+from digit_recognizer.data.competition import Dataset, write_submission
 from digit_recognizer.data.dataset import load
 from digit_recognizer.errors import RunError
-from digit_recognizer.runs.environment import Environment
-from digit_recognizer.runs.lock import lock_run
-from digit_recognizer.runs.metrics import CvReport, is_suspicious, out_of_fold_scores
-from digit_recognizer.runs.predictions import EnsemblePredictions, OutOfFold, assemble
+from digit_recognizer.runs.environment import Environment, commit
+from digit_recognizer.runs.lock import begin_run, lock_run
+from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores
+from digit_recognizer.runs.predictions import (
+    EnsemblePredictions,
+    OutOfFold,
+    assemble,
+    held_out_rows,
+)
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run, damaged_error
+from digit_recognizer.runs.run import Run, damaged_error, find_run, new_run
 from digit_recognizer.runs.score_interval import expected_score
-from digit_recognizer.training.members import EpochMetrics, Member, Predictions, all_members
+from digit_recognizer.training.members import EpochMetrics, Member, Predictions
 from digit_recognizer.training.recipe import Recipe
 
 
@@ -43,14 +54,14 @@ class TrainedRun:
 
     def check_rows(self, data: Dataset) -> None:
         """Refuse predictions of other rows than the data's, and rows that are not held out once."""
-        held_out: dict[int, set[int]] = {member.seed: set() for member in self.predictions}
+        held_out: dict[int, set[int]] = {}
         for member, item in self.predictions.items():
-            rows, before = set(item.val_index.tolist()), held_out[member.seed]
+            rows, before = set(item.val_index.tolist()), held_out.setdefault(member.seed, set())
             fits = max(rows) < len(data.labels) and len(item.test_logits) == len(data.test_images)
             if not fits or rows & before:
                 raise damaged_error(self.run.predictions_path(member), "is of other rows")
             before |= rows
-        if len(self.predictions) == len(all_members(self.recipe)):
+        if not self.run.missing_members():
             every = set(range(len(data.labels)))
             whole = every if self.recipe.folds == "all" else next(iter(held_out.values()))
             if any(rows != whole for rows in held_out.values()):
@@ -58,9 +69,12 @@ class TrainedRun:
 
     def sorted_by_seed(self) -> "TrainedRun":
         """Return the same with the members in their order: seed by seed."""
-        predictions = {member: self.predictions[member] for member in all_members(self.recipe)}
-        histories = {member: self.histories[member] for member in predictions}
-        return TrainedRun(self.run, self.recipe, predictions, histories)
+        members = self.run.request().members
+        return replace(
+            self,
+            predictions={member: self.predictions[member] for member in members},
+            histories={member: self.histories[member] for member in members},
+        )
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ def finish(run: Run, data: Dataset, parts: list[TrainedRun]) -> RunResults:
     if run.is_done():
         cv = CvReport.read(run.cv_path)
     else:
-        cv = score(data, parts, predictions, may_submit=environment.may_submit)
+        cv = _score(data, parts, predictions, environment.may_submit)
         oof.write(run.oof_path)
         write_submission(run.submission_path, predictions.test_proba.argmax(axis=1))
         cv.write(run.cv_path)
@@ -115,25 +129,22 @@ def ensure_finished(run: Run, data_dir: Path) -> None:
             finish(run, data, parts)
 
 
-def score(
+def _score(
     data: Dataset, parts: list[TrainedRun], predictions: EnsemblePredictions, may_submit: bool
 ) -> CvReport:
-    """Return every score of a run, or of a blend of several."""
     labels = data.labels[predictions.rows]
-    scores = out_of_fold_scores(labels, predictions.folds, predictions.oof_proba)
     test_accuracy = None
     if data.solution is not None:
         test_accuracy = float((predictions.test_proba.argmax(axis=1) == data.solution).mean())
     epochs = [epoch for part in parts for history in part.histories.values() for epoch in history]
     return CvReport(
-        **scores,
+        **out_of_fold_scores(labels, predictions.folds, predictions.oof_proba),
         expected_score=expected_score(labels, predictions),
         test_accuracy=test_accuracy,
         n_members=sum(len(part.predictions) for part in parts),
         seconds=sum(part.run.seconds() for part in parts),
         augment_share=sum(e.augment_seconds for e in epochs) / sum(e.seconds for e in epochs),
         may_submit=may_submit,
-        suspicious=is_suspicious(scores["cv_accuracy"], len(labels)),
         n_duplicates=data.n_duplicates,
     )
 
@@ -141,11 +152,10 @@ def score(
 def _read_inputs(run: Run, data_dir: Path) -> tuple[Dataset, list[TrainedRun]]:
     """Read the data and the parts of a run; refuse parts that changed since they were blended."""
     parts = [TrainedRun.read(part) for part in run.parts()]
-    digests = run.environment().parts
-    for part in run.parts() if run.request().recipe is None else []:
-        if part.predictions_digest() != digests.get(part.name):
+    for name, digest in run.environment().parts.items():
+        if Run(run.run_dir.parent / name).predictions_digest() != digest:
             raise RunError(
-                f"{run.run_dir}: {part.name} changed since it was blended: delete {run.name} and"
+                f"{run.run_dir}: {name} changed since it was blended: delete {run.name} and"
                 " blend again"
             )
     return data_of(run, data_dir), parts
@@ -154,6 +164,61 @@ def _read_inputs(run: Run, data_dir: Path) -> tuple[Dataset, list[TrainedRun]]:
 def data_of(run: Run, data_dir: Path) -> Dataset:
     """Read the data that a run was trained on."""
     data = load(data_dir / run.request().dataset)
-    if hashes_of(data) != run.environment().data:
+    if data.sha256 != run.environment().data:
         raise RunError(f"{run.run_dir}: was trained on other data than {data_dir} holds now")
     return data
+
+
+def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name: str) -> RunResults:
+    """Average finished runs into the run `run_name`; each weighs the same."""
+    _check_names(names, run_name)
+    run = new_run(submissions_dir, run_name)
+    parts = [TrainedRun.read(_find_part(submissions_dir, name)) for name in names]
+    environments = [part.run.environment() for part in parts]
+    _check_same_rows(parts, environments)
+    data = data_of(parts[0].run, data_dir)
+    for part in parts:  # before anything is written
+        part.check_rows(data)
+        part.run.seconds()
+    strictest = min(environments, key=lambda item: item.may_submit)
+    known, dirty = commit()
+    environment = replace(
+        strictest.with_hardware(environments),
+        commit=known,
+        dirty=dirty,
+        parts={part.run.name: part.run.predictions_digest() for part in parts},
+    )
+    request = Request(parts[0].run.request().dataset, "blend", None, tuple(names))
+    with begin_run(run, request, environment):
+        return finish(run, data, parts)
+
+
+def _check_names(names: Sequence[str], run_name: str) -> None:
+    if len(names) < 2:
+        raise RunError(f"RUNS is {' '.join(names)!r}: give at least two runs to blend")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise RunError(f"RUNS names {twice[0]!r} twice: give each run once")
+    if run_name in names:
+        raise RunError(f"RUN is {run_name!r}, which is one of RUNS: give the blend another name")
+
+
+def _find_part(submissions_dir: Path, name: str) -> Run:
+    """Return the finished ordinary run called `name`."""
+    part = find_run(submissions_dir, name)
+    part.recipe()  # refuses a blend
+    if not part.is_done():
+        raise part.unfinished_error()
+    return part
+
+
+def _check_same_rows(parts: Sequence[TrainedRun], environments: Sequence[Environment]) -> None:
+    first, rows = parts[0].run.name, held_out_rows(parts[0].predictions)
+    for part, environment in zip(parts, environments, strict=True):
+        if environment.data != environments[0].data:
+            fault = f"was trained on other data than {first}: blend runs of the same data"
+            raise RunError(f"{part.run.run_dir}: {fault}")
+        if not np.array_equal(held_out_rows(part.predictions), rows):
+            raise RunError(
+                f"{part.run.run_dir}: holds out other rows than {first}: blend runs of all folds,"
+                " or of the same ones"
+            )

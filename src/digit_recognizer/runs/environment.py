@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,10 +46,7 @@ class Environment:
 
     def write(self, path: Path) -> None:
         """Write ``environment.json``, atomically."""
-        content = asdict(self)
-        if not self.parts:
-            del content["parts"]
-        write_json(path, content)
+        write_json(path, asdict(self))
 
     def with_hardware(self, environments: "Sequence[Environment]") -> "Environment":
         """Return the same with device, hardware, precision and augmentation of several ones.
@@ -57,18 +54,18 @@ class Environment:
         Those that differ are joined by ``+``; ``deterministic`` is true if all are.
         """
 
-        def joined(field: str) -> str:
-            names = [name for item in environments for name in getattr(item, field).split(" + ")]
-            return " + ".join(dict.fromkeys(names))
-
         return replace(
             self,
-            device=joined("device"),
-            hardware=joined("hardware"),
-            precision=joined("precision"),
-            augmentation=joined("augmentation"),
+            device=_joined(item.device for item in environments),
+            hardware=_joined(item.hardware for item in environments),
+            precision=_joined(item.precision for item in environments),
+            augmentation=_joined(item.augmentation for item in environments),
             deterministic=all(item.deterministic for item in environments),
         )
+
+
+def _joined(names: Iterable[str]) -> str:
+    return " + ".join(dict.fromkeys(part for name in names for part in name.split(" + ")))
 
 
 def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
@@ -80,28 +77,24 @@ def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
     if provenance is None:
         raise ValueError("the data was not loaded from a verified folder")
     known, dirty = commit()
-    first, *others = (
-        Environment(
-            commit=known,
-            dirty=dirty,
-            python=platform.python_version(),
-            versions={name: _version(name) for name in PACKAGES},
-            device=device.name,
-            hardware=device.hardware,
-            precision=device.precision,
-            cores=count_cores(),
-            # One thread and no atomics on a CPU; CUDA's convolutions may sum in any order.
-            deterministic=device.name == "cpu",
-            augmentation="cpu" if device.kind == "cpu" else "device",
-            # A user's own path tells more of the user than of the data: its last name is enough.
-            source=Path(provenance.source).name,
-            may_submit=provenance.may_submit,
-            repeats=provenance.repeats,
-            data=provenance.sha256,
-        )
-        for device in devices
+    return Environment(
+        commit=known,
+        dirty=dirty,
+        python=platform.python_version(),
+        versions={name: _version(name) for name in PACKAGES},
+        device=_joined(device.name for device in devices),
+        hardware=_joined(device.hardware for device in devices),
+        precision=_joined(device.precision for device in devices),
+        cores=count_cores(),
+        # One thread and no atomics on a CPU; CUDA's convolutions may sum in any order.
+        deterministic=all(device.name == "cpu" for device in devices),
+        augmentation=_joined("cpu" if device.kind == "cpu" else "device" for device in devices),
+        # A user's own path tells more of the user than of the data: its last name is enough.
+        source=Path(provenance.source).name,
+        may_submit=provenance.may_submit,
+        repeats=provenance.repeats,
+        data=provenance.sha256,
     )
-    return first.with_hardware([first, *others])
 
 
 def _version(package: str) -> str | None:

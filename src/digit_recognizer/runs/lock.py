@@ -2,7 +2,8 @@
 
 import math
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,28 +14,23 @@ from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
 
-REQUEST_KEYS_FIRST = ("dataset", "recipe", "blend_of")
 
-
-def begin_run(run: Run, request: Request, environment: Environment) -> FileLock:
-    """Begin or continue a run; hold the returned lock for as long as you write.
+@contextmanager
+def begin_run(run: Run, request: Request, environment: Environment) -> Iterator[None]:
+    """Begin or continue a run, and hold its lock.
 
     Refuses a run that another process writes, another request under the same name, and data
     that changed since it began.
     """
-    lock = lock_run(run)
-    try:
+    with lock_run(run):
         remove_leftovers(run.run_dir)
         if run.recipe_path.exists():
-            _check_request(run, request)
-            _check_data(run, environment)
+            if change := _find_change(run, request, environment):
+                raise RunError(f"{run.run_dir}: {change}: give another RUN, or delete the folder")
         else:
             environment.write(run.environment_path)
             write_json(run.recipe_path, request.as_dict())
-    except BaseException:
-        lock.release()
-        raise
-    return lock
+        yield
 
 
 def lock_run(run: Run) -> FileLock:
@@ -51,31 +47,24 @@ def lock_run(run: Run) -> FileLock:
     return lock
 
 
-def _check_request(run: Run, request: Request) -> None:
+def _find_change(run: Run, request: Request, environment: Environment) -> str:
+    """Return what differs from when the run began, "" if nothing does."""
     before, asked = run.request().as_dict(), request.as_dict()
-    # The recipe's name tells more than the settings that come with it.
-    for key in sorted({*before, *asked}, key=lambda key: (key not in REQUEST_KEYS_FIRST, key)):
+    for key in {**before, **asked}:
         if before.get(key) != asked.get(key):
-            raise _refusal(run, f"was begun with {key} {before.get(key)}, not {asked.get(key)}")
-
-
-def _check_data(run: Run, environment: Environment) -> None:
-    before = run.environment()
-    if before.data != environment.data:
-        raise _refusal(run, "the data changed since this run began")
+            return f"was begun with {key} {before.get(key)}, not {asked.get(key)}"
+    began = run.environment()
+    if began.data != environment.data:
+        return "the data changed since this run began"
     for name, digest in environment.parts.items():
-        if before.parts.get(name) != digest:
-            raise _refusal(run, f"{name} changed since it was blended")
-
-
-def _refusal(run: Run, reason: str) -> RunError:
-    return RunError(f"{run.run_dir}: {reason}: give another RUN, or delete the folder")
+        if began.parts.get(name) != digest:
+            return f"{name} changed since it was blended"
+    return ""
 
 
 def ensure_free_space(path: Path, n_bytes: int) -> None:
     """Refuse to go on unless the disk that holds `path` has `n_bytes` left."""
-    with suppress(OSError):
-        free = shutil.disk_usage(path).free
-        if free < n_bytes:
-            missing = math.ceil((n_bytes - free) / 2**20)
-            raise RunError(f"{path}: the disk lacks {missing} MiB for this run: make room")
+    free = shutil.disk_usage(path).free
+    if free < n_bytes:
+        missing = math.ceil((n_bytes - free) / 2**20)
+        raise RunError(f"{path}: the disk lacks {missing} MiB for this run: make room")

@@ -68,12 +68,7 @@ class CvReport:
 
     def write(self, path: Path) -> None:
         """Write ``cv.json``, atomically."""
-        content = asdict(self)
-        if self.test_accuracy is None:
-            del content["test_accuracy"]
-        if not self.n_duplicates:
-            del content["n_duplicates"]
-        write_json(path, content)
+        write_json(path, asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> "CvReport":
@@ -110,6 +105,8 @@ def out_of_fold_scores(
         "log_loss": float(log_loss(labels, np.clip(proba, 1e-15, 1), labels=DIGITS)),
         "classes": [ClassScores(digit, *scores) for digit, scores in enumerate(by_digit)],
         "confusion": confusion_matrix(labels, predicted, labels=DIGITS).tolist(),
+        "suspicious": n_correct / len(labels) > SUSPICIOUS_ACCURACY
+        and len(labels) > MIN_ROWS_FOR_SUSPICION,
     }
 
 
@@ -119,11 +116,6 @@ def wilson_interval(n_correct: int, n_rows: int) -> tuple[float, float]:
 
     interval = binomtest(n_correct, n_rows).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
-
-
-def is_suspicious(accuracy: float, n_rows: int) -> bool:
-    """Return whether an accuracy is better than the labels allow."""
-    return accuracy > SUSPICIOUS_ACCURACY and n_rows > MIN_ROWS_FOR_SUSPICION
 
 
 def duration(seconds: float) -> str:

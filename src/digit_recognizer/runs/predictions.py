@@ -37,10 +37,7 @@ def mean_proba(logits: Sequence[Logits]) -> Proba:
 
 
 def blend_proba(parts: Iterable[Sequence[Logits]]) -> Proba:
-    """Return the mean over parts of the mean over their members' logits [N, 10].
-
-    Parts weigh the same, however many members each has.
-    """
+    """Return the mean over parts, which weigh the same, of the mean over their members' logits."""
     return _sorted_mean([mean_proba(logits) for logits in parts])
 
 
@@ -158,7 +155,6 @@ class OutOfFold:
         """Write ``row,label,fold,predicted,proba_0..proba_9``, atomically."""
         import pandas as pd
 
-        table = pd.DataFrame(self.proba, columns=COLUMNS[4:])
-        for index, name in enumerate(("rows", "labels", "folds", "predicted")):
-            table.insert(index, COLUMNS[index], getattr(self, name))
+        columns = (self.rows, self.labels, self.folds, self.predicted, *self.proba.T)
+        table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
         write_csv(path, table, float_format="%.6f")

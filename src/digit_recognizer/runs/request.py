@@ -36,7 +36,10 @@ class Request:
     def run_name(self) -> str:
         """``<dataset>-<recipe>``, with a short hash of the settings that were changed."""
         name = f"{self.dataset}-{self.recipe_name}"
-        return f"{name}-{short_hash(self.changed)}" if self.changed else name
+        if not self.changed:
+            return name
+        changed = json.dumps(self.changed, sort_keys=True).encode()
+        return f"{name}-{hashlib.sha256(changed).hexdigest()[:6]}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of ``recipe.json``."""
@@ -53,18 +56,12 @@ class Request:
         """
         settings = dict(content)
         dataset, recipe_name = settings.pop("dataset"), settings.pop("recipe")
-        if not all(isinstance(name, str) and name.isprintable() for name in (dataset, recipe_name)):
-            raise TypeError("dataset and recipe are names")
-        if "blend_of" in settings:
-            parts = settings["blend_of"]
-            if not isinstance(parts, list) or not all(isinstance(name, str) for name in parts):
-                raise TypeError("blend_of is not a list of names")
-            if len(set(parts)) < max(2, len(parts)):
-                raise TypeError("blend_of does not name two or more different runs")
-            return cls(dataset, recipe_name, None, tuple(parts))
-        return cls(dataset, recipe_name, Recipe(**settings))
-
-
-def short_hash(value: object) -> str:
-    """Return six hex digits that depend on a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:6]
+        parts = tuple(settings.get("blend_of", ()))
+        for name in (dataset, recipe_name, *parts):
+            if not isinstance(name, str) or not name.isprintable():
+                raise TypeError("dataset, recipe and blend_of are names")
+        if "blend_of" not in settings:
+            return cls(dataset, recipe_name, Recipe(**settings))
+        if len(set(parts)) < max(2, len(parts)):
+            raise TypeError("blend_of does not name two or more different runs")
+        return cls(dataset, recipe_name, None, parts)

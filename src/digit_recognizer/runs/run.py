@@ -19,7 +19,7 @@ from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.predictions import check_predictions
 from digit_recognizer.runs.request import Request
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
-from digit_recognizer.training.recipe import RECIPES, Recipe
+from digit_recognizer.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from digit_recognizer.training.device import Device
 
 MEMBER_REMEDY = "delete its folder and run 'make train' again"
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """The content of ``seconds.json``: the wall-clock seconds of training, over all sessions."""
-
-    seconds: float = 0.0
 
 
 class RunFile:
@@ -144,7 +137,8 @@ class Run:
     def seconds(self) -> float:
         """Return the wall-clock seconds of training, over all sessions."""
         path, advice = self._seconds_path, "delete it: only the time of training is lost"
-        return files.read_json_as(path, Seconds, advice).seconds if path.exists() else 0.0
+        content = files.read_json_as(path, dict[str, float], advice) if path.exists() else {}
+        return content.get("seconds", 0.0)
 
     def add_seconds(self, seconds: float) -> None:
         """Count one more session; one that was killed is not counted."""
@@ -218,7 +212,7 @@ def _checked(path: Path) -> Iterator[None]:
 
 def damaged_error(path: Path, fault: str) -> RunError:
     """Return the error for a file of a member."""
-    return RunError(f"{path}: {fault}: delete its folder and run 'make train' again")
+    return RunError(f"{path}: {fault}: {MEMBER_REMEDY}")
 
 
 def validate_name(name: str) -> str:
@@ -257,17 +251,7 @@ def find_run(submissions_dir: Path, name: str | None) -> Run:
         return max(finished, key=lambda run: (run.cv_path.stat().st_mtime_ns, run.name))
     run = Run(submissions_dir / validate_name(name))
     if not run.recipe_path.is_file():
-        raise _missing_run_error(run)
+        known = [run.name for run in all_runs(submissions_dir) if run.recipe_path.is_file()]
+        reason = f"there is no such run; the runs here: {', '.join(known) or 'none'}"
+        raise RunError(f"{run.run_dir}: {reason}")
     return run
-
-
-def _missing_run_error(run: Run) -> RunError:
-    """Return the error that names the runs there are, and the recipe where the name has one."""
-    known = ", ".join(r.name for r in all_runs(run.run_dir.parent) if r.recipe_path.is_file())
-    reason = f"there is no such run; the runs here: {known or 'none'}"
-    for recipe in sorted(RECIPES, key=len, reverse=True):
-        dataset = run.name.removesuffix(f"-{recipe}")
-        if dataset not in ("", run.name):
-            reason += f"; 'make train DATA={dataset} RECIPE={recipe}' makes it"
-            break
-    return RunError(f"{run.run_dir}: {reason}")

@@ -33,19 +33,18 @@ def check(
     path = file or (run.submission_path if run else None)
     if path is None:
         raise RunError("there is neither a run nor a FILE to submit")
-    if run is None and path.is_file():
-        run = _owner(sha256(path), submissions_dir)
-    dataset = COMPETITION
+    digest = sha256(path) if path.is_file() else ""
+    run = run or _owner(digest, submissions_dir)
+    dataset, cv = COMPETITION, None
     if run is not None:
         dataset = run.request().dataset
         _refuse_provenance(run)
+        if run.is_done() and sha256(run.submission_path) == digest:
+            cv = CvReport.read(run.cv_path)
     sample = read_submission(data_dir / dataset / "sample_submission.csv", None)
     labels = read_submission(path, len(sample))
     if len(labels) > 1 and (labels == labels[0]).all():
         logger.warning("warning: %s: every label is %d", path, labels[0])
-    digest = sha256(path)
-    own = run is not None and run.is_done() and sha256(run.submission_path) == digest
-    cv = CvReport.read(run.cv_path) if run and own else None
     name = run.name if run else path.stem
     message = f"{name} cv={cv.cv_accuracy:.5f}" if cv else name
     return CheckedSubmission(path, name, digest, len(sample), cv, message)

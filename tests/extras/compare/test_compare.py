@@ -12,10 +12,8 @@ from support.runner import make_small
 from support.written_runs import SMALL_NETWORK, write_run
 
 from digit_recognizer.cli import main
-from digit_recognizer.data.dataset import load
 from digit_recognizer.extras.compare.compare import compare_runs, find_reference, mcnemar_p
-from digit_recognizer.runs.blend import blend_parts
-from digit_recognizer.runs.ensemble import RunResults, TrainedRun
+from digit_recognizer.runs.ensemble import RunResults, blend
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.models import network_cost
 
@@ -91,9 +89,8 @@ def test_mcnemars_test_takes_the_rows_that_both_runs_predict(shelf: Path) -> Non
 
 
 def test_a_blend_is_compared_as_any_recipe(shelf: Path) -> None:
-    parts = [TrainedRun.read(run(shelf, name)) for name in ("small-default", "small-quick")]
-    data = load(shelf / "data" / "small")
-    both = blend_parts(run(shelf, "small-record"), parts, data)
+    names = ("small-default", "small-quick")
+    both = blend(shelf / "data", shelf / "submissions", names, "small-record")
     compare_runs({"record": both}, None, shelf / "submissions")
     row = table(shelf).loc["record"]
     assert row.n_members == 5

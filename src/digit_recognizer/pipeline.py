@@ -19,17 +19,14 @@ from digit_recognizer.data.competition import Dataset
 from digit_recognizer.report.page import is_drawn, write_report
 from digit_recognizer.report.sheets import draw_pictures
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun, finish
-from digit_recognizer.runs.environment import Environment, describe
-from digit_recognizer.runs.lock import begin_run, ensure_free_space
+from digit_recognizer.runs.environment import describe
+from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import new_run
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
-from digit_recognizer.training.models import network_cost
 from digit_recognizer.training.parallel import TrainMembers, train_members, worker_devices
 from digit_recognizer.training.recipe import named_recipe
-
-BYTES_OF_PREDICTIONS = 4 * 2**20  # of a member, with its history; its weights come on top
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +89,10 @@ class Pipeline:
             part.check_rows(self.dataset)
             missing = [member for member in request.members if member not in part.predictions]
             if missing:
-                _prepare_folder(part, missing, environment)
+                before = run.environment()
+                before.with_hardware([before, environment]).write(run.environment_path)
+                for path in (run.cv_path, run.hardest_path):  # of members that are gone
+                    path.unlink(missing_ok=True)
                 self._train_missing(part, missing)
             return finish(run, self.dataset, [part.sorted_by_seed()])
 
@@ -116,33 +116,15 @@ class Pipeline:
             part.run.add_seconds(time.time() - started)
 
 
-def _prepare_folder(part: TrainedRun, missing: Sequence[Member], environment: Environment) -> None:
-    """Check the free space, note this machine, and drop results of members that are gone."""
-    run = part.run
-    bytes_of_weights = 4 * network_cost(part.recipe.network).parameters
-    ensure_free_space(run.run_dir, len(missing) * (bytes_of_weights + BYTES_OF_PREDICTIONS))
-    before = run.environment()
-    before.with_hardware([before, environment]).write(run.environment_path)
-    for path in (run.cv_path, run.hardest_path):
-        path.unlink(missing_ok=True)
-
-
-def find_backend(name: str) -> TrainMembers:
-    """Return the function that trains members in parallel: with processes or with Ray."""
+def find_backend(
+    name: str, device: str, workers: int | None
+) -> tuple[TrainMembers, Sequence[Device]]:
+    """Return what trains members, processes or Ray, and the device of each one at a time."""
     if name == "ray":
-        from digit_recognizer.training.ray_backend import train_members_on_ray
+        from digit_recognizer.training import ray_backend
 
-        return train_members_on_ray
-    return train_members
-
-
-def find_member_devices(backend: str, device: str, workers: int | None) -> list[Device]:
-    """Return the device of each member that is trained at a time; see `worker_devices`."""
-    if backend == "ray":
-        from digit_recognizer.training.ray_backend import cluster_devices
-
-        return cluster_devices(device, workers)
-    return worker_devices(find_devices(device), workers)
+        return ray_backend.train_members_on_ray, ray_backend.cluster_devices(device, workers)
+    return train_members, worker_devices(find_devices(device), workers)
 
 
 def draw(results: RunResults) -> list[Path]:

@@ -60,7 +60,6 @@ def test_the_second_load_reads_the_arrays_and_not_the_csvs(
 
 CACHE_DAMAGES: dict[str, Callable[[Path, bytes], object]] = {
     "cut": lambda cache, whole: cache.write_bytes(whole[: len(whole) // 2]),
-    "emptied": lambda cache, whole: cache.write_bytes(b""),
     "garbled": lambda cache, whole: cache.write_bytes(
         whole[:5000] + bytes(byte ^ 255 for byte in whole[5000:5100]) + whole[5100:]
     ),
@@ -106,11 +105,6 @@ def test_a_changed_source_json_does_not_point_outside(folder: Path) -> None:
     )
 
 
-def test_a_dataset_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
-    missing = tmp_path / "nothing"
-    assert complaint_of(missing) == f"{missing}: is not there: run 'make download'"
-
-
 def test_a_dataset_that_is_not_there_names_those_that_are(folder: Path) -> None:
     missing = folder.parent / "nothing"
     for name in ("sample", ".old-sample"):
@@ -139,9 +133,7 @@ def test_the_advice_for_mnist_and_the_sample_is_not_to_fetch_kaggles_data(
     assert complaint_of(folder) == f"{source_json}: is not there: run '{command}'"
 
 
-@pytest.mark.parametrize(
-    ("repeats", "may_submit"), [(0, True), (1, True), (2, True), (3, False), (2000, False)]
-)
+@pytest.mark.parametrize(("repeats", "may_submit"), [(0, True), (2, True), (3, False)])
 def test_test_images_that_are_training_rows_forbid_submitting(
     repeats: int, may_submit: bool, tmp_path: Path
 ) -> None:

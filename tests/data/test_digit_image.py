@@ -1,6 +1,7 @@
 """A digit drawn with any means becomes an image in the form of MNIST's."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -83,28 +84,36 @@ def likeness(a: np.ndarray, b: np.ndarray) -> float:
     return max(float(np.corrcoef(image, b.ravel())[0, 1]) for image in moved)
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[int, np.ndarray]:
+    """Each digit, read from a plain drawing."""
+    path = tmp_path_factory.mktemp("plain") / "plain.png"
+    return {digit: read_image(save(path, ink(digit))) for digit in range(10)}
+
+
+def recognized(image: np.ndarray, plain: dict[int, np.ndarray]) -> int:
+    """The digit whose plain drawing an image is most like, and very much so."""
+    best = max(plain, key=lambda digit: likeness(image, plain[digit]))
+    assert likeness(image, plain[best]) > 0.85
+    return best
+
+
 @pytest.mark.parametrize("form", FORMS)
-def test_a_drawing_of_any_form_becomes_the_same_centred_digit(form: str, tmp_path: Path) -> None:
+def test_a_drawing_of_any_form_becomes_the_same_digit_in_mnists_form(
+    form: str, plain: dict[int, np.ndarray], tmp_path: Path
+) -> None:
     name, draw = FORMS[form]
-    plain = {digit: read_image(save(tmp_path / "plain.png", ink(digit))) for digit in DIGITS}
     for digit in DIGITS:
         image = read_image(save(tmp_path / name, draw(digit)))
         assert (image.shape, image.dtype) == ((28, 28), np.uint8)
-        assert max(plain, key=lambda other: likeness(image, plain[other])) == digit
-        assert likeness(image, plain[digit]) > 0.85
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_the_digit_fills_a_box_of_20_and_is_centred_by_its_mass(form: str, tmp_path: Path) -> None:
-    name, draw = FORMS[form]
-    image = read_image(save(tmp_path / name, draw(5)))
-    rows, columns = np.nonzero(image)
-    assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20)
-    weights = image[rows, columns]
-    assert abs(np.average(rows, weights=weights) - 14) <= 0.75
-    assert abs(np.average(columns, weights=weights) - 14) <= 0.75
-    assert image.max() > 240
-    assert np.median(image) == 0
+        assert recognized(image, plain) == digit
+        rows, columns = np.nonzero(image)
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20)
+        weights = image[rows, columns]
+        assert abs(np.average(rows, weights=weights) - 14) <= 0.75
+        assert abs(np.average(columns, weights=weights) - 14) <= 0.75
+        assert image.max() > 240
+        assert np.median(image) == 0
 
 
 def test_thin_strokes_become_as_thick_as_a_pens(tmp_path: Path) -> None:
@@ -173,33 +182,19 @@ def test_a_photo_is_set_upright_as_its_exif_orientation_says(
     assert likeness(read_image(stored), upright) > 0.95
 
 
-def huge_headers(side: int) -> dict[str, bytes]:
-    """Small files whose headers promise a picture of `side` by `side` pixels."""
-    small = np.zeros((16, 16, 3), dtype=np.uint8)
-    lossy = [cv2.IMWRITE_WEBP_QUALITY, 80]
-    jpg, bmp, gif, webp = (
-        cv2.imencode(f".{kind}", small, lossy if kind == "webp" else [])[1].tobytes()
-        for kind in ("jpg", "bmp", "gif", "webp")
-    )
-    start = jpg.index(b"\xff\xc0") + 5
-    vp8 = webp.index(b"\x9d\x01\x2a") + 3
-    most = struct.pack("<HH", min(side, 16383), min(side, 16383))
-    return {
-        "png": huge_png(side),
-        "jpg": jpg[:start] + struct.pack(">HH", side, side) + jpg[start + 4 :],
-        "bmp": bmp[:18] + struct.pack("<ii", side, side) + bmp[26:],
-        "gif": gif[:6] + struct.pack("<HH", side, side) + gif[10:],
-        "webp": webp[:vp8] + most + webp[vp8 + 4 :],
-    }
+def huge_jpg(side: int) -> bytes:
+    """A small file whose header promises a picture of `side` by `side` pixels."""
+    content = cv2.imencode(".jpg", np.zeros((16, 16, 3), dtype=np.uint8))[1].tobytes()
+    start = content.index(b"\xff\xc0") + 5
+    return content[:start] + struct.pack(">HH", side, side) + content[start + 4 :]
 
 
-@pytest.mark.parametrize("side", [10_000, 30_000])
-@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "gif", "webp"])
+@pytest.mark.parametrize("huge", [huge_png, huge_jpg])
 def test_a_picture_of_too_many_pixels_is_refused_by_its_header(
-    kind: str, side: int, tmp_path: Path
+    huge: Callable[[int], bytes], tmp_path: Path
 ) -> None:
-    path = tmp_path / f"huge.{kind}"
-    path.write_bytes(huge_headers(side)[kind])
+    path = tmp_path / "huge.png"
+    path.write_bytes(huge(10_000))
     assert path.stat().st_size < 1_000_000
     with pytest.raises(FileError) as caught:
         read_image(path)
@@ -221,10 +216,9 @@ BLANK = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("kind", BLANK)
-def test_a_blank_picture_shows_no_digit(kind: str, suffix: str, tmp_path: Path) -> None:
-    blank = save(tmp_path / f"blank{suffix}", BLANK[kind])
+def test_a_blank_picture_shows_no_digit(kind: str, tmp_path: Path) -> None:
+    blank = save(tmp_path / "blank.png", BLANK[kind])
     with pytest.raises(FileError) as caught:
         read_image(blank)
     assert str(caught.value) == (
@@ -293,24 +287,22 @@ SCENES = {
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_what_is_around_the_digit_is_left_out(scene: str, tmp_path: Path) -> None:
-    plain = {digit: read_image(save(tmp_path / "plain.png", ink(digit))) for digit in DIGITS}
+def test_what_is_around_the_digit_is_left_out(
+    scene: str, plain: dict[int, np.ndarray], tmp_path: Path
+) -> None:
     for digit in DIGITS:
         cover = np.pad(ink(digit), ((70, 70), (120, 120)))
         image = read_image(save(tmp_path / "scene.png", SCENES[scene](cover)))
-        assert max(plain, key=lambda other: likeness(image, plain[other])) == digit
-        assert likeness(image, plain[digit]) > 0.85
+        assert recognized(image, plain) == digit
 
 
 @pytest.mark.parametrize("scene", ["plain", *SCENES])
-def test_several_digits_are_found_from_left_to_right(scene: str, tmp_path: Path) -> None:
+def test_several_digits_are_found_from_left_to_right(
+    scene: str, plain: dict[int, np.ndarray], tmp_path: Path
+) -> None:
     cover = np.pad(row_of((3, 1, 4)), ((100, 100), (110, 110)))
-    picture = SCENES.get(scene, rendered)(cover)
-    found = read_digits(save(tmp_path / "pi.png", picture))
-    assert len(found) == 3
-    plain = {digit: read_image(save(tmp_path / "plain.png", ink(digit))) for digit in range(10)}
-    read = [max(plain, key=lambda other: likeness(image, plain[other])) for image in found]
-    assert read == [3, 1, 4]
+    found = read_digits(save(tmp_path / "pi.png", SCENES.get(scene, rendered)(cover)))
+    assert [recognized(image, plain) for image in found] == [3, 1, 4]
 
 
 def test_a_digit_in_pieces_stays_one(tmp_path: Path) -> None:

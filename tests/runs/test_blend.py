@@ -43,34 +43,25 @@ def call(shelf: Path, command: str, *words: str) -> int:
     return main([command, *folders, *words])
 
 
-def test_each_row_is_judged_by_the_members_of_every_part_that_never_saw_it(shelf: Path) -> None:
+def test_each_part_weighs_the_same_and_judges_rows_by_members_that_never_saw_them(
+    shelf: Path,
+) -> None:
     run = blended(shelf, ["two", "three"], "blend")
-    oof = pd.read_csv(run.oof_path)
-    expected = np.zeros((240, 10))
+    oof, submission = pd.read_csv(run.oof_path), pd.read_csv(run.submission_path)
+    expected, test_proba = np.zeros((240, 10)), np.zeros((60, 10))
     for part in run.parts():
         members = [part.read_member(member) for member in part.finished_members()]
+        test_proba += mean_proba([member.test_logits for member in members])
         for row in range(240):
             ours = [m.val_logits[m.val_index == row] for m in members if row in m.val_index]
             expected[row] += softmax(np.concatenate(ours), axis=1).mean(axis=0) / 2
     assert_array_equal(oof.row, np.arange(240))
     assert_allclose(oof.filter(like="proba_"), expected, atol=1e-6)
+    assert_array_equal(submission.Label, test_proba.argmax(axis=1))
     report = json.loads(run.cv_path.read_text())
     assert report["cv_accuracy"] == (oof.predicted == oof.label).mean()
+    assert report["n_members"] == 2 + 6
     assert_array_equal(oof.fold, pd.read_csv(Run(shelf / "submissions" / "two").oof_path).fold)
-
-
-def test_every_part_weighs_the_same_however_many_members_it_has(shelf: Path) -> None:
-    run = blended(shelf, ["two", "three"], "blend")
-    proba = np.mean(
-        [
-            mean_proba([part.read_member(m).test_logits for m in part.finished_members()])
-            for part in run.parts()
-        ],
-        axis=0,
-    )
-    submission = pd.read_csv(run.submission_path)
-    assert_array_equal(submission.Label, proba.argmax(axis=1))
-    assert json.loads(run.cv_path.read_text())["n_members"] == 2 + 6
 
 
 def test_blending_again_changes_nothing_and_a_lost_file_comes_back(shelf: Path) -> None:

@@ -12,7 +12,7 @@ from support.written_runs import ENVIRONMENT
 
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.environment import Environment
-from digit_recognizer.runs.lock import begin_run, ensure_free_space
+from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.recipe import Recipe
@@ -92,9 +92,3 @@ def test_a_second_process_is_turned_away_until_the_first_ends_even_by_a_kill(run
         holder.send_signal(signal.SIGKILL)
     with begin_run(run, REQUEST, ENVIRONMENT):
         pass
-
-
-def test_a_disk_without_room_is_noticed_before_the_training(tmp_path: Path) -> None:
-    ensure_free_space(tmp_path, 1)
-    with pytest.raises(RunError, match=r"the disk lacks \d+ MiB for this run: make room"):
-        ensure_free_space(tmp_path, 2**60)

@@ -2,25 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from digit_recognizer.errors import FileError
 from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores, wilson_interval
-from digit_recognizer.runs.predictions import mean_proba
-
-
-@given(st.integers(1, 6), st.randoms(use_true_random=False))
-def test_averaging_does_not_care_for_order(n_members: int, random) -> None:
-    rng = np.random.default_rng(n_members)
-    logits = [rng.normal(0, 5, (20, 10)).astype(np.float32) for _ in range(n_members)]
-    shuffled = random.sample(logits, n_members)
-    assert (mean_proba(logits) == mean_proba(shuffled)).all()
-
-
-def test_probabilities_add_up_to_one() -> None:
-    logits = np.random.default_rng(0).normal(0, 30, (50, 10)).astype(np.float32)
-    assert mean_proba([logits]).sum(axis=1) == pytest.approx(np.ones(50))
 
 
 def test_wilson_interval_is_the_published_one() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from support.written_runs import guesses, read_oof
+from support.written_runs import guesses
 
 from digit_recognizer.runs.predictions import OutOfFold, assemble
 from digit_recognizer.runs.score_interval import disagreement
@@ -94,16 +94,3 @@ def test_out_of_fold_rows_are_written_for_people_and_programs(tmp_path: Path) ->
     small = "0.050000"
     assert first == ",".join(["0,3,0,3", *[small] * 3, "0.550000", *[small] * 6])
     assert second == ",".join(["1,4,1,9", *[small] * 9, "0.550000"])
-
-
-@pytest.mark.parametrize("n_rows", [1, 20])
-def test_what_was_written_is_read_again(n_rows: int, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    labels, folds = rng.integers(0, 10, n_rows), rng.integers(0, 3, n_rows)
-    proba = rng.dirichlet(np.ones(10), n_rows).round(6)
-    written = OutOfFold(np.arange(n_rows) * 2, labels, folds, proba.argmax(axis=1), proba)
-    written.write(tmp_path / "oof.csv")
-    back = read_oof(tmp_path / "oof.csv")
-    for name, value in vars(written).items():
-        assert_array_equal(getattr(back, name), value)
-        assert getattr(back, name).dtype == value.dtype

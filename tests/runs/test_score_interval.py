@@ -54,16 +54,14 @@ class World:
         proba[:, 1] = 1 - proba[:, 0]
         return proba
 
-    def trial(
-        self, rng: np.random.Generator, n_seeds: int, n_splits: int = 5, n_rows: int = 3000
-    ) -> bool:
+    def trial(self, rng: np.random.Generator, n_seeds: int) -> bool:
         """Return whether the true score is inside the expected interval."""
-        odds, labels = self.rows(rng, n_rows)
-        test_odds, test_labels = self.rows(rng, n_rows * 2 // 3)
+        odds, labels = self.rows(rng, 1500)
+        test_odds, test_labels = self.rows(rng, 1000)
         oof = np.stack([self.network(rng, odds) for _ in range(n_seeds)])
         test = [
             np.mean([self.network(rng, test_odds) for _ in range(n_seeds)], axis=0)
-            for _ in range(n_splits)
+            for _ in range(5)
         ]
         predictions = ensemble(oof, np.stack(test))
         score = (predictions.test_proba.argmax(axis=1) == test_labels).mean()
@@ -71,24 +69,13 @@ class World:
         return bool(expected.low <= score <= expected.high)
 
 
-@pytest.mark.parametrize(
-    ("world", "n_seeds"),
-    [(World(), 1), (World(noise=1.0), 2), (World(slope=0.5), 3)],
-    ids=["usual", "steady", "unsure"],
-)
-def test_in_each_world_it_covers_about_95_of_100_scores(world: World, n_seeds: int) -> None:
-    rng = np.random.default_rng(n_seeds)
-    inside = sum(world.trial(rng, n_seeds, n_rows=2000) for _ in range(200))
-    assert 183 <= inside <= 199
-
-
 def test_over_all_worlds_it_covers_95_of_100() -> None:
     inside = 0
-    for number in range(1000):
+    for number in range(600):
         rng = np.random.default_rng(number)
         world = World(rng.uniform(0.5, 3), rng.uniform(0, 0.02), rng.uniform(0.5, 1))
-        inside += world.trial(rng, n_seeds=int(rng.integers(1, 4)), n_rows=1500)
-    assert 930 <= inside <= 980
+        inside += world.trial(rng, n_seeds=int(rng.integers(1, 4)))
+    assert 555 <= inside <= 590
 
 
 def test_the_gain_is_that_which_the_simulated_ensemble_has() -> None:
@@ -110,10 +97,6 @@ def test_the_gain_is_that_which_the_simulated_ensemble_has() -> None:
         assert expected.low < whole < expected.high
 
 
-def certain(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.eye(10)[labels]
-
-
 def test_one_member_gains_nothing() -> None:
     rng, world = np.random.default_rng(0), World()
     odds, labels = world.rows(rng, 2000)
@@ -126,7 +109,8 @@ def test_one_member_gains_nothing() -> None:
 
 def test_no_error_seen_does_not_mean_none_to_come() -> None:
     labels = np.arange(1000) % 10
-    predictions = ensemble(certain(labels)[None], np.stack([certain(labels[:500])] * 3))
+    certain = np.eye(10)[labels]
+    predictions = ensemble(certain[None], np.stack([certain[:500]] * 3))
     expected = expected_score(labels, predictions)
     assert expected.middle == expected.high == 1.0
     assert 0.98 < expected.low < 0.999

@@ -58,10 +58,9 @@ def open_pipeline(dataset: str, execution: Execution, folders: Folders) -> "Pipe
 
     data = load(folders.data_dir / dataset)  # or an error, before torch takes seconds to import
     with working("loading PyTorch"):
-        from digit_recognizer.pipeline import Pipeline, find_backend, find_member_devices
+        from digit_recognizer.pipeline import Pipeline, find_backend
 
-        backend = find_backend(execution.backend)
-        devices = find_member_devices(execution.backend, execution.device, execution.workers)
+        backend, devices = find_backend(execution.backend, execution.device, execution.workers)
     return Pipeline(folders.submissions_dir, dataset, data, devices, backend, TrainingDisplay())
 
 

@@ -1,10 +1,7 @@
 """Locks: a run is written by one process at a time, for one request over one dataset."""
 
-import math
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -60,11 +57,3 @@ def _find_change(run: Run, request: Request, environment: Environment) -> str:
         if began.parts.get(name) != digest:
             return f"{name} changed since it was blended"
     return ""
-
-
-def ensure_free_space(path: Path, n_bytes: int) -> None:
-    """Refuse to go on unless the disk that holds `path` has `n_bytes` left."""
-    free = shutil.disk_usage(path).free
-    if free < n_bytes:
-        missing = math.ceil((n_bytes - free) / 2**20)
-        raise RunError(f"{path}: the disk lacks {missing} MiB for this run: make room")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -58,24 +57,17 @@ def test_the_second_load_reads_the_arrays_and_not_the_csvs(
         np.testing.assert_array_equal(value, getattr(second, name))
 
 
-CACHE_DAMAGES: dict[str, Callable[[Path, bytes], object]] = {
-    "cut": lambda cache, whole: cache.write_bytes(whole[: len(whole) // 2]),
-    "garbled": lambda cache, whole: cache.write_bytes(
-        whole[:5000] + bytes(byte ^ 255 for byte in whole[5000:5100]) + whole[5100:]
-    ),
-    "of another form": lambda cache, whole: np.savez(cache, something=np.zeros(3)),
-}
-
-
-@pytest.mark.parametrize("kind", CACHE_DAMAGES)
-def test_a_damaged_cache_is_built_anew(kind: str, folder: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut", "of another form"])
+def test_a_damaged_cache_is_built_anew(damage: str, folder: Path) -> None:
     before = load(folder)
-    whole = cache_of(folder).read_bytes()
-    CACHE_DAMAGES[kind](cache_of(folder), whole)
-    after = load(folder)
-    np.testing.assert_array_equal(after.images, before.images)
-    np.testing.assert_array_equal(after.test_images, before.test_images)
-    assert cache_of(folder).read_bytes() == whole
+    cache = cache_of(folder)
+    whole = cache.read_bytes()
+    if damage == "cut":
+        cache.write_bytes(whole[: len(whole) // 2])
+    else:
+        np.savez(cache, something=np.zeros(3))
+    np.testing.assert_array_equal(load(folder).images, before.images)
+    assert cache.read_bytes() == whole
 
 
 def test_no_cache_is_no_obstacle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,8 @@ from digit_recognizer import MAX_PICTURE_PIXELS
 from digit_recognizer.errors import FileError, ImageError, NoDigitError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-JPEG_START = b"\xff\xd8"
-EXIF_ORIENTATION = re.compile(
-    rb"\x01\x12\0\x03\0{3}\x01\0(.)|\x12\x01\x03\0\x01\0{3}(.)", re.DOTALL
+EXIF_ORIENTATION = re.compile(  # the entry of an IFD in either byte order
+    rb"\x01\x12\0\x03\0{3}\x01\0([\x01-\x08])|\x12\x01\x03\0\x01\0{3}([\x01-\x08])"
 )
 MIN_CONTRAST = 24  # grey levels between paper and ink, of 255
 MAX_SIDE = 640  # pixels; a phone's photo holds no more of a digit than this
@@ -58,27 +57,22 @@ def decode_digits(content: bytes, name: str) -> list[NDArray[np.uint8]]:
 
 def _decode(content: bytes, name: str) -> NDArray[np.integer]:
     """Return the picture with the channels and depth of the file, as its EXIF orientation says."""
-    buffer = np.frombuffer(content, dtype=np.uint8)
-    picture = None
     try:
-        picture = cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)  # drops alpha
-        if picture is not None and not content.startswith(JPEG_START):
-            unchanged = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)  # ignores the orientation
-            if unchanged is not None and unchanged.shape[2:] == (4,):
-                picture = _upright(unchanged, content)
+        # Other flags would turn it, and drop the alpha channel.
+        picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         if "MAX_IMAGE" in str(error):
             most = f"{MAX_PICTURE_PIXELS // 1_000_000} million pixels"
             raise ImageError(f"{name}: has more than {most}: send a smaller one") from None
+        picture = None  # nothing in it
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{name}: is not a PNG or JPEG picture")
-    return np.asarray(picture)
-
-
-def _upright(picture: NDArray[np.integer], content: bytes) -> NDArray[np.integer]:
-    """Return a picture [H, W, C] turned and mirrored as the EXIF data of its file say."""
     found = EXIF_ORIENTATION.search(content)
-    orientation = (found[1] or found[2])[0] if found else 1
+    return _upright(picture, (found[1] or found[2])[0] if found else 1)
+
+
+def _upright(picture: NDArray[np.integer], orientation: int) -> NDArray[np.integer]:
+    """Return a picture [H, W] or [H, W, C] turned and mirrored as an EXIF orientation says."""
     if orientation > 4:
         picture = picture.swapaxes(0, 1)
     rows = -1 if orientation in (3, 4, 7, 8) else 1

@@ -181,15 +181,12 @@ def remove_leftovers(folder: Path) -> None:
 
 # Exceptions that JSON of an unexpected structure causes.
 SCHEMA_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
-# From zipfile and its decompressors; their NotImplementedError is a RuntimeError.
-_BAD_ZIP = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, RuntimeError, ValueError),
-)
 
 
 def is_bad_zip(error: BaseException) -> bool:
     """Return whether an error in reading a zip is about its bytes, and not about the disk."""
     if isinstance(error, OSError):  # bz2's have no number; a seek before the start is EINVAL
         return error.errno in (None, errno.EINVAL)
-    return isinstance(error, _BAD_ZIP)
+    # From zipfile and its decompressors; their NotImplementedError is a RuntimeError.
+    about_content = (zipfile.BadZipFile, EOFError, RuntimeError, ValueError)
+    return isinstance(error, (*about_content, zlib.error, lzma.LZMAError, struct.error))

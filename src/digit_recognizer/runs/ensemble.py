@@ -152,8 +152,9 @@ def _score(
 def _read_inputs(run: Run, data_dir: Path) -> tuple[Dataset, list[TrainedRun]]:
     """Read the data and the parts of a run; refuse parts that changed since they were blended."""
     parts = [TrainedRun.read(part) for part in run.parts()]
-    for name, digest in run.environment().parts.items():
-        if Run(run.run_dir.parent / name).predictions_digest() != digest:
+    digests = run.environment().parts
+    for name in run.request().blend_of:
+        if Run(run.run_dir.parent / name).predictions_digest() != digests.get(name):
             raise RunError(
                 f"{run.run_dir}: {name} changed since it was blended: delete {run.name} and"
                 " blend again"

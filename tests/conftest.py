@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support.runner import make_small, train
 
 # A first example may import scikit-learn, and a busy machine is slow: no test measures speed.
 settings.register_profile("without deadline", deadline=None)
@@ -19,7 +20,7 @@ POSIX_ONLY = (
 )
 collect_ignore = POSIX_ONLY if os.name == "nt" else ()
 
-pytest_plugins = ["support.browser", "support.place"]
+pytest_plugins = ["support.browser"]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -47,3 +48,13 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small dataset and one finished run of it, called ``whole``."""
+    place = tmp_path_factory.mktemp("place")
+    make_small(place / "data")
+    done = train(place, "whole")
+    assert done.returncode == 0, done.stderr
+    return place

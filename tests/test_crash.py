@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from support.runner import QUICK, command, outcome, train
 
-from digit_recognizer.runs.lock import lock_run
 from digit_recognizer.runs.run import Run
 
 
@@ -64,17 +63,6 @@ def first_epoch(process: subprocess.Popen[str]) -> None:
         if "epoch   1/" in line:
             return
     raise AssertionError("no epoch was reported")
-
-
-@pytest.mark.slow
-def test_killed_with_all_its_workers_in_the_first_epoch(place: Path) -> None:
-    process = start(place, "group")
-    first_epoch(process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert not Run(place / "submissions" / "group").is_done()
-    assert train(place, "group").returncode == 0
-    assert outcome(place / "submissions" / "group") == outcome(place / "submissions" / "whole")
 
 
 @pytest.mark.slow
@@ -136,15 +124,6 @@ def test_a_full_disk_stops_with_a_line_and_keeps_what_was_done(place: Path) -> N
     assert not list((place / "submissions" / "full").rglob(".tmp-*"))
     assert train(place, "full").returncode == 0
     assert outcome(place / "submissions" / "full") == outcome(place / "submissions" / "whole")
-
-
-def test_a_second_process_on_the_same_run_is_turned_away(place: Path) -> None:
-    with lock_run(Run(place / "submissions" / "busy")):
-        refused = train(place, "busy")
-    assert refused.returncode == 1
-    assert refused.stderr.strip().endswith(
-        "another process is working on this run: wait for it, or give another RUN"
-    )
 
 
 @pytest.mark.slow

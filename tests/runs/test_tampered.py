@@ -130,16 +130,13 @@ CASES: dict[str, dict[str, Tamper]] = {
     "recipe.json": {
         "empty": put(""),
         "deep": put('{"a":' * 99_999),
-        "10**8 folds": change(n_splits=10**8),
         "10**400 folds": change(n_splits=10**400),
         "a setting of another type": change(epochs=[1]),
         "a dataset with a zero byte": change(dataset="a\0b"),
         "a blend of nothing": change(blend_of=[]),
         "a blend of itself": change(blend_of=["run", "other"]),
-        "a blend of numbers": change(blend_of=[1, 2]),
     },
     "environment.json": {
-        "cut": put('{"commit": "abc", '),
         "an empty object": put("{}"),
         "data of another type": change(data=[1]),
         "may_submit of another type": change(may_submit="yes"),

@@ -153,6 +153,8 @@ def replacing(folder: Path, source: str, may_submit: bool, version: str = "") ->
             finally:
                 shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
+        if error.filename and not str(error.filename).startswith(str(folder.parent)):
+            raise  # of a user's own file
         raise FileError(
             f"{folder}: cannot be written ({error.strerror or error}): make room (300 MB) or"
             " fix the permissions, then repeat the command"

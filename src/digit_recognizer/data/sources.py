@@ -9,8 +9,6 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -82,7 +80,7 @@ def _copy(source: Path, name: str, folder: Path) -> None:
         raise _missing(source, name)
     facts = path.stat()
     check_csv_size(path, facts.st_size)
-    with _own_file(path), open(path, "rb") as file, open(folder / name, "wb") as copy:
+    with open(path, "rb") as file, open(folder / name, "wb") as copy:
         shutil.copyfileobj(file, copy)
     # Dates are part of what tells a source's versions apart.
     os.utime(folder / name, ns=(facts.st_atime_ns, facts.st_mtime_ns))
@@ -92,21 +90,10 @@ def _missing(source: Path, name: str) -> FileError:
     return FileError(f"{source}: has no {name}: it must hold {', '.join(DATA_FILES)}")
 
 
-@contextmanager
-def _own_file(path: Path) -> Iterator[None]:
-    """Name the user's own file where it cannot be opened."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename != str(path):
-            raise
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
-
-
 def unzip(archive: Path, folder: Path, progress: Progress = silent) -> None:
     """Unpack the competition's three files, whatever their folder is, and nothing else."""
     try:
-        with _own_file(archive), zipfile.ZipFile(archive) as bundle:
+        with zipfile.ZipFile(archive) as bundle:
             entries = _checked_entries(archive, bundle)
             done, total = 0, sum(entry.file_size for entry in entries.values())
             for name, entry in entries.items():

@@ -1,10 +1,7 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from digit_recognizer.errors import FileError
-from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores, wilson_interval
+from digit_recognizer.runs.metrics import out_of_fold_scores, wilson_interval
 
 
 def test_wilson_interval_is_the_published_one() -> None:
@@ -28,13 +25,3 @@ def test_cv_report_counts_what_is_there() -> None:
     assert report["classes"][1].precision == pytest.approx(4 / 5)
     assert report["classes"][0].recall == pytest.approx(3 / 4)
     assert report["classes"][0].support == 4
-
-
-@pytest.mark.parametrize("content", ["{}", '{"cv_accuracy": 1, "cv_interval": 3}', "[]", "{"])
-def test_a_cv_json_of_another_shape_is_named(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "cv.json"
-    path.write_text(content)
-    with pytest.raises(
-        FileError, match=r"cv\.json: (cv_accuracy|cv_interval|is not|cannot be read)"
-    ):
-        CvReport.read(path)

@@ -53,7 +53,6 @@ class Environment:
 
         Those that differ are joined by ``+``; ``deterministic`` is true if all are.
         """
-
         return replace(
             self,
             device=_joined(item.device for item in environments),

@@ -91,22 +91,22 @@ def out_of_fold_scores(
     correct = predicted == labels
     by_fold = {str(fold): float(correct[folds == fold].mean()) for fold in np.unique(folds)}
     values = list(by_fold.values())
-    n_correct = int(correct.sum())
+    n_rows, n_correct = len(labels), int(correct.sum())
+    accuracy = n_correct / n_rows
     columns = precision_recall_fscore_support(labels, predicted, labels=DIGITS, zero_division=0.0)
     by_digit = zip(*(column.tolist() for column in columns), strict=True)
     return {
-        "cv_accuracy": n_correct / len(labels),
-        "cv_interval": wilson_interval(n_correct, len(labels)),
-        "n_rows": len(labels),
-        "n_errors": len(labels) - n_correct,
+        "cv_accuracy": accuracy,
+        "cv_interval": wilson_interval(n_correct, n_rows),
+        "n_rows": n_rows,
+        "n_errors": n_rows - n_correct,
         "fold_accuracies": by_fold,
         "fold_mean": float(np.mean(values)),
         "fold_std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
         "log_loss": float(log_loss(labels, np.clip(proba, 1e-15, 1), labels=DIGITS)),
         "classes": [ClassScores(digit, *scores) for digit, scores in enumerate(by_digit)],
         "confusion": confusion_matrix(labels, predicted, labels=DIGITS).tolist(),
-        "suspicious": n_correct / len(labels) > SUSPICIOUS_ACCURACY
-        and len(labels) > MIN_ROWS_FOR_SUSPICION,
+        "suspicious": accuracy > SUSPICIOUS_ACCURACY and n_rows > MIN_ROWS_FOR_SUSPICION,
     }
 
 

@@ -1,6 +1,6 @@
 """Combined predictions of members: out-of-fold rows, test rows, and ``oof.csv``."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,8 @@ def held_out_rows(members: Mapping[Member, Predictions]) -> NDArray[np.int64]:
 def oof_by_seed(members: Mapping[Member, Predictions]) -> Proba:
     """Return out-of-fold probabilities [S, N, 10] of an ordinary run by each seed's members."""
     by_seed = []
-    for items in _grouped(members, lambda member: member.seed):
+    for seed in dict.fromkeys(member.seed for member in members):
+        items = [item for member, item in members.items() if member.seed == seed]
         rows = np.concatenate([item.val_index for item in items])
         logits = np.concatenate([item.val_logits for item in items])
         by_seed.append(mean_proba([logits[np.argsort(rows)]]))
@@ -103,8 +104,10 @@ def oof_by_seed(members: Mapping[Member, Predictions]) -> Proba:
 
 
 def _test_by_fold(members: Mapping[Member, Predictions]) -> Proba:
-    folds = _grouped(members, lambda member: member.fold)
-    return np.stack([mean_proba([item.test_logits for item in items]) for items in folds])
+    by_fold: dict[int, list[Logits]] = {}
+    for member, item in members.items():
+        by_fold.setdefault(member.fold, []).append(item.test_logits)
+    return np.stack([mean_proba(logits) for logits in by_fold.values()])
 
 
 def _folds_of(rows: NDArray[np.int64], members: Mapping[Member, Predictions]) -> NDArray[np.int64]:
@@ -112,15 +115,6 @@ def _folds_of(rows: NDArray[np.int64], members: Mapping[Member, Predictions]) ->
     for member, item in members.items():
         folds[np.searchsorted(rows, item.val_index)] = member.fold
     return folds
-
-
-def _grouped(
-    members: Mapping[Member, Predictions], key: Callable[[Member], int]
-) -> list[list[Predictions]]:
-    groups: dict[int, list[Predictions]] = {}
-    for member, item in members.items():
-        groups.setdefault(key(member), []).append(item)
-    return list(groups.values())
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class Pipeline:
 def find_backend(
     name: str, device: str, workers: int | None
 ) -> tuple[TrainMembers, Sequence[Device]]:
-    """Return what trains members, processes or Ray, and the device of each one at a time."""
+    """Return the function that trains members, and the device of each that it trains at a time."""
     if name == "ray":
         from digit_recognizer.training import ray_backend
 

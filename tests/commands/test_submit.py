@@ -152,7 +152,7 @@ def test_the_same_file_is_refused_unless_forced(desk: Desk, kaggle: Kaggle) -> N
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (lambda text: text.replace("\n7,", "\n77,"), "line 8 has ImageId '77': it must be 7"),
+        (lambda text: text.replace("\n7,", "\n77,"), "line 8 is '77,0': it must be '7,0'"),
         (
             lambda text: text[: text.rindex(f"{N_TEST},")],
             f"has {N_TEST - 1} rows: it must have {N_TEST}, one for each row of test.csv",

@@ -11,7 +11,6 @@ from support.small import contents
 from support.written_runs import ENVIRONMENT
 
 from digit_recognizer.errors import RunError
-from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
@@ -36,28 +35,22 @@ def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "environment", "complaint"),
+    ("epochs", "digest", "complaint"),
     [
-        (
-            Request("small", "default", Recipe(epochs=5)),
-            ENVIRONMENT,
-            "was begun with epochs 3, not 5: give another RUN, or delete the folder",
-        ),
-        (
-            REQUEST,
-            replace(ENVIRONMENT, data={"train.csv": "2"}),
-            "the data changed since this run began: give another RUN, or delete the folder",
-        ),
+        (5, "1", "was begun with epochs 3, not 5: give another RUN, or delete the folder"),
+        (3, "2", "the data changed since this run began: give another RUN, or delete the folder"),
     ],
 )
 def test_another_request_or_other_data_are_refused(
-    request_: Request, environment: Environment, complaint: str, run: Run
+    epochs: int, digest: str, complaint: str, run: Run
 ) -> None:
     with begin_run(run, REQUEST, ENVIRONMENT):
         pass
     before = contents(run.run_dir)
-    with pytest.raises(RunError) as caught:
-        begin_run(run, request_, environment).__enter__()
+    asked = Request("small", "default", Recipe(epochs=epochs))
+    other = replace(ENVIRONMENT, data={"train.csv": digest})
+    with pytest.raises(RunError) as caught, begin_run(run, asked, other):
+        pass
     assert str(caught.value) == f"{run.run_dir}: {complaint}"
     assert contents(run.run_dir) == before
     with begin_run(run, REQUEST, ENVIRONMENT):
@@ -83,8 +76,8 @@ def test_a_second_process_is_turned_away_until_the_first_ends_even_by_a_kill(run
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"locked\n"
-        with pytest.raises(RunError) as caught:
-            begin_run(run, REQUEST, ENVIRONMENT).__enter__()
+        with pytest.raises(RunError) as caught, begin_run(run, REQUEST, ENVIRONMENT):
+            pass
         assert str(caught.value) == (
             f"{run.run_dir}: another process is working on this run:"
             " wait for it, or give another RUN"

@@ -99,7 +99,7 @@ def read_submission(path: Path, n_rows: int | None) -> NDArray[np.int64]:
     There must be `n_rows` rows; any number if None.
     """
     rows = _read_rows(path, _read_content(path), SUBMISSION_COLUMNS)
-    next(rows)
+    next(rows)  # the header
     labels: list[int] = []
     for line, row in rows:
         [label] = _parse_numbers(path, line, row[1:], ["Label"])
@@ -133,7 +133,7 @@ def _read_table(path: Path, columns: list[str]) -> NDArray[np.uint8]:
     """
     content = _read_content(path)
     rows = _read_rows(path, content, columns)
-    next(rows)
+    next(rows)  # the header
     table = _parse_fast(content.partition(b"\n")[2], columns)
     if table is None:
         table = np.stack([_parse_numbers(path, line, row, columns) for line, row in rows])

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
 from digit_recognizer.data import files
-from digit_recognizer.data.files import read_json, sha256
 from digit_recognizer.errors import RecipeError, RunError
 from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.predictions import check_predictions
@@ -84,7 +83,7 @@ class Run:
         if not self.recipe_path.is_file():
             raise RunError(f"{self.run_dir}: is not a run: 'make train' makes one")
         remedy = "bring it back, or delete the run"
-        content = read_json(self.recipe_path, remedy)
+        content = files.read_json(self.recipe_path, remedy)
         try:
             return Request.from_dict(content)
         except (KeyError, TypeError, RecipeError) as error:
@@ -146,7 +145,9 @@ class Run:
 
     def predictions_digest(self) -> str:
         """Return a hash that changes where any member's predictions change."""
-        lines = [f"{m.name} {sha256(self.predictions_path(m))}" for m in self.finished_members()]
+        lines = [
+            f"{m.name} {files.sha256(self.predictions_path(m))}" for m in self.finished_members()
+        ]
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
     def write_member(self, trained: TrainedMember) -> None:

@@ -107,8 +107,8 @@ def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
     other.environment_path.write_text(json.dumps(environment))
     before = contents(submissions)
     for runs, name, complaint in [
-        ("two", "new", "RUNS is 'two': give at least two runs to blend"),
-        ("two two", "new", "RUNS names 'two' twice: give each run once"),
+        ("two", "new", "RUNS is 'two': give two or more different runs to blend"),
+        ("two two", "new", "RUNS is 'two two': give two or more different runs to blend"),
         ("two three", "two", "RUN is 'two', which is one of RUNS: give the blend another name"),
         ("two none", "new", f"{submissions}/none: there is no such run"),
         ("two unfinished", "new", "unfinished: is not finished: run 'make train DATA=small"),

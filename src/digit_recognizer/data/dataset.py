@@ -21,7 +21,7 @@ MAX_DUPLICATE_FRACTION = 0.001
 
 
 def load(folder: Path) -> Dataset:
-    """Read a verified dataset, from its array cache where there is one (0.3 s, not 2 s).
+    """Read a verified dataset, from its array cache where there is one (0.2 s, not 2 s).
 
     The cache is keyed by the content of the CSVs, which are hashed at every load.
     """

@@ -172,7 +172,10 @@ def data_of(run: Run, data_dir: Path) -> Dataset:
 
 def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name: str) -> RunResults:
     """Average finished runs into the run `run_name`; each weighs the same."""
-    _check_names(names, run_name)
+    if len(set(names)) < max(2, len(names)):
+        raise RunError(f"RUNS is {' '.join(names)!r}: give two or more different runs to blend")
+    if run_name in names:
+        raise RunError(f"RUN is {run_name!r}, which is one of RUNS: give the blend another name")
     run = new_run(submissions_dir, run_name)
     parts = [TrainedRun.read(_find_part(submissions_dir, name)) for name in names]
     environments = [part.run.environment() for part in parts]
@@ -192,15 +195,6 @@ def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name:
     request = Request(parts[0].run.request().dataset, "blend", None, tuple(names))
     with begin_run(run, request, environment):
         return finish(run, data, parts)
-
-
-def _check_names(names: Sequence[str], run_name: str) -> None:
-    if len(names) < 2:
-        raise RunError(f"RUNS is {' '.join(names)!r}: give at least two runs to blend")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise RunError(f"RUNS names {twice[0]!r} twice: give each run once")
-    if run_name in names:
-        raise RunError(f"RUN is {run_name!r}, which is one of RUNS: give the blend another name")
 
 
 def _find_part(submissions_dir: Path, name: str) -> Run:

@@ -26,7 +26,6 @@ from digit_recognizer.runs.run import new_run
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
 from digit_recognizer.training.parallel import TrainMembers, train_members, worker_devices
-from digit_recognizer.training.recipe import named_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class Pipeline:
         self, name: str, changes: Mapping[str, object], run_name: str | None = None
     ) -> RunResults:
         """Train a named recipe with some settings changed."""
-        request = Request(self.dataset_name, name, named_recipe(name, changes))
+        request = Request.of(self.dataset_name, name, changes)
         return self.train(request, run_name)
 
     def train(self, request: Request, run_name: str | None = None) -> RunResults:

@@ -64,7 +64,7 @@ def write_run(
     for member in all_members(chosen):
         rng = np.random.default_rng([draw, member.fold, member.seed])
         held_out = np.flatnonzero(folds == member.fold)
-        network = build_network(chosen.network, rng).state_dict()
+        network = build_network(chosen, rng).state_dict()
         predictions = Predictions(
             held_out,
             guesses(data.labels[held_out], skill, rng),

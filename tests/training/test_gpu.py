@@ -143,7 +143,7 @@ def test_a_gpu_predicts_the_bytes_of_the_cpu(network: str) -> None:
     weights = train(network, Device("cpu", "bf16")).weights
 
     def logits(device: Device) -> bytes:
-        found = load_network(network, weights, device)
+        found = load_network(Recipe(network=network), weights, device)
         return predict_logits(found, images(9), Recipe(tta=5), device, batch_size=4).tobytes()
 
     on_cpu = logits(Device("cpu", "bf16"))

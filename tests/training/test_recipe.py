@@ -1,4 +1,4 @@
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RecipeError, RunError
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
-from digit_recognizer.training.models import NETWORKS
+from digit_recognizer.training.models import NETWORKS, network_cost
 from digit_recognizer.training.recipe import NETWORK_NAMES, RECIPES, Recipe, named_recipe
 
 NAMES = {"dataset": "sample", "recipe": "default"}
@@ -20,6 +20,8 @@ def recipes(draw: st.DrawFn) -> Recipe:
     values = {}
     for item in fields(Recipe):
         limits = item.metadata
+        if not limits:
+            continue
         if limits["choices"]:
             values[item.name] = draw(st.sampled_from(limits["choices"]))
         elif item.name == "folds":
@@ -84,10 +86,71 @@ def test_a_value_out_of_range_is_refused_with_the_range(changes: dict, message: 
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="no recipe is called 'best': give one of default"):
+    with pytest.raises(RecipeError, match="no recipe is called 'best': give a TOML file or one of"):
         named_recipe("best")
 
 
 def test_every_named_recipe_uses_a_network_that_exists() -> None:
     assert set(NETWORK_NAMES) == set(NETWORKS)
     assert all(recipe.network in NETWORKS for recipe in RECIPES.values())
+
+
+OWN_NETWORK = """
+from torch import nn
+
+def linear():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+def wrong():
+    return nn.Flatten()
+"""
+
+
+def test_a_recipe_of_ones_own_is_a_toml_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('recipe = "quick"\nrotation = 12.0\nepochs = 9\n')
+    recipe = named_recipe(str(file), {"epochs": 2})
+    assert recipe == replace(RECIPES["quick"], rotation=12.0, epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("epochs = ", "is not TOML"),
+        ("epoch = 3", "unknown setting: .*'epoch'"),
+        ('recipe = "best"', "no recipe is called 'best'"),
+        (b"\xff", "cannot be read as text"),
+        (None, "cannot be read as text .*No such file"),
+    ],
+)
+def test_a_recipes_file_that_is_wrong_is_refused(
+    tmp_path: Path, content: str | bytes | None, message: str
+) -> None:
+    file = tmp_path / "mine.toml"
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RecipeError, match=message):
+        named_recipe(str(file))
+
+
+def test_a_network_of_ones_own_travels_in_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN_NETWORK)
+    recipe = named_recipe("default", {"network": f"{file}:linear"})
+    file.unlink()
+    assert Request.from_dict({**NAMES, **asdict(recipe)}).recipe == recipe
+    assert recipe.network == "mine.py:linear"
+    assert network_cost(recipe).parameters == 7850
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [("best", "KeyError: 'best'"), ("wrong", r"returns \[1, 784\] for an image, not logits")],
+)
+def test_a_network_of_ones_own_that_is_wrong_is_refused(
+    tmp_path: Path, function: str, message: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN_NETWORK)
+    with pytest.raises(RecipeError, match=f"network mine.py:{function}: .*{message}.*mend mine.py"):
+        network_cost(named_recipe("default", {"network": f"{file}:{function}"}))

@@ -220,6 +220,6 @@ def test_weights_on_disk_predict_as_the_member_did(digits: Dataset, changes: dic
     rows, recipe = handful(digits, 40), replace(HALVES, epochs=1, **changes)
     trained = fit_member(recipe, rows, Member(0, 0), CPU)
     weights = {key: torch.from_numpy(np.asarray(value)) for key, value in trained.weights.items()}
-    network = load_network(recipe.network, weights, CPU)
+    network = load_network(recipe, weights, CPU)
     again = predict_logits(network, rows.test_images, recipe, CPU)
     assert (again == trained.predictions.test_logits).all()

@@ -35,6 +35,7 @@ def test_every_system_is_trained_on_the_folds_of_default(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
+        ("pooled", 557_770),
         ("narrow", 298_442),
         ("plain", 303_738),
         ("residual", 482_666),
@@ -49,17 +50,19 @@ def test_every_system_is_trained_on_the_folds_of_default(name: str) -> None:
 def test_networks_have_as_many_parameters_as_we_and_their_authors_say(
     name: str, parameters: int
 ) -> None:
-    assert network_cost(name).parameters == parameters
+    assert network_cost(Recipe(network=name)).parameters == parameters
 
 
 def test_multiply_adds_are_those_of_convolutions_and_linear_layers() -> None:
     widths = (784, 512, 256, 128, 64, 10)
-    assert network_cost("mlp").multiply_adds == sum(a * b for a, b in pairwise(widths))
+    cost = {name: network_cost(Recipe(network=name)).multiply_adds for name in NETWORKS}
+    assert cost["mlp"] == sum(a * b for a, b in pairwise(widths))
     two_conv = 28**2 * 9 * 32 + 14**2 * 32 * 9 * 64 + 3136 * 1000 + 1000 * 100 + 100 * 10
-    assert network_cost("two-conv").multiply_adds == two_conv
-    assert round(network_cost("ttdoucet").multiply_adds / 1e6) == 329
-    assert round(network_cost("matuzas77").multiply_adds / 1e6) == 666
-    assert round(network_cost("narrow").multiply_adds / 1e6, 1) == 15.1
+    assert cost["two-conv"] == two_conv
+    assert round(cost["ttdoucet"] / 1e6) == 329
+    assert round(cost["matuzas77"] / 1e6) == 666
+    assert round(cost["narrow"] / 1e6, 1) == 15.1
+    assert round(cost["pooled"] / 1e6, 1) == 28.8
 
 
 @pytest.mark.parametrize(

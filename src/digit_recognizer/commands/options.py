@@ -42,7 +42,9 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 DatasetName = Annotated[str | None, Parameter(help="the dataset's folder under the data folder")]
 DeviceName = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps")]
-RecipeName = Annotated[str, Parameter(help=f"one of {', '.join(RECIPES)}")]
+RecipeName = Annotated[
+    str, Parameter(help=f"one of {', '.join(RECIPES)}, or a TOML file of settings")
+]
 Workers = Annotated[
     Positive | None,
     Parameter(help="members at a time; else one a GPU or core; on a cluster, Ray decides"),
@@ -101,7 +103,12 @@ if TYPE_CHECKING:
 else:
     _here = {"__module__": __name__}  # cyclopts skips classes of the module "types"
     Settings = Parameter(name="*")(
-        make_dataclass("Settings", map(_setting, fields(Recipe)), frozen=True, namespace=_here)
+        make_dataclass(
+            "Settings",
+            [_setting(item) for item in fields(Recipe) if item.metadata],
+            frozen=True,
+            namespace=_here,
+        )
     )
 
 

@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from digit_recognizer.training.members import Member, all_members
-from digit_recognizer.training.recipe import RECIPES, Recipe
+from digit_recognizer.training.recipe import RECIPES, Recipe, named_recipe
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,14 @@ class Request:
     """A recipe on a dataset; or, of a blend, the runs that are averaged."""
 
     dataset: str  # its folder under the data folder
-    recipe_name: str  # the named recipe that `recipe` is, or is a change of
+    recipe_name: str  # of the recipe or the TOML file that `recipe` is, or is a change of
     recipe: Recipe | None  # None for a blend
     blend_of: tuple[str, ...] = ()  # runs that a blend averages; empty for an ordinary run
+
+    @classmethod
+    def of(cls, dataset: str, recipe: str, changes: Mapping[str, object]) -> "Request":
+        """Return the request of a recipe's name or TOML file, with some settings changed."""
+        return cls(dataset, Path(recipe).name, named_recipe(recipe, changes))
 
     @property
     def members(self) -> list[Member]:
@@ -26,27 +32,32 @@ class Request:
 
     @property
     def changed(self) -> dict[str, Any]:
-        """The settings that differ from those of the named recipe."""
-        if self.recipe is None or self.recipe_name not in RECIPES:
+        """The settings that differ from those of the named recipe, else from the default's."""
+        if self.recipe is None:
             return {}
-        named = asdict(RECIPES[self.recipe_name])
-        return {key: value for key, value in asdict(self.recipe).items() if named[key] != value}
+        named = asdict(RECIPES.get(self.recipe_name, RECIPES["default"]))
+        settings = asdict(self.recipe)
+        del settings["network_source"]  # the content of a file, which `network` names
+        return {key: value for key, value in settings.items() if named[key] != value}
 
     @property
     def run_name(self) -> str:
         """``<dataset>-<recipe>``, with a short hash of the settings that were changed."""
-        name = f"{self.dataset}-{self.recipe_name}"
-        if not self.changed:
+        name = f"{self.dataset}-{self.recipe_name.removesuffix('.toml')}"
+        if self.recipe is None or not self.changed:
             return name
-        changed = json.dumps(self.changed, sort_keys=True).encode()
-        return f"{name}-{hashlib.sha256(changed).hexdigest()[:6]}"
+        changed = json.dumps(self.changed, sort_keys=True) + self.recipe.network_source
+        return f"{name}-{hashlib.sha256(changed.encode()).hexdigest()[:6]}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of ``recipe.json``."""
         named = {"dataset": self.dataset, "recipe": self.recipe_name}
         if self.recipe is None:
             return {**named, "blend_of": list(self.blend_of)}
-        return {**named, **asdict(self.recipe)}
+        settings = asdict(self.recipe)
+        if not self.recipe.network_source:
+            del settings["network_source"]
+        return {**named, **settings}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Request":

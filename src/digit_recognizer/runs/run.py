@@ -191,9 +191,9 @@ class Run:
         """Return a member's network on its device, in evaluation mode."""
         from digit_recognizer.training.models import load_network
 
-        network, weights = self.recipe().network, self.read_weights(member)
+        recipe, weights = self.recipe(), self.read_weights(member)
         try:
-            return load_network(network, weights, device)
+            return load_network(recipe, weights, device)
         except ValueError as error:
             raise damaged_error(self.weights_path(member), str(error)) from None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from digit_recognizer.errors import RecipeError
 from digit_recognizer.training.device import Device
+from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import torch_seed
 from digit_recognizer.training.zoo import ZOO, PreNormBlock
 
@@ -106,6 +109,29 @@ def plain() -> nn.Module:
     )
 
 
+def pooled(top: int = 128) -> nn.Module:
+    """Return `narrow` twice as wide, but pooled before its first block; `top` is the last width.
+
+    The blocks at 24x24 pixels and of 256 channels take half of the time of `narrow(64)`.
+    Pooling before ReLU gives the same values as after it, and leaves ReLU less to do.
+    """
+    return nn.Sequential(
+        nn.ZeroPad2d(-2),  # [B, 1, 24, 24]
+        nn.Conv2d(1, 64, 5, padding=2),
+        nn.MaxPool2d(2),
+        nn.ReLU(inplace=True),  # [B, 64, 12, 12]
+        PreNormBlock(64, skip_norm=True),
+        *_norm_conv_pool_relu(64, 128),  # [B, 128, 6, 6]
+        PreNormBlock(128, skip_norm=True),
+        *_norm_conv_pool_relu(128, top),  # [B, top, 3, 3]
+        PreNormBlock(top, skip_norm=True),
+        nn.BatchNorm2d(top),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(top, 10),
+    )
+
+
 def narrow(width: int = 32) -> nn.Module:
     """Return ttdoucet's network (see `zoo`) at a quarter of its widths, with skips around BatchNorm.
 
@@ -141,27 +167,55 @@ def _norm_conv_pool_relu(channels_in: int, channels_out: int) -> list[nn.Module]
     return [nn.BatchNorm2d(channels_in), conv, pool, nn.ReLU(inplace=True)]
 
 
-NETWORKS = {"narrow": narrow, "wide": wide, "plain": plain, "residual": residual, **ZOO}
+NETWORKS = {
+    "pooled": pooled,
+    "narrow": narrow,
+    "wide": wide,
+    "plain": plain,
+    "residual": residual,
+    **ZOO,
+}
 
 
-def build_network(name: str, rng: np.random.Generator) -> nn.Module:
+def new_network(recipe: Recipe) -> nn.Module:
+    """Return the recipe's network, its initial weights drawn from torch's global generator."""
+    if not recipe.network_source:
+        return NETWORKS[recipe.network]()
+    file, _, function = recipe.network.partition(":")
+    names: dict[str, Any] = {"__name__": file.removesuffix(".py")}
+    try:
+        exec(compile(recipe.network_source, file, "exec"), names)  # the user's own code
+        network: nn.Module = names[function]()
+        logits = network.eval()(torch.zeros(1, 1, 28, 28))
+        if logits.shape != (1, 10):
+            raise ValueError(f"returns {[*logits.shape]} for an image, not logits [1, 10]")
+    except Exception as error:
+        raise RecipeError(
+            f"network {recipe.network}: {type(error).__name__}: {error}: mend {file}"
+        ) from None
+    return network
+
+
+def build_network(recipe: Recipe, rng: np.random.Generator) -> nn.Module:
     """Return an untrained network; its weights depend on `rng`, not on torch's global state."""
     with torch_seed(rng):
-        return NETWORKS[name]()
+        return new_network(recipe).train()
 
 
 def load_network(
-    name: str, weights: Mapping[str, NDArray[np.generic]], device: Device
+    recipe: Recipe, weights: Mapping[str, NDArray[np.generic]], device: Device
 ) -> nn.Module:
     """Return a trained network on its device, in evaluation mode.
 
     ValueError: the weights are not those of the network.
     """
-    network = NETWORKS[name]()
+    network = new_network(recipe)
     try:
         network.load_state_dict({key: torch.as_tensor(value) for key, value in weights.items()})
     except (RuntimeError, TypeError):
-        raise ValueError(f"holds other weights than those of the network {name}") from None
+        raise ValueError(
+            f"holds other weights than those of the network {recipe.network}"
+        ) from None
     return device.to_device(network).eval()
 
 
@@ -176,10 +230,10 @@ class NetworkCost:
     multiply_adds: int
 
 
-def network_cost(name: str) -> NetworkCost:
-    """Return the cost of the network called `name`, counted in a pass of one empty image."""
+def network_cost(recipe: Recipe) -> NetworkCost:
+    """Return the cost of the recipe's network, counted in a pass of one empty image."""
     with torch.random.fork_rng(devices=[]):  # initial weights use the global generator
-        network = NETWORKS[name]().eval()
+        network = new_network(recipe).eval()
     multiply_adds: list[int] = []
 
     # torch's FlopCounterMode counts the same, but takes 3 s to import.

@@ -1,12 +1,14 @@
 """Recipes: the settings that decide what a run computes, and the named sets of them."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from digit_recognizer.errors import RecipeError
 
-OWN_NETWORKS = ("narrow", "wide", "plain", "residual")
+OWN_NETWORKS = ("pooled", "narrow", "wide", "plain", "residual")
 ZOO_NAMES = (
     *("lenet5", "simple-cnn", "two-conv", "mlp", "keras-cnn"),
     *("deotte", "ttdoucet", "mnist-m3", "mnist-m5", "mnist-m7", "matuzas77"),
@@ -34,7 +36,7 @@ class Recipe:
     """Settings that decide what a run computes; device and workers are not among them."""
 
     # fmt: off
-    network: str = setting("narrow", "network, from models.py or zoo.py", choices=NETWORK_NAMES)
+    network: str = setting("narrow", "network, from models.py or zoo.py, or a function of your own, FILE.py:FUNCTION, that returns a module from images [B, 1, 28, 28] to logits [B, 10]", choices=NETWORK_NAMES)
     n_splits: int = setting(6, "number of folds", 2, 100)
     folds: str = setting("all", "the folds that are trained: all, or numbers such as 0,1")
     n_seeds: int = setting(1, "networks trained per fold, each from its own seed", 1, 100)
@@ -60,10 +62,12 @@ class Recipe:
     group_size: int = setting(16, "images per augmentation draw", 1, 4096)
     tta: int = setting(5, "test-time augmentation: 1 for none, 5 to average the image and four shifts of one pixel where confidence is low", 1, 5)
     # fmt: on
+    network_source: str = ""  # the content of FILE.py, so that a run does without the file
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            _check_setting(item, getattr(self, item.name))
+            if item.metadata and not (item.name == "network" and self.network_source):
+                _check_setting(item, getattr(self, item.name))
         if self.tta not in (1, 5):
             raise RecipeError(f"tta is {self.tta}: give 1 or 5")
         _check_folds(self.folds, self.n_splits)
@@ -177,11 +181,40 @@ RECIPES: dict[str, Recipe] = {
 
 
 def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Recipe:
-    """Return the recipe called `name`, with the settings of `changes` in place of its own."""
-    if name not in RECIPES:
-        raise RecipeError(f"no recipe is called {name!r}: give one of {', '.join(RECIPES)}")
-    settings: dict[str, Any] = asdict(RECIPES[name]) | dict(changes or {})
+    """Return the recipe called `name`, or of a TOML file, with some settings changed.
+
+    The file holds settings, and as ``recipe`` the name of the recipe that has the others, which is
+    ``default`` otherwise. The content of a network's file is read into the recipe.
+    """
+    settings: dict[str, Any]
+    if name.endswith(".toml"):
+        settings = _parse_toml(name)
+        settings = asdict(named_recipe(settings.pop("recipe", "default"))) | settings
+    elif name in RECIPES:
+        settings = asdict(RECIPES[name])
+    else:
+        known = ", ".join(RECIPES)
+        raise RecipeError(f"no recipe is called {name!r}: give a TOML file or one of {known}")
+    settings |= changes or {}
+    file, _, function = str(settings["network"]).rpartition(":")
+    if file.endswith(".py"):
+        settings["network"] = f"{Path(file).name}:{function}"
+        settings["network_source"] = _read(file)
     try:
         return Recipe(**settings)
     except TypeError as error:
         raise RecipeError(f"unknown setting: {error}") from None
+
+
+def _parse_toml(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_read(file))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{file}: is not TOML: {error}") from None
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{file}: cannot be read as text ({error})") from None

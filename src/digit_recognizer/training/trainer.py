@@ -115,7 +115,7 @@ class _Trainer:
         self.val_index = np.flatnonzero(folds == member.fold)
         self.val_logits = np.empty((0, 10), dtype=np.float32)
         self.transform = build_transform(recipe)
-        network = build_network(recipe.network, self._rng(RngPurpose.WEIGHTS))
+        network = build_network(recipe, self._rng(RngPurpose.WEIGHTS))
         self.network = device.to_device(network)
         self._ema = EMA(self.network) if recipe.ema_decay else None
         self.batch_size = min(recipe.batch_size, len(self.train_index))

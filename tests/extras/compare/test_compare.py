@@ -16,6 +16,7 @@ from digit_recognizer.extras.compare.compare import compare_runs, find_reference
 from digit_recognizer.runs.ensemble import RunResults, blend
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.models import network_cost
+from digit_recognizer.training.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_every_figure_is_that_of_the_run(shelf: Path) -> None:
     assert row.member_seconds == pytest.approx(seconds.sum())
     assert row.wall_seconds == 10
     assert row.images_per_second == pytest.approx(np.median(160 / seconds))  # 240 less a fold's 80
-    cost = network_cost(SMALL_NETWORK)
+    cost = network_cost(Recipe(network=SMALL_NETWORK))
     assert (row.parameters, row.multiply_adds) == (cost.parameters, cost.multiply_adds)
     assert rows.loc["mlp"].claimed == 0.97
     assert rows.loc["mlp"].claimed_of == "MNIST test"
@@ -94,7 +95,7 @@ def test_a_blend_is_compared_as_any_recipe(shelf: Path) -> None:
     compare_runs({"record": both}, None, shelf / "submissions")
     row = table(shelf).loc["record"]
     assert row.n_members == 5
-    assert row.parameters == 2 * network_cost(SMALL_NETWORK).parameters
+    assert row.parameters == 2 * network_cost(Recipe(network=SMALL_NETWORK)).parameters
     assert np.isnan(row.p_value)
     assert row.wall_seconds == 20
 

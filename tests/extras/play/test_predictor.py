@@ -54,11 +54,11 @@ def test_of_equal_distances_the_earlier_row_is_first() -> None:
 def test_one_image_is_predicted_as_many_are(changes: dict[str, object], gain: int) -> None:
     recipe = Recipe(**changes)
     rng = np.random.default_rng(0)
-    network = build_network(recipe.network, rng)
+    network = build_network(recipe, rng)
     weights = {key: value.numpy() for key, value in network.state_dict().items()}
     weights[list(weights)[-2]] *= gain  # the last layer's, before its bias
     device = Device("cpu", "fp32")
-    network = load_network(recipe.network, weights, device)
+    network = load_network(recipe, weights, device)
     for image in rng.integers(0, 256, (3, 28, 28), dtype=np.uint8):
         expected = predict_logits(network, image[None], recipe, device)
         logits = predict_image(network, image, recipe, device)

@@ -97,7 +97,7 @@ def _settings(data: Dataset, devices: Sequence[Device]) -> dict[str, Any]:
         "images": RECIPE.epochs * RECIPE.n_seeds * images,
         "baseline_images": BASELINE.epochs * BASELINE_NETWORKS * baseline_rows,
         # Two for each multiply-add; a backward pass multiplies twice what the forward pass does.
-        "flops_per_image": network_cost(RECIPE.network).multiply_adds * 2 * (1 + 2),
+        "flops_per_image": network_cost(RECIPE).multiply_adds * 2 * (1 + 2),
     }
 
 

@@ -18,7 +18,7 @@ from torch.utils import data as torch_data
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.extras.bench.measure import synchronize
 from digit_recognizer.training.augment import build_transform
-from digit_recognizer.training.models import NETWORKS
+from digit_recognizer.training.models import new_network
 from digit_recognizer.training.parallel import count_cores
 from digit_recognizer.training.recipe import Recipe
 
@@ -46,7 +46,7 @@ def plain_images_per_second(recipe: Recipe, data: Dataset, device: str, seconds:
     Network, batch size and augmentation are the recipe's; no schedule, no averaged weights.
     """
     torch.set_num_threads(count_cores())
-    network = NETWORKS[recipe.network]().to(device).train()
+    network = new_network(recipe).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     loader = torch_data.DataLoader(
         AugmentedDigits(recipe, data),

@@ -9,7 +9,6 @@ from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.download import ready_dataset
 from digit_recognizer.commands.options import DatasetName, Execution, Folders, Settings, changes
 from digit_recognizer.commands.train import check_recipes, open_pipeline
-from digit_recognizer.training.recipe import named_recipe
 
 
 def compare(
@@ -37,7 +36,7 @@ def compare(
         echo(f"{name} ({number} of {len(names)}, {duration(time.monotonic() - started)} so far)")
         runs[name] = pipeline.train_recipe(name, changes(settings))
         echo(f"{name}: {runs[name].run.run_dir} is finished")
-    default = Request(dataset, "default", named_recipe("default", changes(settings)))
+    default = Request.of(dataset, "default", changes(settings))
     reference = find_reference(runs, default.run_name, folders.data_dir)
     rows, paths = compare_runs(runs, reference, folders.submissions_dir)
     echo(compare_text(rows, reference.run.name if reference else None))

@@ -87,7 +87,7 @@ def _compared(recipe: str, results: RunResults, reference: RunResults | None) ->
         for epoch in history
     ]
     # In a blend, of one network of each part together.
-    costs = [network_cost(part.recipe.network) for part in results.parts]
+    costs = [network_cost(part.recipe) for part in results.parts]
     common_rows, p_value = _against(results, reference)
     return ComparedRun(
         recipe=recipe,

@@ -8,7 +8,6 @@ from cyclopts import Parameter
 from digit_recognizer.commands import options
 from digit_recognizer.commands.console import echo, waiting_progress
 from digit_recognizer.errors import UserError
-from digit_recognizer.training.recipe import named_recipe
 
 
 def kernel(
@@ -36,7 +35,7 @@ def kernel(
     from digit_recognizer.runs.request import Request
     from digit_recognizer.runs.run import new_run
 
-    request = Request(COMPETITION, recipe, named_recipe(recipe, options.changes(settings)))
+    request = Request.of(COMPETITION, recipe, options.changes(settings))
     target = new_run(folders.submissions_dir, run or request.run_name)
     if notebook:
         write_notebook(notebook, target.name, kernel_script(target.name, request))

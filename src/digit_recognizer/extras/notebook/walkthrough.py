@@ -105,10 +105,10 @@ show_digits(
 # of each layer at mean 0 and deviation 1, which lets the network learn faster.
 
 # %%
-layer_table(build_network(recipe.network, np.random.default_rng(0)))
+layer_table(build_network(recipe, np.random.default_rng(0)))
 
 # %% [markdown]
-# **Try it:** `build_network("mlp", ...)` is fully connected. Which of the two has more parameters?
+# **Try it:** `build_network(Recipe(network="mlp"), ...)` is fully connected. Which of the two has more parameters?
 
 # %% [markdown]
 # ## Training

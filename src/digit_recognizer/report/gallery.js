@@ -1,25 +1,20 @@
-// Galleries of digits: cards that open, filters, two rows and the rest on demand.
+// Galleries of digits: cards that open, two rows of them and the rest on demand.
 
-function picture({ index }) {
-  const style = `--x:${index % data.columns};--y:${Math.floor(index / data.columns)}`;
-  return html("span", { class: "digit", style, "aria-hidden": "true" });
-}
-
+const picture = (item) => html("img", { class: "digit", src: item.image, alt: "" });
+// Of a test row, which has no label: the digits that members predict, the most frequent first.
 const votes = (item) => DIGITS.filter((d) => item.votes[d]).sort((a, b) => item.votes[b] - item.votes[a]);
 // Blue is the label, or the prediction where nobody knows the label; red is a wrong prediction.
 const kind = (item, digit) => (digit === (item.label ?? item.predicted) ? "true" : digit === item.predicted ? "false" : "");
-const rowName = (item) => ("label" in item ? `row ${item.row}` : `ImageId ${item.row}`);
+const rowName = (item) => (item.votes ? `ImageId ${item.row}` : `row ${item.row}`);
 
 function verdict(item) {
-  if ("label" in item && item.label !== item.predicted) return `label ${item.label}, predicted ${item.predicted}`;
-  if ("label" in item) return `label ${item.label}, correct`;
-  if (!item.votes) return `predicted ${item.predicted}`;
-  return votes(item).map((d) => `${d} predicted by ${item.votes[d]}`).join(", ");
+  if (item.votes) return votes(item).map((d) => `${d} predicted by ${item.votes[d]}`).join(", ");
+  return `label ${item.label}, ${item.label === item.predicted ? "correct" : `predicted ${item.predicted}`}`;
 }
 
 function shortVerdict(item) {
-  const [first, ...others] = item.votes ? votes(item) : [item.label ?? item.predicted];
-  const shown = html("span", { class: "verdict" }, html("b", {}, `${first}`), ...others.map((d) => ` or ${d}`));
+  const [first, ...others] = item.votes ? votes(item) : [item.label];
+  const shown = html("span", {}, html("b", {}, `${first}`), ...others.map((d) => ` or ${d}`));
   if (kind(item, item.predicted) === "false") shown.append(" → ", html("b", { class: "false" }, `${item.predicted}`));
   return shown;
 }
@@ -39,16 +34,18 @@ function card(items, at) {
   const confidence = percent(item.p[item.predicted] / 10000, 1);
   const label = `${rowName(item)}: ${verdict(item)}, confidence ${confidence}`;
   const button = html("button", { "aria-label": label, "aria-haspopup": "dialog" }, picture(item), shortVerdict(item));
-  if (item.votes) button.append(html("span", { class: "votes soft" }, votes(item).map((d) => item.votes[d]).join(" : ")));
-  button.append(bars(item), html("span", { class: "row" }, rowName(item)));
+  if (item.votes) button.append(html("small", { class: "soft" }, votes(item).map((d) => item.votes[d]).join(" : ")));
+  button.append(bars(item), html("small", { class: "soft" }, rowName(item)));
   button.addEventListener("click", () => open(items, at));
   return html("li", {}, button);
 }
 
 // One dialog for all digits: the browser keeps the focus inside, Escape closes it.
-const shown = html("div"), steps = [["Previous", -1], ["Next", 1], ["Close", 0]].map(([name, step]) => [html("button", {}, name), step]);
-const dialog = document.body.appendChild(html("dialog", { "aria-labelledby": "dialog-title" }, shown, html("div", { class: "choices" }, ...steps.map(([button]) => button))));
-dialog.addEventListener("keydown", ({ key }) => ({ ArrowLeft: steps[0][0], ArrowRight: steps[1][0] })[key]?.click());
+const shown = html("div"), count = html("span", { class: "soft" });
+const buttons = ["Previous", "Next", "Close"].map((name) => html("button", {}, name));
+const dialog = html("dialog", { "aria-labelledby": "dialog-title" }, shown, html("div", { class: "choices" }, ...buttons, count));
+document.body.append(dialog);
+dialog.addEventListener("keydown", ({ key }) => buttons[["ArrowLeft", "ArrowRight"].indexOf(key)]?.click());
 
 function open(items, at) {
   const item = items[at];
@@ -62,43 +59,27 @@ function open(items, at) {
     html("h2", { id: "dialog-title" }, name[0].toUpperCase() + name.slice(1)),
     html("p", { class: "soft" }, verdict(item)),
     picture(item),
-    html("table", {}, html("caption", { class: "hidden" }, "Probabilities"), html("tbody", {}, ...rows)),
+    html("table", { "aria-label": "Probabilities" }, html("tbody", {}, ...rows)),
   );
-  for (const [button, step] of steps) button.onclick = () => (step ? open(items, (at + step + items.length) % items.length) : dialog.close());
+  count.textContent = `${at + 1} of ${items.length.toLocaleString("en")}`;
+  const [previous, next, close] = buttons;
+  previous.onclick = () => open(items, (at + items.length - 1) % items.length);
+  next.onclick = () => open(items, (at + 1) % items.length);
+  close.onclick = () => dialog.close();
   if (!dialog.open) dialog.showModal();
 }
 
-// Fill a visible `list` with the first two rows of `items`; the button `more` adds the others.
-function showCards(list, more, items) {
+// Every gallery of the page: two rows of cards, and a button for the others.
+for (const root of document.querySelectorAll("[data-gallery]")) {
+  const items = data[root.dataset.gallery], list = root.querySelector("ul"), more = root.querySelector("button");
+  const add = (from, to) => list.append(...items.slice(from, to).map((_, i) => card(items, from + i)));
   const few = 2 * getComputedStyle(list).gridTemplateColumns.split(" ").length;
-  const cards = (from, to) => items.slice(from, to).map((_, i) => card(items, from + i));
-  list.replaceChildren(...cards(0, few));
+  add(0, few);
   more.hidden = items.length <= few;
   more.textContent = `Show all ${items.length.toLocaleString("en")}`;
-  more.onclick = () => {
-    list.append(...cards(few));
+  more.addEventListener("click", () => {
+    add(few);
     more.hidden = true;
     list.children[few].firstChild.focus();
-  };
-}
-
-// A gallery: two rows of filters, a count, cards, and a button for all.
-function gallery(root) {
-  const items = data[root.dataset.gallery];
-  const chosen = { label: "", predicted: "" };
-  const filter = () => {
-    const found = items.filter((item) => Object.entries(chosen).every(([key, digit]) => digit === "" || item[key] === Number(digit)));
-    root.querySelector(".count").textContent = `${found.length.toLocaleString("en")} of ${items.length.toLocaleString("en")}`;
-    showCards(root.querySelector("ul"), root.querySelector(".more"), found);
-  };
-  for (const button of root.querySelectorAll("[data-key]")) {
-    const { key, digit } = button.dataset;
-    button.disabled = digit !== "" && !items.some((item) => item[key] === Number(digit));
-    button.addEventListener("click", () => {
-      chosen[key] = digit;
-      press(root.querySelectorAll(`[data-key="${key}"]`), button);
-      filter();
-    });
-  }
-  filter();
+  });
 }

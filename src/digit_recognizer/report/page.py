@@ -1,37 +1,47 @@
-"""A run's report: ``report.html``, ``MODEL_CARD.md``, and ``label_issues.csv``."""
+"""A run's report, ``report.html``, with ``MODEL_CARD.md`` and ``label_issues.csv``."""
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from sklearn.metrics import log_loss
 
-from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.files import write_text
-from digit_recognizer.kaggle.ledger import Ledger
-from digit_recognizer.report.context import report_context
+from digit_recognizer.data.files import write_csv, write_text
+from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
+from digit_recognizer.report import figures
 from digit_recognizer.report.html import render
-from digit_recognizer.runs.ensemble import RunResults
-from digit_recognizer.runs.predictions import OutOfFold, Proba
+from digit_recognizer.report.sheets import augmentation_sheet, data_url, sheet
+from digit_recognizer.runs.ensemble import RunResults, TrainedRun
+from digit_recognizer.runs.metrics import DIGITS, CvReport, duration
+from digit_recognizer.runs.predictions import Proba, mean_proba, oof_by_seed
 from digit_recognizer.runs.run import Run
+from digit_recognizer.runs.score_interval import position, suspicion
+from digit_recognizer.training.predict import view_images
+from digit_recognizer.training.recipe import Recipe
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 CARD_TEMPLATE = Path(__file__).with_name("model_card.md.j2")
+# Digits in the galleries: 2,000 take about 1.2 MB.
+MAX_ERRORS = 2000
+MAX_ISSUES = 500
+MAX_DISPUTED = 60
 
 
 def write_report(results: RunResults) -> Path:
     """Write the report, the model card and the label issues of a finished run.
 
     Returns the report's path.
-    Needs no network and no GPU.
     """
     run, oof = results.run, results.oof
-    issues = contradictory_labels(results.data, oof)
-    others = probable_label_errors(oof.labels, oof.proba)
+    issues = figures.contradictory_labels(results.data, oof)
+    others = figures.probable_label_errors(oof.labels, oof.proba)
     issues = np.concatenate([issues, others[~np.isin(others, issues)]])
     uploads = [entry for entry in Ledger(run.run_dir.parent).entries() if entry.run == run.name]
     context = report_context(results, issues, uploads[-1] if uploads else None)
-    write_text(run.label_issues_path, label_issues_csv(oof, issues))
+    write_csv(run.label_issues_path, figures.label_issues(oof, issues), float_format="%.6f")
     write_text(run.model_card_path, render(CARD_TEMPLATE, **context))
     write_text(run.report_path, render(TEMPLATE, **context))
     return run.report_path
@@ -39,71 +49,156 @@ def write_report(results: RunResults) -> Path:
 
 def is_drawn(run: Run) -> bool:
     """Return whether there is a report that is newer than the run's scores."""
-    try:
-        drawn = min(path.stat().st_mtime_ns for path in (run.report_path, run.label_issues_path))
-        return drawn >= run.cv_path.stat().st_mtime_ns
-    except OSError:
-        return False
+    report, scores = run.report_path, run.cv_path
+    return report.is_file() and report.stat().st_mtime_ns >= scores.stat().st_mtime_ns
 
 
-def contradictory_labels(data: Dataset, oof: OutOfFold) -> NDArray[np.int64]:
-    """Return the out-of-fold errors [K] whose image has another label in another row."""
-    first = data.first_rows()
-    contradicted = first[data.labels != data.labels[first]]
-    return np.flatnonzero(np.isin(first[oof.rows], contradicted) & ~oof.correct)
+def report_context(
+    results: RunResults, issues: NDArray[np.int64], upload: LedgerEntry | None
+) -> dict[str, Any]:
+    """Return the names that ``report.html.j2`` uses; ``data`` is what its scripts read.
 
-
-def probable_label_errors(labels: NDArray[np.int64], proba: Proba) -> NDArray[np.int64]:
-    """Return the rows whose labels confident learning calls wrong, the most suspicious first.
-
-    A row is called wrong if another class's probability reaches the mean that this class has
-    on rows which bear it as their label. The order is that of the label's own probability.
-
-    This is a finding to look at, not an input: no score or weight may depend on it, because a
-    row's own label went into it.
-
-    Parameters
-    ----------
-    labels : array, shape [N]
-    proba : array, shape [N, 10], each row's from members that never saw it
-
-    Returns
-    -------
-    array, shape [K], int64: indices into `labels`
-
-    References
-    ----------
-    Northcutt, Jiang, Chuang 2021: Confident learning, J. Artif. Intell. Res. 70:1373, by the
-    authors' library.
+    `issues` are indices into ``results.oof`` of labels that are probably wrong; `upload` is the
+    last one of the run's submission.
     """
-    if len(np.unique(labels)) == 1:  # no other label is known, and the library refuses
-        return np.empty(0, dtype=np.int64)
-    # Imported here: Kaggle's image, where runs are trained too, lacks it.
-    from cleanlab.filter import find_label_issues
-
-    found: NDArray[np.int64] = find_label_issues(
-        labels,
-        proba,
-        filter_by="confident_learning",
-        return_indices_ranked_by="self_confidence",
-        n_jobs=1,
-    )
-    return found
-
-
-def label_issues_csv(oof: OutOfFold, issues: NDArray[np.int64]) -> str:
-    """Return the table of probable label errors, the most suspicious first.
-
-    Columns ``row,label,suggested,proba_label,proba_suggested,rank``; rows count from 0.
-    """
-    labels, suggested = oof.labels[issues], oof.predicted[issues]
-    table = {
-        "row": oof.rows[issues],
-        "label": labels,
-        "suggested": suggested,
-        "proba_label": oof.proba[issues, labels],
-        "proba_suggested": oof.proba[issues, suggested],
-        "rank": np.arange(1, len(issues) + 1),
+    cv, run, oof = results.cv, results.run, results.oof
+    score = upload.public_score if upload else None
+    finished = datetime.fromtimestamp(run.cv_path.stat().st_mtime, UTC)
+    members = [part.predictions.values() for part in results.parts]
+    test = figures.Ensemble.of([[mean_proba([m.test_logits]) for m in part] for part in members])
+    held_out = figures.Ensemble.of([oof_by_seed(part.predictions) for part in results.parts])
+    is_scored = len(held_out.members) > 1
+    ensemble, answers = (held_out, oof.labels) if is_scored else (test, test.predicted)
+    disputed = test.disputed_rows()
+    calibration = _calibration(results)
+    return {
+        "run": run,
+        "request": results.request,
+        "environment": results.environment,
+        "cv": cv,
+        "finished": f"{finished:%Y-%m-%d %H:%M} UTC",
+        "settings": asdict(results.request.recipe) if results.request.recipe else {},
+        "axis": figures.ScoreAxis.of(cv, score),
+        "sum": figures.score_sum(cv),
+        "duration": duration(cv.seconds),
+        "upload": upload,
+        "public_score": score,
+        "position": "" if score is None else position(score, cv.expected_score),
+        "suspicion": "" if score is None else suspicion(score),
+        "policies": [_policy(results, part) for part in results.parts],
+        "calibration": calibration,
+        "n_issues": len(issues),
+        "n_disputed": len(disputed),
+        "is_scored": is_scored,
+        "by_size": ensemble.accuracy_by_size(answers),
+        "worst": min(cv.classes, key=lambda row: row.f1),
+        "worst_cell": _worst_cell(cv),
+        "data": {
+            "errors": _labelled(results, oof.most_confident_errors()[:MAX_ERRORS]),
+            "issues": _labelled(results, issues[:MAX_ISSUES]),
+            "disputed": _disputed(results, test, disputed[:MAX_DISPUTED]),
+            "curves": _curves(results.parts),
+            "bins": calibration["bins"],
+        },
     }
-    text: str = pd.DataFrame(table).to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    return text
+
+
+def _worst_cell(cv: CvReport) -> dict[str, int]:
+    """Return the most frequent error: its label, its prediction and how often it occurs."""
+    errors = np.array(cv.confusion) * (1 - np.eye(10, dtype=int))
+    label, predicted = np.unravel_index(errors.argmax(), errors.shape)
+    return {"label": int(label), "predicted": int(predicted), "count": int(errors.max())}
+
+
+def _curves(parts: list[TrainedRun]) -> list[dict[str, Any]]:
+    """Return each member's figures by epoch, to 6 digits."""
+    keys = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+    return [
+        {
+            "name": f"{part.run.name}, {member.name}" if len(parts) > 1 else member.name,
+            **{key: [float(f"{getattr(epoch, key):.6g}") for epoch in epochs] for key in keys},
+        }
+        for part in parts
+        for member, epochs in part.histories.items()
+    ]
+
+
+def _labelled(results: RunResults, indexes: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return out-of-fold rows for a gallery."""
+    oof, images = results.oof, results.data.images
+    return [
+        _digit(
+            row,
+            images[row],
+            oof.proba[index],
+            predicted=int(oof.predicted[index]),
+            label=int(oof.labels[index]),
+        )
+        for index, row in zip(indexes, oof.rows[indexes].tolist(), strict=True)
+    ]
+
+
+def _disputed(
+    results: RunResults, ensemble: figures.Ensemble, rows: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """Return test rows for a gallery, with the number of members that predict each digit."""
+    images, proba, votes = results.data.test_images, ensemble.mean_proba, ensemble.votes
+    return [
+        _digit(
+            row + 1,
+            images[row],
+            proba[row],
+            predicted=int(proba[row].argmax()),
+            votes=votes[row].tolist(),
+        )
+        for row in rows.tolist()
+    ]
+
+
+def _digit(row: int, image: NDArray[np.uint8], proba: Proba, **more: Any) -> dict[str, Any]:
+    """Return a digit; probabilities in hundredths of a percent keep the page small."""
+    hundredths = np.rint(proba * 10_000).astype(int).tolist()
+    return {"image": data_url(image), "row": row, "p": hundredths, **more}
+
+
+def _calibration(results: RunResults) -> dict[str, Any]:
+    """Return figures before and after a temperature that is fitted on the other folds.
+
+    ``bins`` are pairs, of which one may be None where no row has that confidence.
+    """
+    oof = results.oof
+    scaled, temperatures = figures.rescaled_out_of_fold(oof.labels, oof.folds, oof.proba)
+    before, after = (figures.reliability(oof.labels, proba) for proba in (oof.proba, scaled))
+    pairs = [(before.get(number), after.get(number)) for number in sorted(before | after)]
+    return {
+        "bins": [[asdict(found) if found else None for found in pair] for pair in pairs],
+        "error": [figures.calibration_error(bins) for bins in (before, after)],
+        "log_loss": [results.cv.log_loss, float(log_loss(oof.labels, scaled, labels=DIGITS))],
+        "temperatures": temperatures,
+    }
+
+
+def _policy(results: RunResults, part: TrainedRun) -> dict[str, Any]:
+    """Return the augmentation of a part, with pictures of it and of the views at prediction."""
+    recipe, data = part.recipe, results.data
+    views = view_images(data.images[np.argmax(data.labels == 2)], recipe)
+    return {
+        "run": part.run.name,
+        "settings": _policy_text(recipe),
+        "draws": data_url(255 - augmentation_sheet(recipe, data)),
+        "views": data_url(255 - sheet(views, len(views))),
+        "n_views": len(views),
+    }
+
+
+def _policy_text(recipe: Recipe) -> str:
+    strengths = {
+        "rotation": f"up to {recipe.rotation:g}°",
+        "zoom": f"up to {100 * recipe.zoom:g} %",
+        "shift": f"up to {recipe.shift:g} pixels",
+        "shear": f"up to {recipe.shear:g}°",
+        "elastic": f"{recipe.elastic:g} pixels",
+        "crop": f"to {recipe.crop} pixels",
+    }
+    used = [f"{name} {text}" for name, text in strengths.items() if getattr(recipe, name)]
+    return ", ".join(used) or "no augmentation"

@@ -5,18 +5,12 @@ const percent = (fraction, digits = 2) => `${(100 * fraction).toFixed(digits)}\u
 // An axis maps values to 0..1. `ticks` are values; `show` writes them.
 const linear = (low, high, ticks, show) => ({ at: (v) => (v - low) / (high - low), ticks, show });
 
-function evenly(low, high, count) {
-  const rough = (high - low || Math.abs(high) || 1) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((k) => k * power).find((s) => s >= rough * 0.999);
-  const ticks = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) ticks.push(k * step);
-  return ticks;
+// An axis from 1 to `last`, with at most eight ticks.
+function counted(last) {
+  const step = Math.ceil(last / 8);
+  const ticks = [...Array(last).keys()].map((i) => i + 1).filter((n) => n % step === 0);
+  return linear(last === 1 ? 0 : 1, last, ticks, String);
 }
-
-// An axis from 1 to `last`, with ticks at whole numbers.
-const counted = (last, count) =>
-  linear(last === 1 ? 0 : 1, last, last === 1 ? [1] : evenly(1, last, count).filter(Number.isInteger), String);
 
 // Each tenfold takes the same room. The smallest value that counts is 1e-5.
 function logarithmic(values, show = (t) => `${t}`) {
@@ -42,9 +36,8 @@ function nines(values) {
 }
 
 // A frame with axes. `draw(frame)` adds what belongs inside; `label` is for screen readers.
-function plot(host, { x, y, xName, label, role = "img", ratio = 0.62, left = 52 }, draw) {
-  // Hidden from screen readers: the table beside the plot has the same values.
-  const tip = html("div", { class: "tip", hidden: "", "aria-hidden": "true" });
+function plot(host, { x, y, xName, label, role = "img", ratio = 0.62 }, draw) {
+  const left = 52;
   let width = 0;
   const redraw = () => {
     if (host.clientWidth === width) return;
@@ -62,30 +55,10 @@ function plot(host, { x, y, xName, label, role = "img", ratio = 0.62, left = 52 
     for (const tick of x.ticks) text(px(tick), height - 22, "middle", x.show(tick));
     across("axis", height - 40);
     text((left + width - 14) / 2, height - 4, "middle", xName);
-    host.replaceChildren(root, tip);
-    draw({ root, px, py, width, height, left, tip: (text, at) => showTip(tip, text, at, width) });
+    host.replaceChildren(root);
+    draw({ root, px, py, width, height, left });
   };
   new ResizeObserver(redraw).observe(host);
 }
 
-function showTip(tip, text, at, width) {
-  tip.hidden = !text;
-  if (!text) return;
-  tip.textContent = text;
-  tip.style.left = `${Math.max(0, Math.min(at.x + 12, width - tip.offsetWidth))}px`;
-  tip.style.top = `${Math.max(0, at.y - tip.offsetHeight - 10)}px`;
-}
-
 const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
-
-// Whichever of `points` ({x, y, text}) is nearest shows its text while the pointer is over the plot.
-function hover({ root, tip }, points, moved = () => {}) {
-  root.addEventListener("pointermove", (event) => {
-    const box = root.getBoundingClientRect();
-    const far = (p) => Math.hypot(p.x + box.left - event.clientX, p.y + box.top - event.clientY);
-    const nearest = points.reduce((best, p) => (far(p) < far(best) ? p : best), points[0]);
-    tip(nearest.text, nearest);
-    moved(nearest);
-  });
-  root.addEventListener("pointerleave", () => tip(""));
-}

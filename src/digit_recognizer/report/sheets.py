@@ -1,4 +1,4 @@
-"""Sheets of digits as PNG: examples of the augmentation, the most confident errors."""
+"""Pictures of digits as PNG: examples of the augmentation, the most confident errors."""
 
 import base64
 from collections.abc import Sequence
@@ -8,19 +8,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.files import write_bytes
 from digit_recognizer.runs.ensemble import RunResults
-from digit_recognizer.runs.predictions import OutOfFold
-from digit_recognizer.training.augment import N_EXAMPLES, augmentation_examples
+from digit_recognizer.training.augment import N_EXAMPLES, SIDE, augmentation_examples
 from digit_recognizer.training.recipe import Recipe
 
-SIDE = 28
 SCALE = 2  # screen pixels for one of an image's
 GAP = 4
 CAPTION = 14  # pixels of height for the text under a digit
 PAPER, INK = 255, 60
 MAX_ERRORS = 60
-SPRITE_COLUMNS = 40
 
 
 def draw_pictures(results: RunResults) -> list[Path]:
@@ -28,30 +26,26 @@ def draw_pictures(results: RunResults) -> list[Path]:
 
     A blend has no augmentation of its own, and so its errors only. Returns the paths of all.
     """
-    run, recipe, data = results.run, results.request.recipe, results.data
+    run, recipe, oof = results.run, results.request.recipe, results.oof
     pictures = [run.augmented_path, run.hardest_path] if recipe else [run.hardest_path]
     if recipe and not run.augmented_path.is_file():
-        write_bytes(run.augmented_path, augmented_sheet(recipe, data.images, data.labels))
+        write_bytes(run.augmented_path, png(augmentation_sheet(recipe, results.data)))
     if not run.hardest_path.is_file():
-        write_bytes(run.hardest_path, hardest_sheet(results.oof, data.images))
+        errors = oof.most_confident_errors()[:MAX_ERRORS]
+        captions = [f"{oof.labels[index]}, not {oof.predicted[index]}" for index in errors]
+        hardest = sheet(results.data.images[oof.rows[errors]], 12, captions)
+        write_bytes(run.hardest_path, png(hardest))
     return pictures
 
 
-def augmented_sheet(recipe: Recipe, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> bytes:
-    """Return a PNG: in each row a digit as it is and, right of it, draws of the recipe's policy."""
-    rows = augmentation_examples(recipe, images, labels)
-    return png(sheet(rows.reshape(-1, SIDE, SIDE), 1 + N_EXAMPLES))
-
-
-def hardest_sheet(oof: OutOfFold, images: NDArray[np.uint8]) -> bytes:
-    """Return a PNG of out-of-fold errors, the most confident first, as ``label, not predicted``."""
-    errors = oof.most_confident_errors()[:MAX_ERRORS]
-    captions = [f"{oof.labels[index]}, not {oof.predicted[index]}" for index in errors]
-    return png(sheet(images[oof.rows[errors]], 12, captions))
+def augmentation_sheet(recipe: Recipe, data: Dataset) -> NDArray[np.uint8]:
+    """Return a sheet: in each row a digit as it is and, right of it, draws of the policy."""
+    examples = augmentation_examples(recipe, data.images, data.labels)
+    return sheet(examples.reshape(-1, SIDE, SIDE), 1 + N_EXAMPLES)
 
 
 def sheet(
-    images: NDArray[np.uint8], columns: int, captions: Sequence[str] | None = None
+    images: NDArray[np.uint8], columns: int, captions: Sequence[str] = ()
 ) -> NDArray[np.uint8]:
     """Return images [N, 28, 28] uint8 in rows of `columns`, each over its caption; grey [H, W]."""
     size = SIDE * SCALE
@@ -75,26 +69,6 @@ def png(picture: NDArray[np.uint8]) -> bytes:
     return content
 
 
-class Sprite:
-    """Digits [28, 28] uint8 of a page in one picture; the same digit is kept once."""
-
-    def __init__(self) -> None:
-        self._indexes: dict[bytes, int] = {}
-
-    def index(self, image: NDArray[np.uint8]) -> int:
-        """Add a digit and return its number in the picture, from 0, row by row."""
-        return self._indexes.setdefault(image.tobytes(), len(self._indexes))
-
-    @property
-    def n_rows(self) -> int:
-        """The number of rows of `SPRITE_COLUMNS` digits."""
-        return max(1, -(-len(self._indexes) // SPRITE_COLUMNS))
-
-    def data_url(self) -> str:
-        """Return the picture as a URL that holds its PNG."""
-        tiles = np.frombuffer(b"".join(self._indexes), dtype=np.uint8).reshape(-1, SIDE, SIDE)
-        grid = np.zeros((self.n_rows * SPRITE_COLUMNS, SIDE, SIDE), dtype=np.uint8)
-        grid[: len(tiles)] = tiles
-        picture = grid.reshape(self.n_rows, SPRITE_COLUMNS, SIDE, SIDE).swapaxes(1, 2)
-        content = png(picture.reshape(self.n_rows * SIDE, -1))
-        return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+def data_url(picture: NDArray[np.uint8]) -> str:
+    """Return a URL that holds a picture [H, W] as PNG."""
+    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"

@@ -1,0 +1,179 @@
+"""Figures of a report that ``cv.json`` lacks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import softmax
+from sklearn.metrics import log_loss
+from support.desk import cv_report
+from support.small import images
+
+from digit_recognizer.data.competition import Dataset
+from digit_recognizer.report import figures
+from digit_recognizer.report.figures import Ensemble, ScoreAxis, fit_temperature, reliability
+from digit_recognizer.runs.metrics import ExpectedScore, wilson_interval
+from digit_recognizer.runs.predictions import OutOfFold
+
+REAL = replace(
+    cv_report(0.9958571, may_submit=True),
+    cv_interval=(0.9946, 0.9968),
+    expected_score=ExpectedScore(0.99519, 0.9963951, 0.99762, 0.0003812, 0.0001),
+)
+fractions = st.floats(0, 1)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(fractions, fractions, st.floats(-0.1, 0.1))
+def test_the_terms_of_the_sum_add_up_as_they_are_shown(
+    start: float, middle: float, gain: float
+) -> None:
+    expected = ExpectedScore(0, middle, 1, gain, 0)
+    terms = figures.score_sum(replace(REAL, cv_accuracy=start, expected_score=expected))
+    shown = [f"{terms[key]:.5f}" for key in ("start", "mix", "gain", "total")]
+    assert sum(map(float, shown[:3])) == pytest.approx(float(shown[3]), abs=1e-9)
+    assert shown[3] == f"{middle:.5f}" or abs(middle - terms["total"]) <= 5e-6
+
+
+@given(st.floats(0, 0.99), st.none() | fractions)
+def test_every_score_lies_on_the_axis(low: float, public: float | None) -> None:
+    axis = ScoreAxis.of(replace(REAL, cv_interval=(low, low + 0.01)), public)
+    for score in (low, low + 0.01, 0.99519, 0.99762, *([] if public is None else [public])):
+        assert 0 < float(axis.at(score).rstrip("%")) < 100
+    assert 1 <= len(axis.ticks) <= 7
+    assert all(axis.low <= float(tick) <= min(1, axis.high) for tick in axis.ticks)
+
+
+def test_the_ticks_of_a_real_run_are_round() -> None:
+    assert ScoreAxis.of(REAL, None).ticks == ["0.995", "0.996", "0.997"]
+
+
+def drawn(seed: int, n_rows: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from probabilities, and these made sharper than they are."""
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.normal(size=(n_rows, 10))
+    sums = softmax(logits, axis=1).cumsum(axis=1)
+    labels = (sums > rng.uniform(0, 0.999999, (n_rows, 1))).argmax(axis=1)
+    return labels, softmax(sharpness * logits, axis=1)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
+def test_the_temperature_undoes_what_made_probabilities_overconfident(sharpness: float) -> None:
+    labels, proba = drawn(0, 4000, sharpness)
+    assert fit_temperature(labels, proba) == pytest.approx(sharpness, rel=0.06)
+
+
+@given(seeds, st.integers(0, 2))
+def test_the_labels_of_a_fold_have_no_part_in_its_own_scaling(seed: int, fold: int) -> None:
+    labels, proba = drawn(seed, 60)
+    folds = np.arange(60) % 3
+    others = np.where(folds == fold, (labels + 1) % 10, labels)
+    before, _ = figures.rescaled_out_of_fold(labels, folds, proba)
+    after, _ = figures.rescaled_out_of_fold(others, folds, proba)
+    assert (before[folds == fold] == after[folds == fold]).all()
+    assert before.sum(axis=1) == pytest.approx(1)
+    assert (before.argmax(axis=1) == proba.argmax(axis=1)).all()
+
+
+def test_scaling_out_of_fold_improves_calibration_even_with_one_fold() -> None:
+    labels, proba = drawn(1, 3000, sharpness=3)
+    one_fold = np.zeros(3000, dtype=np.int64)
+    scaled, temperatures = figures.rescaled_out_of_fold(labels, one_fold, proba)
+    assert len(temperatures) == 2
+    before, after = (figures.calibration_error(reliability(labels, p)) for p in (proba, scaled))
+    assert after < before / 3
+    assert log_loss(labels, scaled) < log_loss(labels, proba)
+
+
+@given(seeds)
+def test_bins_hold_every_row_once_and_lie_around_their_confidence(seed: int) -> None:
+    labels, proba = drawn(seed, 50)
+    bins = reliability(labels, proba).values()
+    assert sum(item.n_rows for item in bins) == 50
+    correct = sum(item.accuracy * item.n_rows for item in bins)
+    assert correct == pytest.approx((proba.argmax(axis=1) == labels).sum())
+    for item in bins:
+        assert item.low - 1e-9 <= item.confidence <= item.high + 1e-9
+        assert item.interval == wilson_interval(round(item.accuracy * item.n_rows), item.n_rows)
+
+
+def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    proba = np.full((10, 10), 0.2 / 9)
+    proba[:, 3] = 0.8
+    labels = np.array([3] * 8 + [4] * 2)
+    assert figures.calibration_error(reliability(labels, proba)) == pytest.approx(0)
+    labels[:3] = 5
+    assert figures.calibration_error(reliability(labels, proba)) == pytest.approx(0.3)
+
+
+def members(seed: int, count: int, n_rows: int = 40) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    shared = 3 * rng.normal(size=(n_rows, 10))
+    proba: NDArray[np.float64] = softmax(shared + rng.normal(size=(count, n_rows, 10)), axis=2)
+    return proba
+
+
+def test_the_rows_on_which_the_fewest_members_agree_come_first() -> None:
+    certain = np.eye(10) * 0.9 + 0.01
+    votes = np.array([[3, 3, 3], [3, 5, 5], [3, 5, 8]])  # [K, N]
+    assert Ensemble.of([certain[votes]]).disputed_rows().tolist() == [2, 1]
+    unsure = np.stack([certain[:1], certain[1:2] * 0.8 + 0.02], axis=1)
+    assert Ensemble.of([unsure]).disputed_rows().tolist() == [1, 0]  # one member: all rows
+
+
+@given(seeds, st.integers(1, 8))
+def test_accuracy_goes_from_the_mean_of_members_to_that_of_all(seed: int, count: int) -> None:
+    several = members(seed, count)
+    labels = np.random.default_rng(seed).integers(0, 10, several.shape[1])
+    rows = Ensemble.of([several]).accuracy_by_size(labels)
+    single = (several.argmax(axis=2) == labels).mean(axis=1)
+    whole = (several.mean(axis=0).argmax(axis=1) == labels).mean()
+    assert rows[0]["mean"] == pytest.approx(single.mean())
+    assert (rows[0]["low"], rows[0]["high"]) == (single.min(), single.max())
+    assert rows[-1]["mean"] == pytest.approx(whole)
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 4))
+def test_parts_weigh_the_same_however_many_members_each_has(
+    seed: int, one: int, other: int
+) -> None:
+    parts = [members(seed, one), members(seed + 1, other)]
+    expected = (parts[0].mean(axis=0) + parts[1].mean(axis=0)) / 2
+    ensemble = Ensemble.of(parts)
+    np.testing.assert_allclose(ensemble.mean_proba, expected)
+    labels = parts[0][0].argmax(axis=1)
+    accuracy = (expected.argmax(axis=1) == labels).mean()
+    assert ensemble.accuracy_by_size(labels)[-1]["mean"] == pytest.approx(accuracy)
+
+
+def test_labels_that_were_swapped_are_found_and_few_others() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 10, 2000)
+    proba = softmax(rng.normal(size=(2000, 10)) + 7 * np.eye(10)[true], axis=1)
+    swapped = rng.choice(2000, 40, replace=False)
+    labels = true.copy()
+    labels[swapped] = (true[swapped] + rng.integers(1, 10, 40)) % 10
+    found = figures.probable_label_errors(labels, proba)
+    assert len(set(found) & set(swapped)) >= 32
+    assert len(found) <= 42
+    assert (np.diff(proba[found, labels[found]]) >= 0).all()
+
+
+def test_an_image_with_two_labels_is_an_issue_where_the_prediction_is_another() -> None:
+    image = images(4)
+    data = Dataset(image[[0, 1, 0, 2, 3, 3]], np.array([5, 1, 6, 2, 4, 4]), image[:1])
+    predicted = np.array([6, 0, 6, 2, 3, 3])
+    proba = np.eye(10)[predicted]
+    oof = OutOfFold(np.arange(6), data.labels, np.zeros(6, dtype=np.int64), predicted, proba)
+    assert figures.contradictory_labels(data, oof).tolist() == [0]
+
+
+@pytest.mark.parametrize("labels", [np.full(100, 3), np.arange(100) % 10])
+def test_nothing_is_suspected_where_networks_and_labels_agree_or_all_labels_are_the_same(
+    labels: NDArray[np.int64],
+) -> None:
+    proba = np.full((100, 10), 0.01) + 0.9 * np.eye(10)[np.arange(100) % 10]
+    assert len(figures.probable_label_errors(labels, proba)) == 0

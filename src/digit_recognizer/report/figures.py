@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp, softmax
+from scipy.special import log_softmax, softmax
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.runs.metrics import CvReport, wilson_interval
@@ -101,17 +101,16 @@ def calibration_error(bins: dict[int, Bin]) -> float:
     return float(np.average(gaps, weights=[item.n_rows for item in bins.values()]))
 
 
-def fit_temperature(labels: NDArray[np.int64], proba: Proba) -> float:
-    """Return the temperature, 0.05 to 20, that gives `proba` [N, 10] the smallest log loss.
+def fit_temperature(labels: NDArray[np.int64], logits: Proba) -> float:
+    """Return the temperature, 0.05 to 20, that gives `logits` [N, 10] the smallest log loss.
 
     Above 1 the probabilities are overconfident, below 1 underconfident.
     """
-    logits = _logits(proba)
-    of_label = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        temperature = np.exp(log_temperature)
-        return float((logsumexp(logits / temperature, axis=1) - of_label / temperature).mean())
+        log_proba = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -float(log_proba[rows, labels].mean())
 
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURES, options={"xatol": 1e-3})
     return float(np.exp(found.x))
@@ -127,18 +126,14 @@ def rescaled_out_of_fold(
     """
     if len(np.unique(folds)) == 1:
         folds = np.arange(len(labels)) % 2
+    logits = np.log(np.clip(proba, MIN_PROBA, 1))
     scaled = np.empty_like(proba)
     temperatures = []
     for fold in np.unique(folds):
         own = folds == fold
-        temperatures.append(fit_temperature(labels[~own], proba[~own]))
-        scaled[own] = softmax(_logits(proba[own]) / temperatures[-1], axis=1)
+        temperatures.append(fit_temperature(labels[~own], logits[~own]))
+        scaled[own] = softmax(logits[own] / temperatures[-1], axis=1)
     return scaled, temperatures
-
-
-def _logits(proba: Proba) -> Proba:
-    logits: Proba = np.log(np.clip(proba, MIN_PROBA, 1))
-    return logits
 
 
 @dataclass(frozen=True)

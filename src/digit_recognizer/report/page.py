@@ -125,40 +125,29 @@ def _curves(parts: list[TrainedRun]) -> list[dict[str, Any]]:
 
 def _labelled(results: RunResults, indexes: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Return out-of-fold rows for a gallery."""
-    oof, images = results.oof, results.data.images
-    return [
-        _digit(
-            row,
-            images[row],
-            oof.proba[index],
-            predicted=int(oof.predicted[index]),
-            label=int(oof.labels[index]),
-        )
-        for index, row in zip(indexes, oof.rows[indexes].tolist(), strict=True)
-    ]
+    oof = results.oof
+    columns = {"row": oof.rows, "predicted": oof.predicted, "label": oof.labels}
+    chosen = {name: column[indexes] for name, column in columns.items()}
+    return _digits(results.data.images[chosen["row"]], oof.proba[indexes], **chosen)
 
 
 def _disputed(
     results: RunResults, ensemble: figures.Ensemble, rows: NDArray[np.int64]
 ) -> list[dict[str, Any]]:
     """Return test rows for a gallery, with the number of members that predict each digit."""
-    images, proba, votes = results.data.test_images, ensemble.mean_proba, ensemble.votes
-    return [
-        _digit(
-            row + 1,
-            images[row],
-            proba[row],
-            predicted=int(proba[row].argmax()),
-            votes=votes[row].tolist(),
-        )
-        for row in rows.tolist()
-    ]
+    predicted, votes = ensemble.predicted[rows], ensemble.votes[rows]
+    images, proba = results.data.test_images[rows], ensemble.mean_proba[rows]
+    return _digits(images, proba, row=rows + 1, predicted=predicted, votes=votes)
 
 
-def _digit(row: int, image: NDArray[np.uint8], proba: Proba, **more: Any) -> dict[str, Any]:
-    """Return a digit; probabilities in hundredths of a percent keep the page small."""
-    hundredths = np.rint(proba * 10_000).astype(int).tolist()
-    return {"image": data_url(image), "row": row, "p": hundredths, **more}
+def _digits(
+    images: NDArray[np.uint8], proba: Proba, **columns: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """Return digits of a gallery; probabilities in hundredths of a percent keep the page small."""
+    columns["p"] = np.rint(proba * 10_000).astype(int)
+    lists = [column.tolist() for column in columns.values()]
+    found = [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
+    return [{"image": data_url(image), **digit} for image, digit in zip(images, found, strict=True)]
 
 
 def _calibration(results: RunResults) -> dict[str, Any]:

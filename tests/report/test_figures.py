@@ -31,11 +31,9 @@ seeds = st.integers(0, 2**32 - 1)
 def test_the_terms_of_the_sum_add_up_as_they_are_shown(
     start: float, middle: float, gain: float
 ) -> None:
-    expected = ExpectedScore(0, middle, 1, gain, 0)
-    terms = figures.score_sum(replace(REAL, cv_accuracy=start, expected_score=expected))
-    shown = [f"{terms[key]:.5f}" for key in ("start", "mix", "gain", "total")]
-    assert sum(map(float, shown[:3])) == pytest.approx(float(shown[3]), abs=1e-9)
-    assert shown[3] == f"{middle:.5f}" or abs(middle - terms["total"]) <= 5e-6
+    cv = replace(REAL, cv_accuracy=start, expected_score=ExpectedScore(0, middle, 1, gain, 0))
+    terms = [f"{term:.5f}" for term in (start, figures.effect_of_test_rows(cv), gain)]
+    assert sum(map(float, terms)) == pytest.approx(float(f"{middle:.5f}"), abs=1e-9)
 
 
 @given(st.floats(0, 0.99), st.none() | fractions)
@@ -91,13 +89,15 @@ def test_scaling_out_of_fold_improves_calibration_even_with_one_fold() -> None:
 @given(seeds)
 def test_bins_hold_every_row_once_and_lie_around_their_confidence(seed: int) -> None:
     labels, proba = drawn(seed, 50)
-    bins = reliability(labels, proba).values()
-    assert sum(item.n_rows for item in bins) == 50
-    correct = sum(item.accuracy * item.n_rows for item in bins)
-    assert correct == pytest.approx((proba.argmax(axis=1) == labels).sum())
-    for item in bins:
-        assert item.low - 1e-9 <= item.confidence <= item.high + 1e-9
-        assert item.interval == wilson_interval(round(item.accuracy * item.n_rows), item.n_rows)
+    bins = reliability(labels, proba)
+    assert bins["n_rows"].sum() == 50
+    n_correct = bins["accuracy"] * bins["n_rows"]
+    assert n_correct.sum() == pytest.approx((proba.argmax(axis=1) == labels).sum())
+    assert (bins["confidence"] * figures.N_BINS <= bins.index + 1e-9).all()
+    assert (bins["confidence"] * figures.N_BINS >= bins.index - 1 - 1e-9).all()
+    for item in bins.itertuples():
+        expected = wilson_interval(round(item.accuracy * item.n_rows), item.n_rows)
+        assert (item.low, item.high) == expected
 
 
 def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:

@@ -85,7 +85,7 @@ def test_the_gallery_shows_two_rows_of_errors_and_all_on_demand(
     assert cards.count() == len(known.rows)
     surest = known.proba.max(axis=1).argmax()
     first = cards.first.inner_text()
-    assert f"row {known.rows[surest]}" in first
+    assert f"Row {known.rows[surest]}" in first
     assert f"{known.labels[surest]} → {known.predicted[surest]}" in first
 
 
@@ -108,7 +108,7 @@ def test_a_keyboard_reaches_the_probabilities_of_a_digit(reported: Run, visit: V
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     row = known.rows[0]
-    card = page.locator(f'[data-gallery="errors"] button[aria-label^="row {row}:"]')
+    card = page.locator(f'[data-gallery="errors"] button[aria-label^="Row {row}:"]')
     card.focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name=f"Row {row}")

@@ -112,7 +112,7 @@ def test_a_run_of_one_fold_and_one_member_is_drawn(place: Path) -> None:
     assert len(data["curves"]) == 1
     assert "There is only one member" in text
     assert len(data["disputed"]) == 60
-    assert sum(after["n_rows"] for _, after in data["bins"] if after) == 120
+    assert sum(bins["after"]["n_rows"] for bins in data["bins"] if bins["after"]) == 120
 
 
 def blend_of_unequal_parts(place: Path) -> tuple[Run, list[Run]]:

@@ -50,55 +50,37 @@ class ScoreAxis:
         return [f"{number * step:.{decimals}f}" for number in range(first, last + 1)]
 
 
-def score_sum(cv: CvReport) -> dict[str, float]:
-    """Return the terms of the expected score, rounded so that they add up as they are shown.
+def effect_of_test_rows(cv: CvReport) -> float:
+    """Return what test rows change that are easier or harder than the out-of-fold rows.
 
-    ``mix`` is what the rows of the test set change, which may be easier or harder than the
-    out-of-fold rows, and ``gain`` what averaging all members adds; see `runs.score_interval`.
+    With it, out-of-fold accuracy and gain add up to the expected score as shown, to 5 decimals.
     """
     expected = cv.expected_score
     start, gain, total = (round(x, 5) for x in (cv.cv_accuracy, expected.gain, expected.middle))
-    return {"start": start, "mix": round(total - start - gain, 5), "gain": gain, "total": total}
+    return round(total - start - gain, 5)
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Rows whose confidence is in ``(low, high]``; the 95 % interval is that of their accuracy."""
+def reliability(labels: NDArray[np.int64], proba: Proba) -> pd.DataFrame:
+    """Return ``confidence``, ``accuracy`` with ``low`` and ``high`` of its 95 % interval, ``n_rows``.
 
-    low: float
-    high: float
-    n_rows: int
-    confidence: float
-    accuracy: float
-    interval: tuple[float, float]
-
-
-def reliability(labels: NDArray[np.int64], proba: Proba) -> dict[int, Bin]:
-    """Return the rows, `proba` [N, 10], in `N_BINS` equal bins of confidence, but no empty bin."""
+    Bin k, from 1 to `N_BINS`, has the rows of `proba` [N, 10] with a confidence above
+    (k - 1) / `N_BINS` and up to k / `N_BINS`; empty bins are left out.
+    """
     confidence, correct = proba.max(axis=1), proba.argmax(axis=1) == labels
-    bin_of_row = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
-    bins = {}
-    for number in np.unique(bin_of_row).tolist():
-        inside = bin_of_row == number
-        n_rows, n_correct = int(inside.sum()), int(correct[inside].sum())
-        bins[number] = Bin(
-            low=number / N_BINS,
-            high=(number + 1) / N_BINS,
-            n_rows=n_rows,
-            confidence=float(confidence[inside].mean()),
-            accuracy=n_correct / n_rows,
-            interval=wilson_interval(n_correct, n_rows),
-        )
-    return bins
+    rows = pd.DataFrame({"confidence": confidence, "accuracy": correct})
+    by_bin = rows.groupby(np.ceil(confidence * N_BINS).astype(int))
+    counts = zip(by_bin["accuracy"].sum(), by_bin.size(), strict=True)
+    low, high = zip(*(wilson_interval(*count) for count in counts), strict=True)
+    return by_bin.mean().assign(low=low, high=high, n_rows=by_bin.size())
 
 
-def calibration_error(bins: dict[int, Bin]) -> float:
+def calibration_error(bins: pd.DataFrame) -> float:
     """Return the expected calibration error: the mean gap of confidence and accuracy, by rows.
 
     Guo, Pleiss, Sun, Weinberger 2017: On calibration of modern neural networks, ICML.
     """
-    gaps = [abs(item.confidence - item.accuracy) for item in bins.values()]
-    return float(np.average(gaps, weights=[item.n_rows for item in bins.values()]))
+    gaps = (bins["confidence"] - bins["accuracy"]).abs()
+    return float(np.average(gaps, weights=bins["n_rows"]))
 
 
 def fit_temperature(labels: NDArray[np.int64], logits: Proba) -> float:

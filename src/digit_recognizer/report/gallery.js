@@ -5,7 +5,7 @@ const picture = (item) => html("img", { class: "digit", src: item.image, alt: ""
 const votes = (item) => DIGITS.filter((d) => item.votes[d]).sort((a, b) => item.votes[b] - item.votes[a]);
 // Blue is the label, or the prediction where nobody knows the label; red is a wrong prediction.
 const kind = (item, digit) => (digit === (item.label ?? item.predicted) ? "true" : digit === item.predicted ? "false" : "");
-const rowName = (item) => (item.votes ? `ImageId ${item.row}` : `row ${item.row}`);
+const rowName = (item) => (item.votes ? `ImageId ${item.row}` : `Row ${item.row}`);
 
 function verdict(item) {
   if (item.votes) return votes(item).map((d) => `${d} predicted by ${item.votes[d]}`).join(", ");
@@ -54,9 +54,8 @@ function open(items, at) {
     const meter = html("span", { class: `meter ${kind(item, digit)}`, style: `width:${100 * proba}%` });
     return html("tr", {}, html("th", { scope: "row" }, `${digit}`), html("td", {}, meter), html("td", {}, percent(proba)));
   });
-  const name = rowName(item);
   shown.replaceChildren(
-    html("h2", { id: "dialog-title" }, name[0].toUpperCase() + name.slice(1)),
+    html("h2", { id: "dialog-title" }, rowName(item)),
     html("p", { class: "soft" }, verdict(item)),
     picture(item),
     html("table", { "aria-label": "Probabilities" }, html("tbody", {}, ...rows)),

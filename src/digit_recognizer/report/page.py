@@ -31,10 +31,7 @@ MAX_DISPUTED = 60
 
 
 def write_report(results: RunResults) -> Path:
-    """Write the report, the model card and the label issues of a finished run.
-
-    Returns the report's path.
-    """
+    """Write the report, the model card and the label issues of a run; return the report's path."""
     run, oof = results.run, results.oof
     issues = figures.contradictory_labels(results.data, oof)
     others = figures.probable_label_errors(oof.labels, oof.proba)
@@ -79,7 +76,7 @@ def report_context(
         "finished": f"{finished:%Y-%m-%d %H:%M} UTC",
         "settings": asdict(results.request.recipe) if results.request.recipe else {},
         "axis": figures.ScoreAxis.of(cv, score),
-        "sum": figures.score_sum(cv),
+        "effect": figures.effect_of_test_rows(cv),
         "duration": duration(cv.seconds),
         "upload": upload,
         "public_score": score,
@@ -87,6 +84,7 @@ def report_context(
         "suspicion": "" if score is None else suspicion(score),
         "policies": [_policy(results, part) for part in results.parts],
         "calibration": calibration,
+        "n_bins": figures.N_BINS,
         "n_issues": len(issues),
         "n_disputed": len(disputed),
         "is_scored": is_scored,
@@ -153,15 +151,16 @@ def _digits(
 def _calibration(results: RunResults) -> dict[str, Any]:
     """Return figures before and after a temperature that is fitted on the other folds.
 
-    ``bins`` are pairs, of which one may be None where no row has that confidence.
+    Of ``bins``, ``before`` or ``after`` may be None where no row has that confidence.
     """
     oof = results.oof
     scaled, temperatures = figures.rescaled_out_of_fold(oof.labels, oof.folds, oof.proba)
-    before, after = (figures.reliability(oof.labels, proba) for proba in (oof.proba, scaled))
-    pairs = [(before.get(number), after.get(number)) for number in sorted(before | after)]
+    tables = [figures.reliability(oof.labels, proba) for proba in (oof.proba, scaled)]
+    before, after = (table.to_dict("index") for table in tables)
+    numbers = tables[0].index.union(tables[1].index).tolist()
     return {
-        "bins": [[asdict(found) if found else None for found in pair] for pair in pairs],
-        "error": [figures.calibration_error(bins) for bins in (before, after)],
+        "bins": [{"number": k, "before": before.get(k), "after": after.get(k)} for k in numbers],
+        "error": [figures.calibration_error(table) for table in tables],
         "log_loss": [results.cv.log_loss, float(log_loss(oof.labels, scaled, labels=DIGITS))],
         "temperatures": temperatures,
     }

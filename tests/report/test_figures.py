@@ -14,7 +14,7 @@ from support.small import images
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.report import figures
-from digit_recognizer.report.figures import Ensemble, ScoreAxis, fit_temperature, reliability
+from digit_recognizer.report.figures import Ensemble, ScoreAxis, reliability
 from digit_recognizer.runs.metrics import ExpectedScore, wilson_interval
 from digit_recognizer.runs.predictions import OutOfFold
 
@@ -61,7 +61,7 @@ def drawn(seed: int, n_rows: int, sharpness: float = 1.0) -> tuple[np.ndarray, n
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_what_made_probabilities_overconfident(sharpness: float) -> None:
     labels, proba = drawn(0, 4000, sharpness)
-    assert fit_temperature(labels, np.log(proba)) == pytest.approx(sharpness, rel=0.06)
+    assert figures.fit_temperature(labels, np.log(proba)) == pytest.approx(sharpness, rel=0.06)
 
 
 @given(seeds, st.integers(0, 2))

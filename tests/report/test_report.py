@@ -87,7 +87,8 @@ def test_a_run_of_one_fold_and_one_member_is_drawn(place: Path) -> None:
     assert len(data["curves"]) == 1
     assert "There is only one member" in text
     assert len(data["disputed"]) == 60
-    assert sum(bins["after"]["n_rows"] for bins in data["bins"] if bins["after"]) == 120
+    after = [bins["after"] for bins in data["calibration"]["bins"]]
+    assert sum(bin["n_rows"] for bin in after if bin) == 120
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,13 @@ const rowName = (item) => (item.votes ? `ImageId ${item.row}` : `Row ${item.row}
 
 function verdict(item) {
   if (item.votes) return votes(item).map((d) => `${d} predicted by ${item.votes[d]}`).join(", ");
-  return `label ${item.label}, ${item.label === item.predicted ? "correct" : `predicted ${item.predicted}`}`;
+  return `label ${item.label}, predicted ${item.predicted}`;
 }
 
 function shortVerdict(item) {
-  const [first, ...others] = item.votes ? votes(item) : [item.label];
-  const shown = html("span", {}, html("b", {}, `${first}`), ...others.map((d) => ` or ${d}`));
-  if (kind(item, item.predicted) === "false") shown.append(" → ", html("b", { class: "false" }, `${item.predicted}`));
-  return shown;
+  if (!item.votes) return html("b", {}, `${item.label} → `, html("span", { class: "false" }, `${item.predicted}`));
+  const [first, ...others] = votes(item);
+  return html("span", {}, html("b", {}, `${first}`), ...others.map((d) => ` or ${d}`));
 }
 
 function bars(item) {

@@ -24,7 +24,7 @@ from digit_recognizer.training.recipe import Recipe
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 CARD_TEMPLATE = Path(__file__).with_name("model_card.md.j2")
-# Digits in the galleries: 2,000 take about 1.2 MB.
+# Digits in the galleries: 2,000 take about 1.1 MB.
 MAX_ERRORS = 2000
 MAX_ISSUES = 500
 MAX_DISPUTED = 60
@@ -59,7 +59,6 @@ def report_context(
     last one of the run's submission.
     """
     cv, run, oof = results.cv, results.run, results.oof
-    score = upload.public_score if upload else None
     finished = datetime.fromtimestamp(run.cv_path.stat().st_mtime, UTC)
     members = [part.predictions.values() for part in results.parts]
     test = figures.Ensemble.of([[mean_proba([m.test_logits]) for m in part] for part in members])
@@ -67,7 +66,6 @@ def report_context(
     is_scored = len(held_out.members) > 1
     ensemble, answers = (held_out, oof.labels) if is_scored else (test, test.predicted)
     disputed = test.disputed_rows()
-    calibration = _calibration(results)
     return {
         "run": run,
         "request": results.request,
@@ -75,15 +73,9 @@ def report_context(
         "cv": cv,
         "finished": f"{finished:%Y-%m-%d %H:%M} UTC",
         "settings": asdict(results.request.recipe) if results.request.recipe else {},
-        "axis": figures.ScoreAxis.of(cv, score),
-        "effect": figures.effect_of_test_rows(cv),
+        **_scores(cv, upload),
         "duration": duration(cv.seconds),
-        "upload": upload,
-        "public_score": score,
-        "position": "" if score is None else position(score, cv.expected_score),
-        "suspicion": "" if score is None else suspicion(score),
         "policies": [_policy(results, part) for part in results.parts],
-        "calibration": calibration,
         "n_bins": figures.N_BINS,
         "n_issues": len(issues),
         "n_disputed": len(disputed),
@@ -96,8 +88,20 @@ def report_context(
             "issues": _labelled(results, issues[:MAX_ISSUES]),
             "disputed": _disputed(results, test, disputed[:MAX_DISPUTED]),
             "curves": _curves(results.parts),
-            "bins": calibration["bins"],
+            "calibration": _calibration(results),
         },
+    }
+
+
+def _scores(cv: CvReport, upload: LedgerEntry | None) -> dict[str, Any]:
+    score = upload.public_score if upload else None
+    return {
+        "axis": figures.ScoreAxis.of(cv, score),
+        "effect": figures.effect_of_test_rows(cv),
+        "upload": upload,
+        "public_score": score,
+        "position": "" if score is None else position(score, cv.expected_score),
+        "suspicion": "" if score is None else suspicion(score),
     }
 
 

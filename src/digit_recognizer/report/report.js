@@ -1,5 +1,3 @@
-// The report's own parts: navigation, the confusion matrix, curves, calibration.
-
 // The navigation marks the section that crosses a line at 15 % of the window's height.
 const inView = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -49,7 +47,7 @@ const tenths = linear(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1], (t) => `${Math.round(100
 plot(byId("reliability-plot"), { x: tenths, y: tenths, xName: "confidence", label: "Accuracy by confidence; the table below has the values", ratio: 0.8 }, ({ root, px, py, width }) => {
   root.append(svg("line", { class: "cursor", x1: px(0), y1: py(0), x2: px(1), y2: py(1) }));
   ["before", "after"].forEach((name, number) => {
-    for (const bin of data.bins.map((bins) => bins[name]).filter(Boolean)) {
+    for (const bin of data.calibration.bins.map((bins) => bins[name]).filter(Boolean)) {
       const { n_rows, confidence, accuracy, low, high } = bin;
       const x = px(confidence) + 6 * number - 3; // side by side
       const r = Math.max(3, Math.min(width / 45, 14, 1.6 * Math.log2(n_rows)));

@@ -142,11 +142,7 @@ def test_parts_weigh_the_same_however_many_members_each_has(
 ) -> None:
     parts = [members(seed, one), members(seed + 1, other)]
     expected = (parts[0].mean(axis=0) + parts[1].mean(axis=0)) / 2
-    ensemble = Ensemble.of(parts)
-    np.testing.assert_allclose(ensemble.mean_proba, expected)
-    labels = parts[0][0].argmax(axis=1)
-    accuracy = (expected.argmax(axis=1) == labels).mean()
-    assert ensemble.accuracy_by_size(labels)[-1]["mean"] == pytest.approx(accuracy)
+    np.testing.assert_allclose(Ensemble.of(parts).mean_proba, expected)
 
 
 def test_labels_that_were_swapped_are_found_and_few_others() -> None:

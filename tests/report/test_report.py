@@ -20,7 +20,6 @@ from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
 from digit_recognizer.pipeline import draw
 from digit_recognizer.report import page
 from digit_recognizer.report.html import render
-from digit_recognizer.report.page import is_drawn, write_report
 from digit_recognizer.report.sheets import GAP, SCALE, draw_pictures
 from digit_recognizer.runs.ensemble import RunResults, blend
 from digit_recognizer.runs.predictions import OutOfFold
@@ -33,7 +32,7 @@ def read(run: Run, place: Path) -> RunResults:
 
 def drawn(run: Run, place: Path) -> tuple[str, dict[str, Any]]:
     """The page, and the data that it holds."""
-    text = write_report(read(run, place)).read_text(encoding="utf-8")
+    text = page.write_report(read(run, place)).read_text(encoding="utf-8")
     found = re.search(r'id="data">(.*?)</script>', text)
     assert found
     return text, json.loads(found[1])
@@ -53,7 +52,7 @@ def test_label_issues_are_errors_of_the_networks_ranked_by_the_labels_own_probab
     place: Path,
 ) -> None:
     run = write_run(place, "issues", skill=2.5)
-    write_report(read(run, place))
+    page.write_report(read(run, place))
     oof = read_oof(run.oof_path)
     issues = pd.read_csv(run.label_issues_path)
     columns = ["row", "label", "suggested", "proba_label", "proba_suggested", "rank"]
@@ -120,7 +119,7 @@ def test_a_blend_shows_the_members_of_all_its_parts_and_what_it_submits(
 
 def test_the_model_card_has_the_runs_own_figures(place: Path) -> None:
     run = write_run(place, "card", skill=2.5)
-    write_report(read(run, place))
+    page.write_report(read(run, place))
     card, cv = run.model_card_path.read_text(encoding="utf-8"), read_json(run.cv_path)
     assert card.startswith("# Model card: card\n")
     expected, errors = cv["expected_score"], np.array(cv["confusion"])
@@ -176,14 +175,9 @@ def test_the_table_of_sizes_ends_at_the_runs_own_accuracy_or_at_full_agreement(
 def test_the_page_of_a_very_bad_run_stays_below_5_mb(place: Path) -> None:
     results = read(write_run(place, "bad", skill=2.5), place)
     rng, count = np.random.default_rng(0), 4000
+    rows, labels = np.arange(count), rng.integers(0, 10, count)
     proba = rng.dirichlet(np.ones(10), count)
-    oof = OutOfFold(
-        rows=np.arange(count),
-        labels=rng.integers(0, 10, count),
-        folds=np.arange(count) % 2,
-        predicted=proba.argmax(axis=1),
-        proba=proba,
-    )
+    oof = OutOfFold(rows, labels, rows % 2, proba.argmax(axis=1), proba)
     noise = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)  # no PNG makes it smaller
     data = replace(results.data, images=noise, labels=oof.labels, test_images=noise[:60])
     cv = replace(results.cv, n_errors=int((oof.labels != oof.predicted).sum()))
@@ -222,10 +216,10 @@ def test_a_report_that_cannot_be_drawn_does_not_lose_the_run_and_is_drawn_later(
     assert message.startswith("warning: no report (FileError: ")
     assert message.endswith("'make report RUN=torn' tries again")
     assert run.is_done()
-    assert not is_drawn(run)
+    assert not page.is_drawn(run)
     run.label_issues_path.rmdir()
     assert draw(read(run, place)) == [*pictures, run.report_path]
-    assert is_drawn(run)
+    assert page.is_drawn(run)
     assert caplog.messages == [message]
     write_json(run.cv_path, read_json(run.cv_path))
-    assert not is_drawn(run)
+    assert not page.is_drawn(run)

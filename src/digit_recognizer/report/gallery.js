@@ -33,7 +33,7 @@ function card(items, at) {
   const confidence = percent(item.p[item.predicted] / 10000, 1);
   const label = `${rowName(item)}: ${verdict(item)}, confidence ${confidence}`;
   const button = html("button", { "aria-label": label, "aria-haspopup": "dialog" }, picture(item), shortVerdict(item));
-  if (item.votes) button.append(html("small", { class: "soft" }, votes(item).map((d) => item.votes[d]).join(" : ")));
+  if (item.votes && votes(item).length > 1) button.append(html("small", { class: "soft" }, votes(item).map((d) => item.votes[d]).join(" : ")));
   button.append(bars(item), html("small", { class: "soft" }, rowName(item)));
   button.addEventListener("click", () => open(items, at));
   return html("li", {}, button);

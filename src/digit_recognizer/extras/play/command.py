@@ -1,13 +1,10 @@
 """`make play`: draw digits in the browser; a run's networks answer."""
 
-import errno
 import logging
+import os
 import socket
-import threading
-import time
 import webbrowser
-from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -15,11 +12,6 @@ from cyclopts.validators import Number
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.options import Folders, whole_number
 from digit_recognizer.errors import UserError
-
-if TYPE_CHECKING:
-    from flask import Flask
-
-SHUTDOWN_SECONDS = 1.0  # for requests to end after Ctrl-C; idle connections do not end
 
 
 def play(
@@ -37,8 +29,9 @@ def play(
     folders: Folders = Folders(),
 ) -> None:
     """Draw digits in the browser; a run's networks answer."""
-    from digit_recognizer.extras.play.app import build_app
-    from digit_recognizer.extras.play.predictor import limit_threads
+    from werkzeug.serving import make_server
+
+    from digit_recognizer.extras.play.app import ONE_AT_A_TIME, build_app
     from digit_recognizer.runs.answering import find_answering_run, rank_runs
 
     first = find_answering_run(folders.submissions_dir, run)
@@ -53,42 +46,33 @@ def play(
             echo(f"warning: {first.warning}")
         echo("Ctrl-C stops the server")
         if browser:
-            open_browser(address)  # the socket listens already: the page waits for `serve`
-        serve(app, listener)
+            webbrowser.open(address)  # the socket listens already: the page waits for the server
+        logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for each stroke
+        # A browser opens connections that it does not use at once: each needs a thread.
+        server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
+        server.serve_forever()  # returns at Ctrl-C
+        # A thread that still predicts while Python shuts down can abort the process.
+        ONE_AT_A_TIME.acquire()
 
 
-def open_browser(address: str) -> None:
-    """Open the page where there is a browser with a window."""
-    with suppress(webbrowser.Error):
-        found = webbrowser.get()
-        if type(found) is not webbrowser.GenericBrowser:  # w3m and its like would take the terminal
-            found.open(address)
+def limit_threads() -> None:
+    """Limit torch and OpenCV to one thread.
+
+    Next to other programs, two threads wait for each other: half of the answers took more than
+    250 ms instead of 22 to 39, and a few took more than two seconds.
+    """
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
 
 
 def listen(port: int) -> socket.socket:
     """Open a socket that only this machine can reach."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
+        return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        listener.close()
-        in_use = error.errno == errno.EADDRINUSE
-        reason = "is used by another program" if in_use else f"cannot be opened ({error.strerror})"
-        raise UserError(f'port {port} {reason}: give another, as in ARGS="--port 0"') from None
-    return listener
-
-
-def serve(app: "Flask", listener: socket.socket) -> None:
-    """Serve `app` until Ctrl-C."""
-    from werkzeug.serving import make_server
-
-    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for strokes and bad requests
-    # A browser opens connections that it does not use at once: each needs a thread.
-    server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
-    server.serve_forever()  # returns at Ctrl-C
-    # A thread that still answers while Python shuts down can abort the process.
-    deadline = time.monotonic() + SHUTDOWN_SECONDS
-    for thread in set(threading.enumerate()) - {threading.current_thread()}:
-        thread.join(max(0.0, deadline - time.monotonic()))
+        reason = os.strerror(error.errno or 0)
+        advice = 'give another port, as in ARGS="--port 0"'
+        raise UserError(f"port {port} cannot be opened ({reason}): {advice}") from None

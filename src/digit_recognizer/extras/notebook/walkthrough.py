@@ -2,35 +2,26 @@
 """
 # From handwritten digits to a submission
 
-This notebook goes through the steps of `make train`: look at the data, split it into folds,
-augment it, train a network per fold, average the networks, study the errors, and write the file
-for Kaggle. Every step calls the functions that the commands call.
+This notebook goes through the steps of `make train`, with the functions that the commands call.
 
-It runs on a small sample of real digits that comes with scikit-learn, so it needs no account and
-about a minute. Its accuracies are those of the sample, not of the competition. Each section ends
-with something to try: change the cell above and run it again.
+It runs on a small sample of real digits that comes with scikit-learn, without an account, in about a
+minute. Its accuracies are those of the sample, not of the competition. Each section ends with
+something to try: change the cell above and run it again.
 """
 
 # %% jupyter={"source_hidden": true}
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.competition import read_submission, write_submission
 from digit_recognizer.data.dataset import load
-from digit_recognizer.extras.notebook.figures import (
-    history_table,
-    layer_table,
-    plot_accuracies,
-    plot_confusion,
-    plot_counts,
-    plot_history,
-    show_digits,
-)
 from digit_recognizer.runs.predictions import assemble, mean_proba
 from digit_recognizer.runs.score_interval import expected_score
 from digit_recognizer.training.augment import augment, build_transform
@@ -44,19 +35,31 @@ torch.set_num_threads(1)  # as `make train` does for each member: more would wai
 temporary = TemporaryDirectory(prefix="digits-")  # removed when the kernel stops
 folder = Path(temporary.name)
 
+
+def show_digits(images: NDArray[np.uint8], titles: list[str]) -> None:
+    """Show images [N, 28, 28] in rows of ten, each below its title."""
+    n_rows = 1 + (len(images) - 1) // 10
+    figure = plt.figure(figsize=(10, 1.25 * n_rows), layout="tight")
+    axes = figure.subplots(n_rows, 10, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        ax.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        ax.set_title(title, fontsize=8)
+    plt.show()
+
+
 # %% [markdown]
 # ## The data
 #
 # Every dataset is a folder in the competition's format: a row of `train.csv` is a label and 784
 # pixels, a row of `test.csv` 784 pixels. The files are checked when they arrive; `source.json`
-# records their source and SHA-256. The classes are balanced. Errors on a rare class would hardly
-# show in the accuracy.
+# records their source and SHA-256.
 
 # %%
 data = load(fetch_dataset(folder / "data", "sample")[0])
 examples = np.array([np.flatnonzero(data.labels == digit)[:2] for digit in range(10)]).T.ravel()
 show_digits(data.images[examples], [str(label) for label in data.labels[examples]])
-plot_counts(data.labels)
 
 # %% [markdown]
 # **Try it:** show twenty digits with the label 7. How many of them have a bar through the middle?
@@ -67,7 +70,7 @@ plot_counts(data.labels)
 # Stratified k-fold cross-validation measures accuracy on rows that a network was not trained on,
 # without losing any row for training: one network is trained per fold, on all *other* folds, and
 # predicts its own. So every row is predicted once, by a network that never saw it. These
-# predictions are *out of fold*.
+# predictions are *out of fold*. The classes are balanced: a rare one would hardly count in the accuracy.
 
 # %%
 recipe = Recipe(n_splits=3, epochs=6, batch_size=32, ema_decay=0.98)
@@ -87,11 +90,9 @@ pd.crosstab(pd.Series(folds, name="fold"), pd.Series(data.labels, name="label"),
 # %%
 transform, rng = build_transform(recipe), np.random.default_rng(0)
 rows = examples[[4, 7, 12]]
-augmented = [augment(np.repeat(data.images[[row]], 9, axis=0), transform, 1, rng) for row in rows]
-pairs = zip(data.images[rows], augmented, strict=True)
-show_digits(
-    np.concatenate([[image, *drawn] for image, drawn in pairs]), ["original", *[""] * 9] * 3
-)
+shown = augment(np.repeat(data.images[rows], 10, axis=0), transform, 1, rng)
+shown[::10] = data.images[rows]
+show_digits(shown, ["original", *[""] * 9] * 3)
 
 # %% [markdown]
 # **Try it:** `build_transform(Recipe(rotation=90))`. Which digits can you no longer read?
@@ -105,7 +106,12 @@ show_digits(
 # of each layer at mean 0 and deviation 1, which lets the network learn faster.
 
 # %%
-layer_table(build_network(recipe, np.random.default_rng(0)))
+x, layers = torch.zeros(1, 1, 28, 28), []
+for layer in build_network(recipe, np.random.default_rng(0)).eval().children():
+    x = layer(x)
+    n_parameters = sum(weight.numel() for weight in layer.parameters())
+    layers.append((type(layer).__name__, tuple(x.shape[1:]), n_parameters))
+pd.DataFrame(layers, columns=["layer", "output", "parameters"])
 
 # %% [markdown]
 # **Try it:** `build_network(Recipe(network="mlp"), ...)` is fully connected. Which of the two has more parameters?
@@ -124,10 +130,10 @@ layer_table(build_network(recipe, np.random.default_rng(0)))
 device = find_devices("auto")[0]
 first, *others = all_members(recipe)
 trained = [fit_member(recipe, data, first, device)]
-history_table(trained[0])
-
-# %%
-plot_history(history_table(trained[0]))
+history = pd.DataFrame([vars(epoch) for epoch in trained[0].history]).set_index("epoch")
+history.plot(y=["train_loss", "val_loss"], logy=True, figsize=(6, 3))
+plt.show()
+history.round(4)
 
 # %% [markdown]
 # The training loss is *higher* than the validation loss because it is measured on augmented
@@ -139,10 +145,9 @@ plot_history(history_table(trained[0]))
 # %% [markdown]
 # ## The ensemble
 #
-# `make train` trains several members at a time, one per GPU or CPU core, and saves each one when it
-# is done. Here the other members follow one after another. Networks trained on different rows make
-# different errors, so the mean of their probabilities is usually more accurate than a single member.
-# The sample includes the labels of its test rows, which the competition keeps secret:
+# Networks trained on different rows make different errors, so the mean of their probabilities is
+# usually more accurate than a single member. The sample includes the labels of its test rows, which
+# the competition keeps secret:
 
 # %%
 trained += [fit_member(recipe, data, member, device) for member in others]
@@ -150,7 +155,7 @@ test_logits = {one.member.name: one.predictions.test_logits for one in trained}
 predicted = {name: logits.argmax(axis=1) for name, logits in test_logits.items()}
 predicted["ensemble"] = mean_proba(list(test_logits.values())).argmax(axis=1)
 accuracy = pd.Series({name: (p == data.solution).mean() for name, p in predicted.items()})
-plot_accuracies(accuracy)
+accuracy.to_frame("accuracy on the test rows")
 
 # %% [markdown]
 # **Try it:** average the first two members only. Does the third one help?
@@ -166,7 +171,7 @@ ensemble = assemble([{one.member: one.predictions for one in trained}])
 oof_predicted = ensemble.oof_proba.argmax(axis=1)
 wrong = np.flatnonzero(oof_predicted != data.labels)[:20]
 show_digits(data.images[wrong], [f"{data.labels[row]} → {oof_predicted[row]}" for row in wrong])
-plot_confusion(data.labels, oof_predicted)
+pd.crosstab(data.labels, oof_predicted, rownames=["label"], colnames=["predicted"])
 
 # %% [markdown]
 # **Try it:** show the *correct* rows with the smallest `ensemble.oof_proba.max(axis=1)`. Would you
@@ -178,8 +183,7 @@ plot_confusion(data.labels, oof_predicted)
 # The accuracy out of fold is that of single members. The *expected score*, `low` to `high`, is a
 # 95 % prediction interval for the score of the submission, computed without the labels of the test
 # rows. It covers the sampling noise of the out-of-fold and the test rows, and the `gain` of the
-# ensemble over its members. A classifier is *calibrated* if it is right in nine of ten cases where
-# its probability is 90 %; the interval uses that test rows of a lower confidence are wrong more often.
+# ensemble over its members.
 
 # %%
 scores = vars(expected_score(data.labels, ensemble)).copy()
@@ -205,10 +209,3 @@ pd.read_csv(submission).head()
 
 # %% [markdown]
 # **Try it:** write a label of 11 and read the file back.
-
-# %% [markdown]
-# ## Next steps
-#
-# - `make download` and `make train` run these steps on the competition's 42,000 rows.
-# - `make report` draws a page about a run; `make play` predicts digits that you draw.
-# - To read the code, start with `pipeline.py`, `training/recipe.py` and `training/trainer.py`.

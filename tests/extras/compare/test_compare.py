@@ -71,11 +71,10 @@ def test_mcnemars_test_takes_the_rows_that_both_runs_predict(
     shelf: Path, rows: pd.DataFrame
 ) -> None:
     default = pd.read_csv(run(shelf, "small-default").oof_path).set_index("row")
-    for recipe, n_rows in (("quick", 240), ("mlp", 120)):
+    for recipe in ("quick", "mlp"):
         own = pd.read_csv(run(shelf, f"small-{recipe}").oof_path).set_index("row")
         other = default.loc[own.index]
         correct, other = (one.predicted == one.label for one in (own, other))
-        assert len(own) == n_rows
         assert rows.p_value[recipe] == mcnemar_p(correct.to_numpy(), other.to_numpy())
     assert rows.p_value["mlp"] < 1e-3  # far worse, and known to be
     assert np.isnan(rows.p_value["default"])

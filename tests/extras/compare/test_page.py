@@ -58,17 +58,12 @@ def test_the_page_shows_every_recipe(
     front = {"lenet5", "quick", "default", "<perfect>"}
     assert set(page.locator(".point.s0 text").all_text_contents()) == front
     assert page.locator(".point").count() == len(texts)
-    for mark in page.locator(".point").all():
-        box = mark.bounding_box()
-        assert box
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= width
+    for box in (mark.bounding_box() for mark in page.locator(".point").all()):
+        assert box and 0 <= box["x"] <= width - box["width"]
         assert box["height"] > 13  # of the dot alone
     page.locator(".point .dot").nth(4).hover()
     expect(page.locator(".tip")).to_contain_text("recipe lenet5")
     expect(page.locator(".tip")).to_contain_text("out of fold 0.98900")
     scroller = page.locator(".scroll")
-    scroller.evaluate("element => { element.scrollLeft = 200; }")
-    name = scroller.locator("tbody th").first.bounding_box()
-    assert name
-    assert 0 <= name["x"] < 100  # names stay in sight
+    scroller.evaluate("element => { element.scrollIntoView(); element.scrollLeft = 200; }")
+    expect(scroller.locator("tbody th").first).to_be_in_viewport(ratio=1)  # names stay in sight

@@ -71,7 +71,7 @@ def test_each_folder_is_a_row_that_says_what_it_is(shelf: Path) -> None:
 def test_a_finished_run_has_the_figures_of_its_report(shelf: Path) -> None:
     report = CvReport.read(shelf / "submissions" / "both" / "cv.json")
     (item,) = [item for item in list_runs(shelf / "submissions") if item.name == "both"]
-    assert (item.dataset, item.recipe) == ("small", "blend")
+    assert item.cells()[1:3] == ("small", "blend")
     assert item.cv == report
     assert item.seconds == 20
 
@@ -108,7 +108,7 @@ def test_a_run_with_changed_settings_shows_them(shelf: Path) -> None:
     }
     write_run(shelf, "small")
     write_run(shelf, "many", epochs=3, lr=0.01)
-    listed = {item.name: item.recipe for item in list_runs(shelf / "submissions")}
+    listed = {item.name: item.cells()[2] for item in list_runs(shelf / "submissions")}
     assert {name: listed[name] for name in changed} == changed
 
 

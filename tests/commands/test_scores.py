@@ -92,8 +92,7 @@ def test_a_run_with_an_odd_report_is_left_out_and_named(
     write_json(path, change(read_json(path)))
     out = desk.ok("scores")
     _, warning, _, *rows = out.splitlines()
-    assert warning.startswith(f"warning: left out: {path.parent}")
-    assert f"cv.json: {found}" in warning
+    assert warning.startswith(f"warning: odd: damaged: cv.json: {found}")
     assert [row.split()[0] for row in rows] == ["first"]
 
 

@@ -1,6 +1,7 @@
-"""Check a run's submission, upload it once, fetch its score."""
+"""``submit``: check a run's submission, upload it once, fetch its score."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from digit_recognizer.commands.console import ask, echo, waiting_progress
 from digit_recognizer.commands.options import FinishedRun, Flag, Folders
 from digit_recognizer.errors import FileError, KaggleError, RunError
 from digit_recognizer.kaggle.credentials import PAGE, TOKEN_HELP, find_credentials
-from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, PendingUpload, now
+from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, PendingUpload
 
 if TYPE_CHECKING:
     from digit_recognizer.kaggle.client import Kaggle, Quota, Submission
@@ -49,26 +50,20 @@ def submit(
     checked = replace(checked, message=message or checked.message)
     ledger = Ledger(folders.submissions_dir)
     with ledger.lock():
-        pending = ledger.pending()
-        is_pending = pending is not None and pending.file_sha256 == checked.digest
-        if not (force or is_pending):
-            _refuse_repeat(checked, ledger)
         kaggle = _sign_in(checked)
-        if entry := _find_or_upload(kaggle, ledger, checked, yes, force):
-            _fetch_score(kaggle, ledger, entry.ref, checked)
+        listing = kaggle.submissions()
+        entry = ledger.reconcile(listing)
+        if entry is not None and entry.file_sha256 == checked.digest:
+            found_as = f"Kaggle lists it ({entry.ref})"
+            echo(f"an interrupted 'make submit' had uploaded this file: {found_as}")
         else:
-            echo("nothing was uploaded")
-
-
-def _refuse_repeat(checked: "CheckedSubmission", ledger: Ledger) -> None:
-    """Raise RunError if a file with the same content is in the ledger."""
-    for entry in reversed(ledger.entries()):
-        if entry.file_sha256 == checked.digest:
-            score = "no score yet" if entry.public_score is None else f"{entry.public_score:.5f}"
-            raise RunError(
-                f"{checked.file}: the same file was uploaded on {entry.time[:10]} as"
-                f" {entry.run} (public score: {score}): give FORCE=1 to upload it again"
-            )
+            if not force:
+                _refuse_repeat(checked, ledger)
+            if not _is_wanted(kaggle, checked, listing, yes):
+                echo("nothing was uploaded")
+                return
+            entry = _upload(kaggle, ledger, checked, listing)
+        _fetch_score(kaggle, ledger, entry.ref, checked)
 
 
 def _sign_in(checked: "CheckedSubmission") -> "Kaggle":
@@ -85,37 +80,30 @@ def _sign_in(checked: "CheckedSubmission") -> "Kaggle":
     return Kaggle()
 
 
-def _find_or_upload(
-    kaggle: "Kaggle", ledger: Ledger, checked: "CheckedSubmission", yes: bool, force: bool
-) -> LedgerEntry | None:
-    """Return the upload, unless the user decides against it."""
-    listing = kaggle.submissions()
-    entry = ledger.reconcile(listing)
-    if entry is not None and entry.file_sha256 == checked.digest:
-        echo(f"an interrupted 'make submit' had uploaded this file: Kaggle lists it ({entry.ref})")
-        return entry
-    if not force:
-        _refuse_repeat(checked, ledger)
+def _refuse_repeat(checked: "CheckedSubmission", ledger: Ledger) -> None:
+    for entry in reversed(ledger.entries()):
+        if entry.file_sha256 == checked.digest:
+            score = "no score yet" if entry.public_score is None else f"{entry.public_score:.5f}"
+            raise RunError(
+                f"{checked.file}: the same file was uploaded on {entry.time[:10]} as"
+                f" {entry.run} (public score: {score}): give FORCE=1 to upload it again"
+            )
+
+
+def _is_wanted(
+    kaggle: "Kaggle", checked: "CheckedSubmission", listing: "list[Submission]", yes: bool
+) -> bool:
+    """Show what is about to be uploaded; return whether the user agrees."""
     quota = kaggle.quota()
     if quota.remaining <= 0:
-        raise KaggleError(_no_quota(quota))
+        reason = f"no submission is left today ({quota.used} made), the next is from 00:00 UTC"
+        if quota.limited_by_total:
+            reason = "this competition takes no more submissions from you"
+        raise KaggleError(f"nothing was uploaded: {reason}")
     echo(_plan(checked, quota, listing))
     if not yes and not sys.stdin.isatty():
         raise KaggleError("nothing was uploaded: there is no terminal to ask: give YES=1")
-    if not yes and not ask("upload it?"):
-        return None
-    return _upload(kaggle, ledger, checked, listing)
-
-
-def _no_quota(quota: "Quota") -> str:
-    if quota.limited_by_total:
-        return "nothing was uploaded: this competition takes no more submissions from you"
-    time = datetime.now(UTC)
-    minutes = 24 * 60 - (60 * time.hour + time.minute)
-    return (
-        f"nothing was uploaded: no submission is left today ({quota.used} made): the next is"
-        f" possible from 00:00 UTC, in {minutes // 60} h {minutes % 60:02} min"
-    )
+    return yes or ask("upload it?")
 
 
 def _plan(checked: "CheckedSubmission", quota: "Quota", listing: "list[Submission]") -> str:
@@ -142,29 +130,24 @@ def _upload(
     kaggle: "Kaggle", ledger: Ledger, checked: "CheckedSubmission", listing: "list[Submission]"
 ) -> LedgerEntry:
     """Upload once: the note written before finds the upload if this process is killed."""
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    accuracy = checked.cv.cv_accuracy if checked.cv else None
     upload = PendingUpload(
-        time=now(),
-        run=checked.name,
-        file_sha256=checked.digest,
-        cv_accuracy=checked.cv.cv_accuracy if checked.cv else None,
+        LedgerEntry(time, checked.name, checked.digest, 0, "pending", cv_accuracy=accuracy),
         message=checked.message,
         file_name=checked.file.name,
         last_ref=max((item.ref for item in listing), default=0),
     )
-    known = ledger.refs()
     ledger.begin(upload)
     try:
         ref = kaggle.upload(
-            checked.file, checked.message, lambda: upload.find(kaggle.submissions(), known)
+            checked.file, checked.message, lambda: ledger.find(upload, kaggle.submissions())
         )
     except KaggleError:
         if not kaggle.may_have_arrived:
-            ledger.end()
+            ledger.forget()
         raise
-    entry = upload.entry(ref)
-    ledger.add(entry)
-    ledger.end()
-    return entry
+    return ledger.end(upload, ref)
 
 
 def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSubmission") -> None:
@@ -182,50 +165,38 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
         raise KaggleError(f"Kaggle could not score {checked.file} ({ref}): {reason}")
     if item.status == "PENDING":
         echo("no score yet: 'make scores' asks for it later")
-    elif item.status == "COMPLETE":
-        echo(_verdict(item.public_score, checked.cv))
-        _show_rank(kaggle, item.public_score)
-    else:
+    elif item.status != "COMPLETE":
         raise KaggleError(
             f"the file is uploaded ({ref}), with the status {item.status!r}, which is new to"
             f" this program: look at {PAGE}/submissions; 'make scores' asks again"
         )
-
-
-def _show_rank(kaggle: "Kaggle", score: float | None) -> None:
-    """Print where the score stands on the public leaderboard, if Kaggle gives that."""
-    if score is None:
-        return
-    with suppress(KaggleError):
-        scores = kaggle.leaderboard()
-        rank, ties = 1 + sum(other > score for other in scores), scores.count(score)
-        same = f"; {ties:,} with the same score" if ties else ""
-        echo(f"rank {rank:,} on the public leaderboard of {len(scores):,} teams{same}")
+    elif item.public_score is None:
+        echo("Kaggle has scored it, and shows no public score")
+    else:
+        echo(_verdict(item.public_score, checked.cv))
+        with suppress(KaggleError):
+            echo(_rank(item.public_score, kaggle.leaderboard()))
 
 
 def _poll(kaggle: "Kaggle", ref: int) -> "Submission":
     """Return the listed submission once it is scored, or as it is at the time limit."""
-    policy = kaggle.policy
-    waited, pause, n_asked = 0.0, policy.poll_interval, 0
+    policy, item = kaggle.policy, None
     with waiting_progress() as waiting:
-        while True:
+        for waited in range(0, policy.poll_timeout, policy.poll_interval):
             item = next((item for item in kaggle.submissions() if item.ref == ref), None)
-            n_asked += 1
-            if item is None and n_asked >= policy.attempts:
-                raise KaggleError(f"Kaggle does not list it: look at {PAGE}/submissions")
-            if item is not None and (item.status != "PENDING" or waited >= policy.poll_timeout):
+            if item is not None and item.status != "PENDING":
                 return item
             waiting(waited, policy.poll_timeout)
-            policy.sleep(pause)
-            waited, pause = waited + pause, min(pause * 1.5, 15.0)
+            policy.sleep(policy.poll_interval)
+    if item is None:
+        raise KaggleError(f"Kaggle does not list it: look at {PAGE}/submissions")
+    return item
 
 
-def _verdict(score: float | None, cv: "CvReport | None") -> str:
+def _verdict(score: float, cv: "CvReport | None") -> str:
     """Return the public score beside the CV accuracy, with a warning if it is suspicious."""
     from digit_recognizer.runs.score_interval import position, suspicion
 
-    if score is None:
-        return "Kaggle has scored it, and shows no public score"
     line = f"public score {score:.5f}"
     if cv is not None:
         expected = cv.expected_score
@@ -237,3 +208,9 @@ def _verdict(score: float | None, cv: "CvReport | None") -> str:
         )
     warning = suspicion(score)
     return f"{line}\nwarning: {warning}" if warning else line
+
+
+def _rank(score: float, scores: Sequence[float]) -> str:
+    rank, ties = 1 + sum(other > score for other in scores), scores.count(score)
+    same = f"; {ties:,} with the same score" if ties else ""
+    return f"rank {rank:,} on the public leaderboard of {len(scores):,} teams{same}"

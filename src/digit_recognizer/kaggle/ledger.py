@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,32 +39,10 @@ class PendingUpload:
     ``last_ref`` is the newest submission before it, so no clock needs to be right.
     """
 
-    time: str
-    run: str
-    file_sha256: str
-    cv_accuracy: float | None
+    entry: LedgerEntry  # of reference number 0
     message: str
     file_name: str
     last_ref: int
-
-    def entry(self, ref: int) -> LedgerEntry:
-        """Return the ledger's row of this upload."""
-        entry = LedgerEntry(self.time, self.run, self.file_sha256, ref, "pending")
-        return replace(entry, cv_accuracy=self.cv_accuracy)
-
-    def find(self, listing: "list[Submission]", known: set[int]) -> "Submission | None":
-        """Return the listed submission that this upload became, if it arrived.
-
-        Parameters
-        ----------
-        known : reference numbers of other uploads
-        """
-        for item in listing:
-            newer = item.ref > self.last_ref and item.ref not in known
-            same = item.description.strip() == self.message.strip()
-            if newer and same and item.file_name == self.file_name:
-                return item
-        return None
 
 
 class Ledger:
@@ -105,10 +82,6 @@ class Ledger:
         if updated != entries:
             self._write(updated)
 
-    def refs(self) -> set[int]:
-        """Return the reference numbers of all uploads."""
-        return {entry.ref for entry in self.entries()}
-
     def begin(self, upload: PendingUpload) -> None:
         """Note an upload before it begins."""
         write_json(self._pending_path, asdict(upload))
@@ -120,8 +93,25 @@ class Ledger:
         advice = "look at your submissions on Kaggle, then delete it"
         return read_json_as(self._pending_path, PendingUpload, advice)
 
-    def end(self) -> None:
-        """Remove the note of an upload that is in the ledger or failed for certain."""
+    def find(self, upload: PendingUpload, listing: "list[Submission]") -> "Submission | None":
+        """Return the listed submission that an upload became, if it arrived."""
+        known = {entry.ref for entry in self.entries()}
+        for item in listing:
+            newer = item.ref > upload.last_ref and item.ref not in known
+            same = item.description.strip() == upload.message.strip()
+            if newer and same and item.file_name == upload.file_name:
+                return item
+        return None
+
+    def end(self, upload: PendingUpload, ref: int) -> LedgerEntry:
+        """Add an upload that arrived, and remove its note."""
+        entry = replace(upload.entry, ref=ref)
+        self.add(entry)
+        self.forget()
+        return entry
+
+    def forget(self) -> None:
+        """Remove the note of an upload that failed for certain."""
         self._pending_path.unlink(missing_ok=True)
 
     def reconcile(self, listing: "list[Submission]") -> LedgerEntry | None:
@@ -129,12 +119,10 @@ class Ledger:
         upload = self.pending()
         if upload is None:
             return None
-        arrived = upload.find(listing, self.refs())
-        entry = upload.entry(arrived.ref) if arrived else None
-        if entry:
-            self.add(entry)
-        self.end()
-        return entry
+        if arrived := self.find(upload, listing):
+            return self.end(upload, arrived.ref)
+        self.forget()
+        return None
 
     def refresh(self, listing: "list[Submission]") -> None:
         """Fill in the status and public score of every upload that Kaggle lists."""
@@ -148,8 +136,3 @@ class Ledger:
         table.writeheader()
         table.writerows(asdict(entry) for entry in entries)
         write_text(self.path, text.getvalue())
-
-
-def now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

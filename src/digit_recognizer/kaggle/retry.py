@@ -66,8 +66,8 @@ class RetryPolicy:
     attempts: int = 6
     min_wait: float = 1  # then twice as long each time: 31 s in all
     max_wait: float = 120  # a longer Retry-After is reported, not waited for
-    poll_interval: float = 3
-    poll_timeout: float = 600  # Kaggle usually takes 5 to 60 s
+    poll_interval: int = 5
+    poll_timeout: int = 600  # Kaggle usually takes 5 to 60 s
     sleep: Callable[[float], None] = time.sleep
 
     def retrying(self, is_retried: Callable[[BaseException], bool] = is_transient) -> Retrying:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from digit_recognizer.commands import caller
+from digit_recognizer.commands.console import OPTION
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -191,7 +191,7 @@ def test_messages_can_name_every_variable_without_make() -> None:
     (line,) = re.findall(r"^VARIABLES = (.*)", MAKEFILE, re.MULTILINE)
     without_flag = {"ARGS", "MESSAGE", "PYTHON", "RUN_PYTHON", "TORCH"}
     for name in set(line.split()) - without_flag:
-        assert re.match(caller._OPTION, f"{name}=1"), name
+        assert re.match(OPTION, f"{name}=1"), name
 
 
 def test_pictures_of_the_readme_exist() -> None:

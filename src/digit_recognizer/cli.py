@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from digit_recognizer import __version__
-from digit_recognizer.commands.caller import program
-from digit_recognizer.commands.console import PrintHandler, print_error
+from digit_recognizer.commands.console import PrintHandler, print_error, program
 from digit_recognizer.errors import UserError
 
 # The errors of a disk, which name no file.

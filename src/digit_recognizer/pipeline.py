@@ -33,9 +33,7 @@ logger = logging.getLogger(__name__)
 class Progress(Protocol):
     """Callbacks for a training's progress."""
 
-    def begin(
-        self, missing: Sequence[Member], kept: Sequence[Member], epochs: int, at_a_time: int
-    ) -> None:
+    def begin(self, missing: Sequence[Member], kept: Sequence[Member], epochs: int) -> None:
         """Show that training starts; `kept` are the members of an earlier session."""
 
     def step(self, member: Member, epochs_done: float) -> None:
@@ -98,7 +96,7 @@ class Pipeline:
     def _train_missing(self, part: TrainedRun, missing: Sequence[Member]) -> None:
         """Train members, and keep each on disk and in `part` as soon as it is trained."""
         progress = self.progress
-        progress.begin(missing, list(part.predictions), part.recipe.epochs, len(self.devices))
+        progress.begin(missing, list(part.predictions), part.recipe.epochs)
         started = time.time()
         training = self.train_members(
             part.recipe, self.dataset, missing, self.devices, progress.epoch, progress.step

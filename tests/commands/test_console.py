@@ -1,4 +1,4 @@
-"""The progress of a training, as a terminal shows it."""
+"""What is printed: commands as they are called, lines that fit, the progress of a training."""
 
 import os
 import pty
@@ -8,34 +8,36 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.runner import QUICK, command, train
 
-# What a pipeline reports of 30 members, 20 of them at a time, to a display.
+from digit_recognizer.commands.console import as_called
+from digit_recognizer.commands.options import default_folder
+
+# What a pipeline reports of 5 members to a display.
 REPORTED = """
 import time
-from digit_recognizer.commands.console import TrainingDisplay
+from digit_recognizer.commands.training_display import TrainingDisplay
 from digit_recognizer.training.members import EpochMetrics, Member
-members = [Member(fold, 0) for fold in range(30)]
+members = [Member(fold, 0) for fold in range(5)]
 display = TrainingDisplay()
-display.begin(members[1:], members[:1], 2, 20)
-time.sleep(0.3)
-for member in members[1:6]:
+display.begin(members[1:], members[:1], 2)
+for member in members[1:3]:
     for number in (1, 2):
+        time.sleep(0.1)
         metrics = EpochMetrics(number, 1e-3, 0.5, 0.9, 0.4, 0.99 + member.fold / 1000, 60.0, 1.0)
         display.epoch(member, metrics)
     display.finished(member)
-display.step(members[6], 1.25)
+display.step(members[3], 1.25)
 time.sleep(1.3)
 display.end()
 """
 
 
-def on_a_terminal(words: list[str], stream: str = "stderr") -> str:
-    """What the program writes to one of its streams when that is a terminal of 80x24."""
+def on_a_terminal(script: str, stream: str) -> str:
+    """What a script writes to one of its streams when that is a terminal of 80x24."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
-    process = subprocess.Popen(words, env=environment, **streams)
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment, **streams)
     os.close(theirs)
     parts = []
     while True:
@@ -48,59 +50,32 @@ def on_a_terminal(words: list[str], stream: str = "stderr") -> str:
         parts.append(part)
     os.close(ours)
     assert process.wait() == 0
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", b"".join(parts).decode())
+    shown = b"".join(parts).decode()
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).replace("\r", "")
 
 
-@pytest.fixture(scope="module")
-def frames() -> list[list[str]]:
-    """The screens that `REPORTED` draws, as lines."""
-    shown = on_a_terminal([sys.executable, "-c", REPORTED]).replace("\r", "")
-    return [("x" + frame).splitlines() for frame in re.split(r"(?=\d+/30 members done)", shown)[1:]]
+def test_a_terminal_shows_bars_with_a_clock_and_a_line_for_each_member_that_is_done() -> None:
+    shown = on_a_terminal(REPORTED, "stderr")
+    assert "training 5 members of 2 epochs, 1 of them kept from before" in shown
+    totals = re.findall(r"3/5 members +5/8 [━╸╺ ]+ 0:00:(\d\d) 0:00:\d\d", shown)
+    assert len(set(totals)) >= 2
+    assert re.search(r"fold3-seed0 +1/2 +━", shown)
+    assert re.search(r"fold2-seed0 +1/2 [━╸╺ ]+ loss 0.5000  val accuracy 0.9920 ", shown)
+    done = re.findall(r"(fold\d)-seed0  epoch   (\d)/2  train loss 0.5000", shown)
+    assert done == [("fold1", "2"), ("fold2", "2")]
+    assert shown.splitlines()[-1] == "3 of 5 members kept, lost: 1.2 epochs of fold3-seed0"
 
 
-def test_a_terminal_shows_members_before_their_first_step(frames: list[list[str]]) -> None:
-    assert frames[0][0].endswith("1/30 members done, 9 waiting")
-    assert re.match(r"fold1-seed0 +starting ", frames[0][2])
-    assert re.match(r"\d+ s elapsed, time left: unknown yet", frames[0][-1])
-
-
-def test_finished_members_are_one_line_and_running_ones_a_bar(frames: list[list[str]]) -> None:
-    first = frames[-1][0]
-    assert first.endswith("6/30 members done (val accuracy 0.9910 to 0.9950), 4 waiting")
-    assert re.match(r"fold6-seed0 +2/2 +━+", frames[-1][2])
-
-
-def test_the_clock_and_the_time_left_move_without_news(frames: list[list[str]]) -> None:
-    assert len({frame[-1] for frame in frames if "about" in "".join(frame)}) >= 2
-
-
-def test_more_members_than_a_screen_has_lines_are_cut(frames: list[list[str]]) -> None:
-    assert all(len(frame) <= 24 for frame in frames)
-
-
-def test_training_that_is_cut_short_says_what_is_kept_and_what_is_lost() -> None:
-    shown = on_a_terminal([sys.executable, "-c", REPORTED])
-    assert "6 of 30 members kept, lost: 1.2 epochs of fold6-seed0" in shown
-
-
-@pytest.mark.slow
-def test_a_training_on_a_terminal_is_shown_to_its_end(place: Path) -> None:
-    words = command("train", place, "--data", "small", "--run", "live", *QUICK)
-    shown = on_a_terminal(words)
-    assert "2/2 members done" in shown
-    assert re.search(r"fold1-seed0 +starting ", shown)
-    assert re.search(r"fold1-seed0 +3/3 ", shown)
-
-
-def test_without_a_terminal_each_epoch_is_a_plain_line(place: Path) -> None:
-    lines = train(place, "plain").stderr.splitlines()
-    assert lines[0] == "training 2 members of 3 epochs"
-    assert len(lines) == 1 + 2 * 3
-    assert "\x1b" not in "".join(lines)
-    for line in lines[1:]:
+def test_without_a_terminal_each_epoch_is_a_plain_line() -> None:
+    done = subprocess.run([sys.executable, "-c", REPORTED], capture_output=True, text=True)
+    first, *lines, last = done.stderr.splitlines()
+    assert first == "training 5 members of 2 epochs, 1 of them kept from before"
+    assert last.startswith("3 of 5 members kept")
+    assert len(lines) == 4
+    for line, left in zip(lines, ["time left: unknown yet", *["about 1 s left"] * 3], strict=True):
         assert re.fullmatch(
-            r"fold[01]-seed0  epoch   [123]/3  train loss \d\.\d{4}  val loss \d\.\d{4}"
-            r"  val accuracy [01]\.\d{4}  about (\d+ min )?\d+ s left",
+            r"fold[12]-seed0  epoch   [12]/2  train loss 0\.5000  val loss 0\.4000"
+            rf"  val accuracy 0\.99[12]0  {left}",
             line,
         )
 
@@ -115,8 +90,7 @@ echo(columns([["run", "a" * 40, "b" * 40, "c"], ["one", "1", "2", "3"]]))
 
 
 def test_a_terminal_gets_lines_that_fit_and_paths_from_the_current_folder() -> None:
-    shown = on_a_terminal([sys.executable, "-c", PRINTED], stream="stdout")
-    lines = shown.replace("\r", "").splitlines()
+    lines = on_a_terminal(PRINTED, "stdout").splitlines()
     assert max(map(len, lines)) <= 80
     assert (
         lines[0] == "error: data/x.csv: has a header and no rows, has a header and no rows, has a"
@@ -139,3 +113,50 @@ def test_a_pipe_gets_each_line_whole() -> None:
     assert len(lines) == 4
     assert lines[0].count("has a header and no rows") == 5
     assert lines[2].split() == ["run", "a" * 40, "b" * 40, "c"]
+
+
+@pytest.mark.parametrize(
+    ("message", "called"),
+    [
+        ("'make train' makes one", "'digit-recognizer train' makes one"),
+        (
+            "'make blend RUNS=\"a b\" RUN=d' with the same settings",
+            "'digit-recognizer blend --runs \"a b\" --run d' with the same settings",
+        ),
+        (
+            "'make kernel FORCE=1', then 'make train RECIPE=record'",
+            "'digit-recognizer kernel --force', then 'digit-recognizer train --recipe record'",
+        ),
+        ("run 'make setup'", "run 'make setup'"),
+        ("give YES=1", "give --yes"),
+        ("give another RUN, or delete it", "give another --run, or delete it"),
+        ("error: RUNS: give two", "error: --runs: give two"),
+        ('give another, as in ARGS="--port 0"', "give another, as in --port 0"),
+        ("  message         my RUN=5 is DATA", "  message         my RUN=5 is DATA"),
+        ("make room", "make room"),
+    ],
+)
+def test_messages_name_commands_and_options_as_they_are_called(
+    message: str, called: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert as_called(message) == message
+    monkeypatch.delenv("DIGIT_RECOGNIZER_MAKE")
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/digit-recognizer"])
+    assert as_called(message) == called
+
+
+def test_the_folders_are_where_the_user_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "clone" / "src" / "digit_recognizer" / "cli.py"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    monkeypatch.chdir(tmp_path)
+    assert default_folder("data") == tmp_path / "data"
+    monkeypatch.chdir(module.parent)
+    assert default_folder("data") == tmp_path / "clone" / "data"
+    monkeypatch.setenv("DIGIT_RECOGNIZER_DATA", str(tmp_path / "mine"))
+    assert default_folder("data") == tmp_path / "mine"
+    assert default_folder("submissions") == tmp_path / "clone" / "submissions"
+    monkeypatch.setenv("DIGIT_RECOGNIZER_DATA", "")
+    assert default_folder("data") == tmp_path / "clone" / "data"

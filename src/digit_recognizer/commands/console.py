@@ -1,4 +1,4 @@
-"""The terminal: the only module that prints and asks; live displays and plain lines."""
+"""The terminal: the only module that prints and asks."""
 
 import logging
 import math
@@ -7,22 +7,47 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
-
-from digit_recognizer.commands.caller import as_called
-from digit_recognizer.commands.time_left import TimeLeft
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.live import Live
-    from rich.table import Table
+    from rich.progress import Progress, ProgressColumn
 
-    from digit_recognizer.training.members import EpochMetrics, Member
+T = TypeVar("T")
 
-LINES_BESIDE = 6  # of the members' rows on the screen
+OPTION = r"(?:(?:FORCE|YES)=1|(?:DATA|FILE|MNIST_URL|OUT|RECIPES?|RUNS?|SOURCE)\b=?)"
+# An option stands after one of these; elsewhere it may be a user's own word.
+_BEFORE_OPTION = r"\b(?:give|with|another|as|a|of|error:)"
+
+
+def program() -> str:
+    """Return how this program was started, without make."""
+    is_module = Path(sys.argv[0]).name == "__main__.py"
+    return "python -m digit_recognizer" if is_module else "digit-recognizer"
+
+
+def as_called(text: str) -> str:
+    """Return a message as whoever calls this program can use it.
+
+    Messages are written for make: 'make train RUN=a', FORCE=1. The Makefile sets a variable that
+    leaves them so; without it they become 'digit-recognizer train --run a' and --force.
+    """
+    if os.environ.get("DIGIT_RECOGNIZER_MAKE"):
+        return text
+    for place in (r"(?<=')make (?!setup)[a-z]+[^']*(?=')", f"{_BEFORE_OPTION} {OPTION}"):
+        text = re.sub(place, _with_flags, text)
+    return re.sub(r'ARGS="([^"]*)"', r"\1", text)
+
+
+def _with_flags(found: re.Match[str]) -> str:
+    def flag(option: re.Match[str]) -> str:
+        name, equals, value = option[0].partition("=")
+        return f"--{name.lower().replace('_', '-')}{' ' if equals and not value else ''}"
+
+    command = re.sub("^make(?= )", program(), found[0])
+    return re.sub(f"(?<= ){OPTION}", flag, command)
 
 
 def echo(text: str) -> None:
@@ -41,45 +66,28 @@ def print_error(text: str) -> None:
 def _readable(text: str, stream: TextIO) -> str:
     """Return a message as it is printed: as the user calls commands, wrapped on a terminal.
 
-    Paths are relative to the current folder; control characters are escaped.
+    Paths are relative to the current folder. Control characters, which come with a server's words
+    and file names, are escaped; lone surrogates could not be printed.
     """
-    text = escape_control(as_called(text))
+    text = "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in as_called(text)
+    )
     with suppress(OSError):  # the folder may be gone
         text = re.sub(rf"(?<![\w/.:-]){re.escape(str(Path.cwd()))}/(?=\w)", "", text)
-    width = _terminal_width(stream)
-    return "\n".join(
-        line if width is None or len(line) <= width else _wrap(line, width)
-        for line in text.split("\n")
-    )
-
-
-def _terminal_width(stream: TextIO) -> int | None:
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return text
+    return "\n".join(_wrap(line, shutil.get_terminal_size().columns) for line in text.split("\n"))
 
 
 def _wrap(line: str, width: int) -> str:
     """Wrap a line at words, below its value where it is a label, spaces and a value."""
     label = re.match(r" *\S+( \S+)*  +|  +|", line)
     indent = min(label.end() if label else 0, width // 2) * " "
-    return textwrap.fill(
-        line,
-        width,
-        subsequent_indent=indent,
-        replace_whitespace=False,
-        break_long_words=False,
-        break_on_hyphens=False,
+    wrapper = textwrap.TextWrapper(
+        width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
-
-
-def escape_control(text: str) -> str:
-    """Return text with control characters, such as colour codes, in Python's notation.
-
-    They come with a server's words and file names; lone surrogates could not be printed.
-    """
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
-        for char in text
-    )
+    return line if len(line) <= width else wrapper.fill(line)
 
 
 class PrintHandler(logging.Handler):
@@ -101,15 +109,10 @@ def ask(question: str) -> bool:
 @contextmanager
 def transfer_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function that shows a progress bar: of a text, bytes done, bytes in all or 0."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda what, done, total: None
-        return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+    with _bars(*columns, TimeRemainingColumn()) as bars:
         tasks = {}
 
         def show(what: str, done: int, total: int) -> None:
@@ -120,163 +123,37 @@ def transfer_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-@contextmanager
-def count_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Yield a function that moves a progress bar of `total` steps by one; one step shows none."""
+def with_bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """Yield `total` items while a progress bar shows how many."""
+    with _bars() as bars:
+        yield from bars.track(items, total, description=what)
+
+
+def _bars(*columns: "ProgressColumn") -> "Progress":
+    """Return progress bars that show themselves on a terminal only, and vanish at the end."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    hidden = total < 2 or not console.is_terminal
-    with Progress(console=console, transient=True, disable=hidden) as bars:
-        task = bars.add_task(what, total=total)
-        yield lambda: bars.advance(task)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Show a text beside a moving sign until the block ends; yield a function that changes it."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(text) as status:
+        yield status.update
 
 
 @contextmanager
 def waiting_progress() -> Iterator[Callable[[float, float], None]]:
     """Yield a function that shows seconds waited for Kaggle, and seconds at most."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    status = console.status("")
-
-    def show(waited: float, limit: float) -> None:
-        if console.is_terminal:
-            status.update(f"waiting for Kaggle: {waited:.0f} of at most {limit:.0f} s")
-            status.start()
-
-    try:
-        yield show
-    finally:
-        status.stop()
-
-
-@contextmanager
-def working(text: str) -> Iterator[None]:
-    """Show a text beside a moving sign, on a terminal, until the block ends."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    with console.status(text) if console.is_terminal else nullcontext():
-        yield
-
-
-class TrainingDisplay:
-    """The members in training, with a clock and the time left; plain lines without a terminal."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(file=sys.stderr, highlight=False)
-        self._live: Live | None = None
-
-    def begin(
-        self, missing: "Sequence[Member]", kept: "Sequence[Member]", epochs: int, at_a_time: int
-    ) -> None:
-        """Start the display; `kept` are the members of an earlier session."""
-        self._n_kept, self._n_members = len(kept), len(kept) + len(missing)
-        self._latest: dict[Member, EpochMetrics] = {}
-        self._time = TimeLeft(missing, epochs, at_a_time)
-        before = f", {len(kept)} of them kept from before" if kept else ""
-        members = count(self._n_members, "member")
-        self._console.print(f"training {members} of {count(epochs, 'epoch')}{before}")
-        if self._console.is_terminal:
-            from rich.live import Live
-
-            self._live = Live(
-                get_renderable=self._view, console=self._console, refresh_per_second=4
-            )
-            self._live.start()
-
-    def step(self, member: "Member", epochs_done: float) -> None:
-        """Note how far a member is; the first call is its start."""
-        self._time.step(member, epochs_done)
-
-    def epoch(self, member: "Member", epoch: "EpochMetrics") -> None:
-        """Show an epoch that a member finished."""
-        self._latest[member] = epoch
-        self._time.epoch(member, epoch)
-        if self._live:
-            return
-        self._console.print(
-            f"{member.name}  epoch {epoch.epoch:>3}/{self._time.epochs}"
-            f"  train loss {epoch.train_loss:.4f}  val loss {epoch.val_loss:.4f}"
-            f"  val accuracy {epoch.val_accuracy:.4f}  {self._time_left()}",
-            soft_wrap=True,
+    with working("waiting for Kaggle") as show:
+        yield lambda waited, limit: show(
+            f"waiting for Kaggle: {waited:.0f} of at most {limit:.0f} s"
         )
-
-    def finished(self, member: "Member") -> None:
-        """Note that a member is trained and on disk."""
-        self._time.finish(member)
-
-    def end(self) -> None:
-        """Stop the display; where training was cut short, say what is kept and what is lost."""
-        if self._live:
-            self._live.stop()
-        unfinished = set(self._time.members) - set(self._time.finished)
-        if unfinished:
-            lost = [
-                f"{done:.1f} epochs of {member.name}"
-                for member, done in self._time.epochs_done.items()
-                if member in unfinished
-            ]
-            n_kept = self._n_members - len(unfinished)
-            kept = f"{n_kept} of {count(self._n_members, 'member')} kept"
-            print_error(f"{kept}, lost: {', '.join(lost) or 'nothing'}")
-
-    def _view(self) -> "Group":
-        """Return what the screen shows: what is done in one line, what runs in one line each."""
-        from rich.console import Group
-
-        from digit_recognizer.runs.metrics import duration
-
-        elapsed = f"{duration(self._time.elapsed())} elapsed"
-        if not self._time.running():
-            return Group(self._done(), elapsed)
-        return Group(self._done(), self._running(), f"{elapsed}, {self._time_left()}")
-
-    def _done(self) -> str:
-        """Return how many members are done, with their accuracies, and how many wait."""
-        finished = list(self._time.finished)
-        text = f"{self._n_kept + len(finished)}/{self._n_members} members done"
-        if finished:
-            accuracies = [self._latest[member].val_accuracy for member in finished]
-            low, high = f"{min(accuracies):.4f}", f"{max(accuracies):.4f}"
-            text += f" (val accuracy {low})" if low == high else f" (val accuracy {low} to {high})"
-        n_waiting = self._time.n_waiting()
-        return f"{text}, {n_waiting} waiting" if n_waiting else text
-
-    def _running(self) -> "Table":
-        """Return a table of the running members, as many as the screen is high."""
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=False, expand=True)
-        table.add_column("member", no_wrap=True)
-        table.add_column("epoch", justify="right", no_wrap=True)
-        table.add_column("", ratio=1)
-        for name in ("train loss", "val loss", "val accuracy"):
-            table.add_column(name, justify="right", no_wrap=True)
-        epochs = self._time.epochs
-        for member in self._time.running()[: max(1, self._console.height - LINES_BESIDE)]:
-            done, latest = self._time.epochs_done.get(member), self._latest.get(member)
-            figures = (latest.train_loss, latest.val_loss, latest.val_accuracy) if latest else ()
-            texts = [f"{figure:.4f}" for figure in figures]
-            epoch = "starting" if done is None else f"{min(int(done) + 1, epochs)}/{epochs}"
-            table.add_row(member.name, epoch, ProgressBar(epochs, done or 0.0), *texts)
-        return table
-
-    def _time_left(self) -> str:
-        from digit_recognizer.runs.metrics import duration
-
-        left = self._time.left()
-        return "time left: unknown yet" if left is None else f"about {duration(left)} left"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, such as ``1 member`` or ``6 members``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def columns(table: Sequence[Sequence[str]]) -> str:
@@ -288,7 +165,7 @@ def columns(table: Sequence[Sequence[str]]) -> str:
         [cell.ljust(max(map(len, column))) for cell in column]
         for column in zip(*table, strict=True)
     )
-    width = _terminal_width(sys.stdout) or math.inf
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
     bands = [[first]]
     for column in others:
         is_full = len("  ".join(cells[0] for cells in [*bands[-1], column])) > width

@@ -1,19 +1,20 @@
 """``predict``: predict the digits of pictures or of a CSV of pixels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from digit_recognizer.commands.console import columns, count_progress, echo
+from digit_recognizer.commands.console import columns, echo, with_bar
 from digit_recognizer.commands.options import DeviceName, Folders
 from digit_recognizer.errors import FileError, NoDigitError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from digit_recognizer.runs.answering import AnsweringRun
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 40  # lines on the screen; the CSV holds all
 CHUNK = 1024  # images
+PROBA = [f"proba_{digit}" for digit in range(10)]
 
 
 @dataclass(frozen=True)
@@ -55,31 +57,32 @@ def predict(
     """Predict the digits of pictures or of a CSV of pixels."""
     import numpy as np
 
+    from digit_recognizer.data.files import write_csv
     from digit_recognizer.runs.answering import PRETRAINED, find_answering_run
     from digit_recognizer.training.device import find_devices
 
     answering = find_answering_run(folders.submissions_dir, run)
-    heading, pictures = read_pictures(file)
+    heading, pictures = _read_pictures(file)
     images = [image for picture in pictures for image in picture.digits]
     proba = np.empty((0, 10))
     if images:
         proba = ensemble_proba(answering.run, np.stack(images), find_devices(device)[0])
-    ends = np.cumsum([len(picture.digits) for picture in pictures])[:-1]
-    probas = np.split(proba, ends)
+    answers = _answers(heading, pictures, proba)
     echo(f"answers of {answering.title}")
     if answering.warning:
         echo(f"warning: {answering.warning}")
-    echo(table(heading, pictures, probas))
+    echo(_table(answers))
     if pictures[0].label is not None:
-        echo(accuracy(pictures, proba, file[0], answering))
+        n_errors = sum(answers["label"] != [picture.label for picture in pictures])
+        echo(_accuracy(n_errors, len(pictures), file[0], answering))
     if out is None:
         own = answering.run.predictions_csv_path
         out = folders.submissions_dir / own.name if answering.run == PRETRAINED else own
-    write_predictions(out, heading, pictures, probas)
+    write_csv(out, answers, float_format="%.6f")
     echo(f"written to {out}")
 
 
-def read_pictures(sources: Sequence[Path]) -> tuple[str, list[Picture]]:
+def _read_pictures(sources: Sequence[Path]) -> tuple[str, list[Picture]]:
     """Read pictures, folders of them, or one CSV; return what the names are, and the pictures."""
     files = [path for source in sources for path in _pictures_of(source)]
     tables = [path for path in files if path.suffix.lower() == ".csv"]
@@ -157,70 +160,52 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
 
     # Chunks over the cores, one thread each. Beside other programs, torch's own two threads took
     # 2 to 15 times as long for 4,096 rows (four rounds, load 6), and 4 to 16 times the CPU time.
-    n_threads = count_cores() if device.name == "cpu" else 1
-    with ThreadPoolExecutor(n_threads) as pool, count_progress("predicting", len(tasks)) as step:
-        logits = []
-        for done in pool.map(answer, tasks):
-            logits.append(done)
-            step()
+    with ThreadPoolExecutor(count_cores() if device.name == "cpu" else 1) as pool:
+        logits = list(with_bar(pool.map(answer, tasks), "predicting", len(tasks)))
     by_member = iter(np.concatenate(logits).reshape(len(networks), len(images), 10))
     return blend_proba([[next(by_member) for _ in part] for part in parts])
 
 
-def answers(
-    picture: Picture, proba: "Proba"
-) -> "Iterator[tuple[int | None, str, NDArray[np.float64] | None]]":
-    """Yield the label, a note and the probabilities [10] of each digit of a picture."""
+def _answers(heading: str, pictures: Sequence[Picture], proba: "Proba") -> "pd.DataFrame":
+    """Return a row ``<heading>,label,note,proba_0..proba_9`` for each digit, or for its lack.
+
+    The index numbers the pictures, some of which show several digits.
+    """
+    import pandas as pd
+
     from digit_recognizer.runs.answering import doubt
 
-    if not picture.digits:
-        yield None, picture.note, None
-    for row in proba:
-        yield int(row.argmax()), doubt(row), row
+    rows, numbers, digits = [], [], iter(proba)
+    for number, picture in enumerate(pictures):
+        found = [
+            (int(row.argmax()), doubt(row), *row) for row in islice(digits, len(picture.digits))
+        ]
+        for answer in found or [(None, picture.note, *[None] * 10)]:
+            rows.append((picture.name, *answer))
+            numbers.append(number)
+    frame = pd.DataFrame(rows, numbers, [heading, "label", "note", *PROBA])
+    return frame.astype({"label": "Int64"})
 
 
-def table(heading: str, pictures: Sequence[Picture], probas: "Sequence[Proba]") -> str:
-    """Return names, labels and probabilities as lines of text."""
-    lines = [(heading, "label", "probability", "")]
-    for picture, proba in zip(pictures[:MOST_SHOWN], probas, strict=False):
-        labels, notes, _ = zip(*answers(picture, proba), strict=True)
-        text = "".join("-" if label is None else str(label) for label in labels)
-        likely = f"{100 * proba.max(axis=1).min():.1f} %" if len(proba) else ""  # the least sure
-        lines.append((picture.name, text, likely, "; ".join(filter(None, notes))))
-    more = len(pictures) - MOST_SHOWN
+def _table(answers: "pd.DataFrame") -> str:
+    """Return names, labels, the least probability and notes of the first pictures as text."""
+    lines = [(str(answers.columns[0]), "label", "probability", "")]
+    for _, rows in answers[answers.index < MOST_SHOWN].groupby(level=0):
+        labels = "".join(rows["label"].astype("string").fillna("-"))
+        least = rows[PROBA].max(axis=1).min()
+        notes = "; ".join(filter(None, rows["note"]))
+        likely = f"{100 * least:.1f} %" if least > 0 else ""
+        lines.append((str(rows.iloc[0, 0]), labels, likely, notes))
+    more = answers.index[-1] + 1 - MOST_SHOWN
     return columns(lines) + (f"\n... and {more:,} more" if more > 0 else "")
 
 
-def accuracy(
-    pictures: Sequence[Picture], proba: "Proba", path: Path, answering: "AnsweringRun"
-) -> str:
+def _accuracy(n_errors: int, n_rows: int, path: Path, answering: "AnsweringRun") -> str:
     """Return how many labels of a ``train.csv`` are met, and whether the run learned from them."""
     from digit_recognizer.data.files import sha256
 
-    labels = [picture.label for picture in pictures]
-    n_errors = int((proba.argmax(axis=1) != labels).sum())
-    text = (
-        f"accuracy {1 - n_errors / len(labels):.5f} ({n_errors:,} errors in {len(labels):,} rows)"
-    )
+    text = f"accuracy {1 - n_errors / n_rows:.5f} ({n_errors:,} errors in {n_rows:,} rows)"
     if sha256(path) in answering.run.environment().data.values():
         text += f"\nnote: {answering.run.name} was trained on these rows: out of fold, it has "
         text += f"{answering.cv.cv_accuracy:.5f}"
     return text
-
-
-def write_predictions(
-    path: Path, heading: str, pictures: Sequence[Picture], probas: "Sequence[Proba]"
-) -> None:
-    """Write ``<heading>,label,note,proba_0..proba_9``, a row for each digit, atomically."""
-    import pandas as pd
-
-    from digit_recognizer.data.files import write_csv
-
-    rows = [
-        (picture.name, label, note, *([None] * 10 if row is None else row))
-        for picture, proba in zip(pictures, probas, strict=True)
-        for label, note, row in answers(picture, proba)
-    ]
-    names = [heading, "label", "note", *(f"proba_{digit}" for digit in range(10))]
-    frame = pd.DataFrame(rows, columns=names).astype({"label": "Int64"})
-    write_csv(path, frame, float_format="%.6f")

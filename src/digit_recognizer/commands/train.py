@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from digit_recognizer.commands.console import TrainingDisplay, columns, echo, working
+from digit_recognizer.commands.console import columns, echo, working
 from digit_recognizer.commands.download import ready_dataset
 from digit_recognizer.commands.options import (
     DatasetName,
@@ -58,6 +58,7 @@ def open_pipeline(dataset: str, execution: Execution, folders: Folders) -> "Pipe
 
     data = load(folders.data_dir / dataset)  # or an error, before torch takes seconds to import
     with working("loading PyTorch"):
+        from digit_recognizer.commands.training_display import TrainingDisplay
         from digit_recognizer.pipeline import Pipeline, find_backend
 
         backend, devices = find_backend(execution.backend, execution.device, execution.workers)

@@ -9,7 +9,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from digit_recognizer.commands.console import PrintHandler, TrainingDisplay, echo
+from digit_recognizer.commands.console import PrintHandler, echo
+from digit_recognizer.commands.training_display import TrainingDisplay
 from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.sources import copy_own_files
 from digit_recognizer.errors import UserError

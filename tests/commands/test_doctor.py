@@ -115,7 +115,7 @@ def test_without_a_network_it_says_so_and_checks_the_rest(
     point_to(monkeypatch, "http://no-such-host.invalid")
     checks = check(desk, 1)
     assert checks["credentials valid"] == (
-        "✗ not known: Kaggle cannot be reached -> no-such-host.invalid: the name cannot be resolved"
-        " (asked 3x): check the network"
+        "✗ not known: Kaggle cannot be reached -> no-such-host.invalid: cannot be reached (asked 3x):"
+        " check the network and the proxy"
     )
     assert all(checks[name][0] == "✓" for name in ("Python", "device", "disk, data"))

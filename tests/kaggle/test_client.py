@@ -251,24 +251,13 @@ def test_no_answer_in_time(desk: Desk, kaggle: Kaggle) -> None:
     assert desk.fail("download") == line
 
 
-@pytest.mark.parametrize(
-    ("host", "line"),
-    [
-        (
-            "127.0.0.1:9",
-            "refuses the connection (asked 3x): check the network and the proxy",
-        ),
-        (
-            "no-such-host.invalid",
-            "the name cannot be resolved (asked 3x): check the network",
-        ),
-    ],
-)
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "no-such-host.invalid"])
 def test_a_host_that_cannot_be_reached(
-    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch, host: str, line: str
+    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     point_to(monkeypatch, f"http://{host}")
-    assert desk.fail("download") == f"{host}: {line}"
+    line = f"{host}: cannot be reached (asked 3x): check the network and the proxy"
+    assert desk.fail("download") == line
 
 
 def test_a_portal_that_answers_for_kaggle(desk: Desk, kaggle: Kaggle) -> None:
@@ -344,7 +333,7 @@ def test_a_download_is_redirected_to_a_store_that_gets_no_credentials(
 
 
 @pytest.mark.parametrize(
-    "listing", [[], {"submissions": [1]}, {"submissions": [{"ref": "x"}]}, {"submissions": 3}]
+    "listing", [{"submissions": [1]}, {"submissions": [{"ref": "x"}]}, {"submissions": 3}]
 )
 def test_an_odd_list_of_submissions_is_one_line(
     desk: Desk, kaggle: Kaggle, listing: object

@@ -30,7 +30,7 @@ def test_kaggle_json_serves_in_its_three_places(
         monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(path.parent))
     found = find_credentials()
     assert found is not None
-    assert (found.kind, found.location, found.warning) == ("API key", str(path), None)
+    assert (found.kind, found.location, found.warning) == ("API key", str(path), "")
     Client().quota()
     assert "Authorization" in kaggle.requests[-1][1]
 
@@ -111,7 +111,7 @@ def test_a_damaged_kaggle_json_is_an_error_not_a_silence(home: Path) -> None:
 
 def test_half_a_pair_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_USERNAME", "someone")
-    with pytest.raises(KaggleError, match="KAGGLE_USERNAME is set but KAGGLE_KEY is not"):
+    with pytest.raises(KaggleError, match="KAGGLE_KEY: one is missing"):
         find_credentials()
 
 

@@ -76,11 +76,11 @@ def _fill(folder: Path, source: str, mnist_url: str | None, progress: Progress) 
 
 def _fetch_from_kaggle(folder: Path, progress: Progress) -> None:
     from digit_recognizer.data.sources import unzip
-    from digit_recognizer.kaggle import client
+    from digit_recognizer.kaggle.client import Kaggle
 
     # Beside the folder that a failure removes, so that the next call resumes the transfer.
     transfers = folder.parent / ".download"
-    archive = client.download_verified(transfers, progress)
+    archive = Kaggle(progress).download(transfers)
     try:
         unzip(archive, folder, progress)
     finally:

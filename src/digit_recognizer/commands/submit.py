@@ -165,11 +165,6 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
         raise KaggleError(f"Kaggle could not score {checked.file} ({ref}): {reason}")
     if item.status == "PENDING":
         echo("no score yet: 'make scores' asks for it later")
-    elif item.status != "COMPLETE":
-        raise KaggleError(
-            f"the file is uploaded ({ref}), with the status {item.status!r}, which is new to"
-            f" this program: look at {PAGE}/submissions; 'make scores' asks again"
-        )
     elif item.public_score is None:
         echo("Kaggle has scored it, and shows no public score")
     else:

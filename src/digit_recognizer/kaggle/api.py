@@ -8,7 +8,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from digit_recognizer.data.dataset import COMPETITION
 from digit_recognizer.data.files import Progress
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle.credentials import kaggle_json
-from digit_recognizer.kaggle.retry import RetryPolicy
+from digit_recognizer.kaggle.retry import RetryPolicy, is_transient
 
 _MODULE = "kaggle.api.kaggle_api_extended"
 # VERBOSE makes the client log its requests, keys and all.
@@ -39,19 +39,13 @@ def new_client(policy: RetryPolicy, progress: Progress) -> Any:
 
 
 class _Overrides:
-    """Methods that repeat uploads and keep what Kaggle's client would hide."""
+    """Methods that raise what Kaggle's client would repeat or only print."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         super().__init__()
         self.config = str(kaggle_json())  # the class has the one from its import
-        self.listing: dict[str, Any] = {}  # the last list of submissions, as it came
-        self.put_attempts = 0
-        self._policy = policy
-        self.reset_upload()
-
-    def reset_upload(self) -> None:
         self.uploaded = False
-        self.put_error: requests.RequestException | None = None
+        self._policy = policy
 
     def download_file(self, response: Any, outfile: str, *rest: Any, **named: Any) -> None:
         # One attempt: its own repeats do not know our limits. The next call resumes.
@@ -60,37 +54,16 @@ class _Overrides:
             super().download_file(response, outfile, *rest, **once)  # type: ignore[misc]
 
     def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
-        states = _import_client().ResumableUploadResult
-        retrying = self._policy.retrying()
-        try:
-            retrying(self._put, path, url, states.COMPLETE)
-        except requests.RequestException as error:
-            self.put_error = error
-            self.put_attempts = retrying.statistics["attempt_number"]
-            return states.FAILED
-        self.uploaded = True
-        return states.COMPLETE
-
-    def _put(self, path: str, url: str, complete: Any) -> None:
-        """Upload once; raise what the client would only print."""
-        self._put_response: requests.Response | None = None
-        if super().upload_complete(path, url, True, False) == complete:  # type: ignore[misc]
-            return
-        if self._put_response is None:
-            raise requests.ConnectionError
-        raise requests.HTTPError(response=self._put_response)
-
-    def _is_upload_successful(self, response: Any) -> bool:
-        self._put_response = response
-        return bool(super()._is_upload_successful(response))  # type: ignore[misc]
-
-    def get_response_processor(self) -> Callable[[Any], None]:
-        return self._keep_listing
-
-    def _keep_listing(self, response: Any) -> None:
-        # The client cannot read a list that holds a status new to it.
-        if response.url.endswith("/ListSubmissions"):
-            self.listing = response.json()
+        with open(path, "rb") as file:
+            response = requests.put(url, data=file)
+        self.uploaded = response.ok
+        if response.ok:
+            return _import_client().ResumableUploadResult.COMPLETE
+        error = requests.HTTPError(response=response)
+        if is_transient(error):
+            raise error
+        status = response.status_code
+        raise KaggleError(f"{path}: Kaggle's store refuses it ({status}): repeat the command")
 
 
 @contextmanager

@@ -1,15 +1,13 @@
 """The requests of this package to Kaggle: data, quota, upload, list of submissions."""
 
-import csv
-import io
 import json
 import math
 import re
 import zipfile
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -23,7 +21,6 @@ from digit_recognizer.kaggle.credentials import find_credentials, missing_creden
 from digit_recognizer.kaggle.retry import REQUEST_ERRORS, describe, is_transient, status_of
 
 PAGE_SIZE = 100  # submissions
-MAX_LEADERBOARD = 50_000_000  # bytes; a team is a row of about 100
 AUTHORIZATION = re.compile(r"(authorization\W{1,5}\w+ +)[\w+/=.~-]+", re.IGNORECASE)
 
 T = TypeVar("T")
@@ -31,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Submission:
-    """An entry of Kaggle's list. ``status`` is PENDING, COMPLETE, ERROR, or a new one."""
+    """An entry of Kaggle's list. ``status`` is PENDING, COMPLETE or ERROR."""
 
     ref: int
     description: str
@@ -39,26 +36,6 @@ class Submission:
     status: str
     public_score: float | None
     reason: str
-
-    @classmethod
-    def from_json(cls, entry: dict[str, Any], hide_secrets: Callable[[str], str]) -> "Submission":
-        """Read an entry; a missing value has the wire format's default."""
-
-        def text(name: str) -> str:
-            return hide_secrets(str(entry.get(name) or ""))
-
-        try:
-            score = float(entry.get("publicScore") or "nan")
-        except ValueError:
-            score = math.nan
-        return cls(
-            ref=int(entry.get("ref") or 0),
-            description=text("description"),
-            file_name=text("fileName"),
-            status=(text("status") or "PENDING").upper().removeprefix("SUBMISSION_STATUS_"),
-            public_score=score if math.isfinite(score) else None,
-            reason=" ".join(text("errorDescription").split()),
-        )
 
 
 @dataclass(frozen=True)
@@ -92,23 +69,39 @@ class Kaggle:
     def submissions(self) -> list[Submission]:
         """Return the latest submissions, newest first."""
 
-        def entries() -> list[Submission]:
-            self._client.listing = {}
-            # A status that the client does not know is a KeyError; the raw answer has it.
-            with suppress(KeyError):
-                self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
-            listed = self._client.listing.get("submissions") or []
-            return [Submission.from_json(entry, self.hide_secrets) for entry in listed]
+        def fetch() -> list[Submission]:
+            listed = self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
+            return [self._submission(entry) for entry in listed or []]
 
-        return sorted(self._request(entries), key=lambda item: item.ref, reverse=True)
+        return sorted(self._request(fetch), key=lambda item: item.ref, reverse=True)
+
+    def _submission(self, entry: Any) -> Submission:
+        try:
+            score = float(entry.public_score or "nan")
+        except ValueError:
+            score = math.nan
+        return Submission(
+            ref=int(entry.ref),
+            description=self.hide_secrets(entry.description or ""),
+            file_name=entry.file_name,
+            status=entry.status.name,
+            public_score=score if math.isfinite(score) else None,
+            reason=" ".join(self.hide_secrets(entry.error_description or "").split()),
+        )
 
     def leaderboard(self) -> list[float]:
         """Return the public score of every team."""
 
         def fetch() -> list[float]:
+            import pandas as pd
+
             with TemporaryDirectory() as folder:
                 self._client.competition_leaderboard_download(COMPETITION, folder)
-                return _read_leaderboard(Path(folder, f"{COMPETITION}.zip"))
+                try:
+                    table = pd.read_csv(Path(folder, f"{COMPETITION}.zip"))
+                    return [float(score) for score in table["Score"]]
+                except Exception as error:
+                    raise ValueError("not a leaderboard") from error
 
         return self._request(fetch, is_retried=lambda error: False)
 
@@ -134,35 +127,41 @@ class Kaggle:
 
         self._request(open_and_close)
 
-    def download(self, folder: Path, force: bool = False) -> Path:
-        """Fetch the data into `folder`, resuming what an earlier call left there."""
+    def download(self, folder: Path) -> Path:
+        """Fetch the competition's data and return the path of a verified zip in `folder`.
+
+        A broken transfer found there is resumed; a failure leaves what was transferred.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
         archive = folder / f"{COMPETITION}.zip"
 
-        def fetch() -> None:
+        def fetch(force: bool) -> None:
             try:
                 self._client.competition_download_files(COMPETITION, str(folder), force)
             except ValueError:
                 archive.unlink(missing_ok=True)  # a wrong length, or something else than the zip
                 raise
 
-        self._request(fetch)
-        if not archive.is_file():
-            raise KaggleError(f"Kaggle served something else than {archive.name}: repeat later")
-        return archive
+        for force in (False, True):
+            self._request(partial(fetch, force))
+            if not archive.is_file():
+                raise KaggleError(f"Kaggle served something else than {archive.name}: repeat later")
+            if _is_valid_zip(archive):
+                return archive
+            archive.unlink()
+        raise KaggleError(f"{archive.name}: came twice as a corrupt zip: repeat the command later")
 
     def upload(self, file: Path, message: str, find: Callable[[], Submission | None]) -> int:
         """Submit a file once and return Kaggle's reference number.
 
-        Parameters
-        ----------
-        find : returns the submission if an upload whose answer was lost arrived after all
+        `find` returns the submission if an upload whose answer was lost arrived after all.
         """
         self.may_have_arrived = False
 
         def find_or_submit() -> int:
             if self.may_have_arrived and (arrived := find()):
                 return arrived.ref
-            self._client.reset_upload()
+            self._client.uploaded = False
             try:
                 answer = self._client.competition_submit(str(file), message, COMPETITION, True)
             except REQUEST_ERRORS as error:  # a 429 made no submission, anything else may have
@@ -170,24 +169,15 @@ class Kaggle:
                 raise
             if answer.ref:
                 return int(answer.ref)
-            self.may_have_arrived |= self._client.uploaded
-            if self.may_have_arrived and (arrived := find()):
+            self.may_have_arrived = True
+            if arrived := find():
                 return arrived.ref
+            reason = self.hide_secrets(str(answer.message))
             raise KaggleError(
-                f"{file}: was not uploaded: {self._upload_failure(str(answer.message))}"
+                f"{file}: was not uploaded: Kaggle says {reason!r}: repeat the command later"
             )
 
         return self._request(find_or_submit)
-
-    def _upload_failure(self, message: str) -> str:
-        error = self._client.put_error
-        if error is None:
-            return f"Kaggle says {self.hide_secrets(message)!r}: repeat the command later"
-        if status_of(error) is None:
-            return "the connection broke off each time: repeat the command"
-        if is_transient(error):
-            return str(self._kaggle_error(error, self._client.put_attempts))
-        return f"Kaggle's store refuses it ({status_of(error)}): repeat the command"
 
     def _sign_in(self) -> None:
         try:
@@ -212,11 +202,9 @@ class Kaggle:
         try:
             return retrying(once)
         except REQUEST_ERRORS as error:
-            raise self._kaggle_error(error, retrying.statistics["attempt_number"]) from None
-
-    def _kaggle_error(self, error: Exception, n_attempts: int) -> KaggleError:
-        line = describe(error, self.credentials, n_attempts, self.hide_secrets)
-        return KaggleError(line, status=status_of(error))
+            n_attempts = retrying.statistics["attempt_number"]
+            line = describe(error, self.credentials, n_attempts, self.hide_secrets)
+            raise KaggleError(line, status=status_of(error)) from None
 
     def hide_secrets(self, text: str) -> str:
         """Replace credentials, plain or in Base64, that a server or proxy put into `text`."""
@@ -230,21 +218,6 @@ class Kaggle:
         return AUTHORIZATION.sub(r"\1***", text)
 
 
-def download_verified(folder: Path, progress: Progress) -> Path:
-    """Fetch the competition's data and return the path of a verified zip in `folder`.
-
-    A broken transfer found there is resumed; a failure leaves what was transferred.
-    """
-    kaggle = Kaggle(progress)
-    folder.mkdir(parents=True, exist_ok=True)
-    for again in (False, True):
-        archive = kaggle.download(folder, force=again)
-        if _is_valid_zip(archive):
-            return archive
-        archive.unlink()
-    raise KaggleError(f"{archive.name}: came twice as a corrupt zip: repeat the command later")
-
-
 def _is_valid_zip(archive: Path) -> bool:
     """Return whether every entry unpacks to what its checksum says."""
     try:
@@ -253,16 +226,4 @@ def _is_valid_zip(archive: Path) -> bool:
     except Exception as error:
         if is_bad_zip(error):
             return False
-        raise
-
-
-def _read_leaderboard(archive: Path) -> list[float]:
-    """Return the scores in the CSV file of a leaderboard's zip."""
-    try:
-        with zipfile.ZipFile(archive) as file, file.open(file.namelist()[0]) as content:
-            text = io.StringIO(content.read(MAX_LEADERBOARD).decode())
-        return [float(row["Score"]) for row in csv.DictReader(text)]
-    except Exception as error:
-        if is_bad_zip(error) or isinstance(error, KeyError | IndexError | TypeError):
-            raise ValueError("not a leaderboard") from None
         raise

@@ -23,14 +23,18 @@ Without a token: 'make train DATA=sample' trains on a small sample at once, and
 
 @dataclass(frozen=True)
 class Credentials:
-    """Kind and location of credentials, never their value.
-
-    ``warning`` is set where others can read the file.
-    """
+    """Kind and location of credentials, never their value."""
 
     kind: str  # "access token", "API key" or "OAuth"
-    location: str
-    warning: str | None = None
+    location: str  # a file or a variable
+
+    @property
+    def warning(self) -> str:
+        """What to do where others can read the file."""
+        path = Path(self.location)
+        if os.name == "nt" or not path.is_file() or not path.stat().st_mode & 0o044:
+            return ""
+        return f"{path}: other users of this machine can read it: run 'chmod 600 {path}'"
 
     def rejection_message(self, reason: str) -> str:
         """Return the line to show where Kaggle does not accept them."""
@@ -47,8 +51,8 @@ def find_credentials() -> Credentials | None:
     for name in ("access_token", "access_token.txt"):
         path = _home() / name
         if _read_text(path):
-            return _in_file("access token", path)
-    return _find_key() or _find_oauth()
+            return Credentials("access token", str(path))
+    return _find_key()
 
 
 def kaggle_json() -> Path:
@@ -61,13 +65,6 @@ def kaggle_json() -> Path:
     return next(filter(Path.is_file, paths), paths[0])
 
 
-def _in_file(kind: str, path: Path) -> Credentials:
-    if os.name == "nt" or not path.stat().st_mode & 0o044:
-        return Credentials(kind, str(path))
-    warning = f"{path}: other users of this machine can read it: run 'chmod 600 {path}'"
-    return Credentials(kind, str(path), warning)
-
-
 def missing_credentials_error() -> KaggleError:
     """Return the error for a missing token, with the ways to get one."""
     return KaggleError(
@@ -78,31 +75,25 @@ def missing_credentials_error() -> KaggleError:
 
 
 def _find_key() -> Credentials | None:
-    """Find a user name and key in the environment, in ``kaggle.json``, or one in each."""
-    given = {name: f"KAGGLE_{name.upper()}" for name in ("username", "key")}
-    present = [variable for variable in given.values() if os.environ.get(variable)]
-    if len(present) == 2:
-        return Credentials("API key", " and ".join(present))
+    """Find a user name and key in the environment or ``kaggle.json``, or a sign-in by browser."""
+    given = {name: os.environ.get(f"KAGGLE_{name.upper()}") for name in ("username", "key")}
+    if all(given.values()):
+        return Credentials("API key", "KAGGLE_USERNAME and KAGGLE_KEY")
     path = kaggle_json()
     if path.is_file():
         content = _read_json(path)
-        if all(content.get(name) or os.environ.get(given[name]) for name in given):
-            return _in_file("API key", path)
+        if all(given[name] or content.get(name) for name in given):
+            return Credentials("API key", str(path))
         raise KaggleError(
             f"{path}: is not a Kaggle key (JSON with username and key): make a new one at"
             f" {TOKEN_URL}"
         )
-    if present and not _find_oauth():
-        missing = next(variable for variable in given.values() if variable not in present)
-        raise KaggleError(f"{present[0]} is set but {missing} is not: set both, or neither")
-    return None
-
-
-def _find_oauth() -> Credentials | None:
     path = _home() / "credentials.json"
-    if not path.is_file() or not _read_json(path).get("refresh_token"):
-        return None
-    return _in_file("OAuth", path)
+    if _read_json(path).get("refresh_token"):
+        return Credentials("OAuth", str(path))
+    if any(given.values()):
+        raise KaggleError("KAGGLE_USERNAME and KAGGLE_KEY: one is missing: set both, or neither")
+    return None
 
 
 def _home() -> Path:

@@ -7,45 +7,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import requests
+import urllib3
 from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential
-from urllib3.exceptions import InvalidHeader, NameResolutionError, ProtocolError, ReadTimeoutError
-from urllib3.util import Retry
 
 from digit_recognizer.data.dataset import COMPETITION
 from digit_recognizer.kaggle.credentials import PAGE, Credentials
 
-TRANSIENT = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-    ProtocolError,
-    ReadTimeoutError,
-    BrokenPipeError,
-    ConnectionResetError,
-    ValueError,  # an answer that is not JSON, a file of the wrong length
+# ValueError: an answer that is not JSON, a file of the wrong length
+REQUEST_ERRORS = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    ConnectionError,
+    ValueError,
 )
-REQUEST_ERRORS = (requests.RequestException, *TRANSIENT)
 
 
-def _response(error: BaseException | None) -> requests.Response | None:
-    return error.response if isinstance(error, requests.HTTPError) else None
-
-
-def status_of(error: BaseException) -> int | None:
+def status_of(error: BaseException | None) -> int | None:
     """Return the HTTP status behind an exception, if there is one."""
-    response = _response(error)
-    return None if response is None else response.status_code
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def retry_after_of(error: BaseException | None) -> float | None:
     """Return the seconds that the server's Retry-After header asks for, if there is one."""
-    response = _response(error)
-    header = None if response is None else response.headers.get("Retry-After")
+    header = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After")
     try:
-        return Retry().parse_retry_after(header) if header else None
-    except InvalidHeader:
+        return urllib3.Retry().parse_retry_after(header) if header else None
+    except urllib3.exceptions.InvalidHeader:
         return None
 
 
@@ -54,7 +42,7 @@ def is_transient(error: BaseException) -> bool:
     status = status_of(error)
     if status is not None:
         return status == 429 or status >= 500
-    return isinstance(error, TRANSIENT) and not isinstance(error, requests.exceptions.SSLError)
+    return isinstance(error, REQUEST_ERRORS) and not isinstance(error, requests.exceptions.SSLError)
 
 
 @dataclass(frozen=True)
@@ -139,17 +127,12 @@ def _describe_connection(error: Exception, n_attempts: int) -> str:
     url = getattr(getattr(error, "request", None), "url", None) or ""
     host = urllib.parse.urlsplit(url).netloc or "api.kaggle.com"
     asked = f"asked {n_attempts}x"
-    cause = error.args[0] if error.args else None
     if isinstance(error, requests.exceptions.SSLError):
         return f"{host}: cannot be reached securely (TLS): check the clock, proxy and certificates"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return f"{host}: cannot be reached through the proxy: check http_proxy and https_proxy"
-    if isinstance(error, requests.Timeout | ReadTimeoutError) or "timed out" in str(error):
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"{host}: does not answer in time ({asked}): check the network, repeat the command"
-    if isinstance(getattr(cause, "reason", cause), NameResolutionError):
-        return f"{host}: the name cannot be resolved ({asked}): check the network"
-    if "refused" in str(error):
-        return f"{host}: refuses the connection ({asked}): check the network and the proxy"
     if isinstance(error, json.JSONDecodeError):
         return f"{host}: answers with something else than Kaggle's API: check the network"
+    if "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error):
+        return f"{host}: cannot be reached ({asked}): check the network and the proxy"
     return f"{host}: the connection broke off ({asked}): repeat the command, it goes on from there"

@@ -15,6 +15,7 @@ LINES = [
     ["cv", "--run", "none"],
     ["submit", "--file", "none.csv"],
     ["submit", "--run", "none"],
+    ["download", "--source", "none"],
 ]
 CALL = """
 import json, sys
@@ -32,6 +33,6 @@ def test_wrong_arguments_are_told_without_heavy_imports(tmp_path: Path) -> None:
         [sys.executable, "-c", CALL, lines], capture_output=True, text=True, check=True
     )
     codes, heavy = json.loads(done.stdout)
-    assert codes == [1, 2, *[1] * 7]
+    assert codes == [1, 2, *[1] * 8]
     assert done.stderr.count("\n") == done.stderr.count("error: ") == len(LINES), done.stderr
     assert heavy == []

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -153,55 +153,22 @@ except FileError as error:
 """
 
 
-@pytest.mark.parametrize("kind", ["zip", "folder", "sample"])
 def test_a_file_that_grows_beyond_the_systems_limit_leaves_what_was_there(
-    kind: str, archive: Path, tmp_path: Path
+    archive: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     fetch_dataset(data, str(archive))
     before = contents(data)
     large = write_small(tmp_path / "large", n_train=300, seed=3)
-    sources = {"zip": zipped(tmp_path / "large.zip", large), "folder": large, "sample": "sample"}
-    script = [sys.executable, "-c", LIMITED, str(data), str(sources[kind])]
+    script = [sys.executable, "-c", LIMITED, str(data), str(large)]
     failed = subprocess.run(script, capture_output=True, text=True)
     assert failed.returncode == 1
-    assert "cannot be written (File too large): make room" in failed.stderr
-    assert failed.stderr.count("\n") == 1
-    assert ".new-" not in failed.stderr
-    assert contents(data) == before
-    assert not list(data.glob(".new-*"))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(["mount", *options], capture_output=True).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("mounting a disk of 1 MiB takes root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(
-    small_disk: Path, archive: Path, tmp_path: Path
-) -> None:
-    data = small_disk / "data"
-    folder, _, _ = fetch_dataset(data, str(archive))
-    before = contents(data)
-    large = write_small(tmp_path / "large", n_train=600, seed=3)
-    with pytest.raises(FileError) as caught:
-        fetch_dataset(data, str(large))
-    assert str(caught.value) == (
-        f"{folder}: cannot be written (No space left on device): make room (300 MB) or"
-        " fix the permissions, then repeat the command"
+    assert failed.stderr == (
+        f"{data}/digit-recognizer: cannot be written (File too large): make room (300 MB) or fix"
+        " the permissions, then repeat the command\n"
     )
     assert contents(data) == before
+    assert not list(data.glob(".new-*"))
 
 
 DOWNLOAD = [sys.executable, "-m", "digit_recognizer", "download", "--source=sample"]
@@ -244,12 +211,3 @@ def test_a_failure_in_between_leaves_no_new_folder(tmp_path: Path) -> None:
         write_small(new)
         raise KeyboardInterrupt
     assert contents(tmp_path / "data") == {}
-
-
-def test_the_command_imports_nothing_heavy_before_it_runs() -> None:
-    script = (
-        "import sys, digit_recognizer.commands.download;"
-        "print({'torch', 'numpy', 'pandas', 'sklearn', 'cv2', 'filelock', 'kaggle'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout == "set()\n"

@@ -65,24 +65,16 @@ def test_when_kaggle_fails_the_table_is_shown_and_the_failure_told(
 
 def test_no_run_yet_is_said(desk: Desk) -> None:
     (desk.submissions_dir / "first" / "cv.json").unlink()
-    assert desk.ok("scores").endswith("\nno finished run yet: 'make train' makes one\n")
-
-
-def test_without_credentials_and_uploads_it_says_that_nothing_was_fetched(desk: Desk) -> None:
-    assert desk.ok("scores").startswith("nothing was fetched: no Kaggle credentials found")
+    nothing, none = desk.ok("scores").splitlines()
+    assert nothing.startswith("nothing was fetched: no Kaggle credentials found")
+    assert none == "no finished run yet: 'make train' makes one"
 
 
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda report: {}, "cv_accuracy: field required"),
         (lambda report: {**report, "cv_accuracy": None}, "cv_accuracy: input should be a valid"),
-        (lambda report: {**report, "cv_accuracy": "1"}, "cv_accuracy: input should be a valid"),
-        (lambda report: {**report, "n_rows": 3.5}, "n_rows: input should be a valid integer"),
         (lambda report: {**report, "cv_accuracy": float("nan")}, "cannot be read (ValueError)"),
-        (lambda report: {**report, "cv_interval": [1]}, "cv_interval.1: field required"),
-        (lambda report: {**report, "expected_score": [0.9, 1]}, "expected_score: input should be"),
-        (lambda report: [report], "is not a JSON object"),
     ],
 )
 def test_a_run_with_an_odd_report_is_left_out_and_named(

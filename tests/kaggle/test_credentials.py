@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.desk import SECRET, Desk
-from support.loopback import Kaggle, refusal
+from support.loopback import Kaggle, Reply, refusal
 
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle.client import Kaggle as Client
@@ -53,12 +53,15 @@ def test_an_access_token_serves_in_its_three_ways(
     assert kaggle.requests[-1][1]["Authorization"] == f"Bearer {SECRET}"
 
 
-def test_user_name_and_key_in_the_environment_serve(desk: Desk, kaggle: Kaggle, key: None) -> None:
+def test_user_name_and_key_in_the_environment_serve(
+    home: Path, desk: Desk, kaggle: Kaggle, key: None
+) -> None:
     found = find_credentials()
     assert found is not None
     assert found.location == "KAGGLE_USERNAME and KAGGLE_KEY"
     Client().quota()
     assert kaggle.requests[-1][1]["Authorization"].startswith("Basic ")
+    assert list(home.iterdir()) == []
 
 
 def test_oauth_serves(home: Path, desk: Desk, kaggle: Kaggle) -> None:
@@ -90,13 +93,6 @@ def test_finding_credentials_makes_no_folder_and_says_nothing(
     assert find_credentials() is None
     assert list(home.iterdir()) == []
     assert capsys.readouterr() == ("", "")
-
-
-def test_importing_the_client_makes_no_folder_either(
-    home: Path, desk: Desk, kaggle: Kaggle, key: None
-) -> None:
-    Client().quota()
-    assert list(home.iterdir()) == []
 
 
 def test_a_damaged_kaggle_json_is_an_error_not_a_silence(home: Path) -> None:
@@ -137,31 +133,29 @@ def test_no_credentials_for_a_submission_tells_how_to_upload_by_hand(
     assert kaggle.steps == []
 
 
-def not_accepted(why: str) -> str:
-    return (
+@pytest.mark.parametrize(
+    ("replies", "active", "why"),
+    [
+        ([refusal(404, "no such token")], True, "wrong, expired or revoked"),
+        ([], False, "wrong, expired or revoked"),
+        ([refusal(401, "no")], True, "401"),
+    ],
+    ids=["unknown", "expired", "not even checked"],
+)
+def test_a_bad_token(
+    desk: Desk,
+    kaggle: Kaggle,
+    monkeypatch: pytest.MonkeyPatch,
+    replies: list[Reply],
+    active: bool,
+    why: str,
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
+    kaggle.replies["IntrospectToken"], kaggle.active = list(replies), active
+    assert desk.fail("download") == (
         f"KAGGLE_API_TOKEN: Kaggle does not accept this access token ({why}): make a new"
         " token at https://www.kaggle.com/settings/api and put it there"
     )
-
-
-def test_a_bad_token(desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
-    kaggle.replies["IntrospectToken"] = [refusal(404, "no such token")]
-    assert desk.fail("download") == not_accepted("wrong, expired or revoked")
-
-
-def test_an_expired_token(desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
-    kaggle.active = False
-    assert desk.fail("download") == not_accepted("wrong, expired or revoked")
-
-
-def test_a_token_that_the_check_itself_turns_down(
-    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
-    kaggle.replies["IntrospectToken"] = [refusal(401, "no")]
-    assert desk.fail("download") == not_accepted("401")
 
 
 def test_the_token_check_waits_for_a_busy_kaggle(

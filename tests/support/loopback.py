@@ -42,7 +42,6 @@ class Kaggle:
 
     archive: bytes = b""
     left: int = 5
-    limited_by_total: bool = False
     active: bool = True
     # What becomes of new submissions: status, score and reason.
     verdict: dict[str, str] = field(
@@ -82,7 +81,7 @@ class Kaggle:
             return self._create(asked)
         if step == "GetSubmissionLimits":
             made = {"numToday": 5 - self.left, "numTotal": 9, "numAllowedNow": self.left}
-            return Reply(body={**made, "limitedByTotal": self.limited_by_total})
+            return Reply(body=made)
         if step == "ListSubmissions":
             return Reply(body={"submissions": self.submissions[::-1], "nextPageToken": ""})
         return refusal(404, f"unknown step {step}")

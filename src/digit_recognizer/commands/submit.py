@@ -96,10 +96,10 @@ def _is_wanted(
     """Show what is about to be uploaded; return whether the user agrees."""
     quota = kaggle.quota()
     if quota.remaining <= 0:
-        reason = f"no submission is left today ({quota.used} made), the next is from 00:00 UTC"
-        if quota.limited_by_total:
-            reason = "this competition takes no more submissions from you"
-        raise KaggleError(f"nothing was uploaded: {reason}")
+        raise KaggleError(
+            f"nothing was uploaded: no submission is left today ({quota.used} made), the next is"
+            " from 00:00 UTC"
+        )
     echo(_plan(checked, quota, listing))
     if not yes and not sys.stdin.isatty():
         raise KaggleError("nothing was uploaded: there is no terminal to ask: give YES=1")

@@ -44,7 +44,6 @@ class Quota:
 
     used: int
     remaining: int
-    limited_by_total: bool
 
 
 class Kaggle:
@@ -64,7 +63,7 @@ class Kaggle:
     def quota(self) -> Quota:
         """Return what is left of today's submissions."""
         limits = self._request(lambda: self._client.competition_get_submission_limits(COMPETITION))
-        return Quota(limits.num_today, limits.num_allowed_now, limits.limited_by_total)
+        return Quota(limits.num_today, limits.num_allowed_now)
 
     def submissions(self) -> list[Submission]:
         """Return the latest submissions, newest first."""

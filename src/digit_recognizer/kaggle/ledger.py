@@ -1,17 +1,15 @@
 """The table of uploads, ``submissions/ledger.csv``, and the note of one under way."""
 
-import csv
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from digit_recognizer.data.files import read_csv_as, read_json_as, write_json, write_text
+from digit_recognizer.data.files import read_csv_as, read_json_as, write_csv, write_json
 from digit_recognizer.errors import FileError
 
 if TYPE_CHECKING:  # the client takes long to import
@@ -131,8 +129,6 @@ class Ledger:
             self.update(item.ref, public_score=item.public_score, status=status, reason=item.reason)
 
     def _write(self, entries: list[LedgerEntry]) -> None:
-        text, columns = io.StringIO(), [item.name for item in fields(LedgerEntry)]
-        table = csv.DictWriter(text, columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(asdict(entry) for entry in entries)
-        write_text(self.path, text.getvalue())
+        import pandas as pd
+
+        write_csv(self.path, pd.DataFrame(map(asdict, entries)))

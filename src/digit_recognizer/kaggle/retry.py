@@ -52,17 +52,13 @@ class RetryPolicy:
     connect_timeout: float = 10
     read_timeout: float = 60
     attempts: int = 6
-    min_wait: float = 1  # then twice as long each time: 31 s in all
     max_wait: float = 120  # a longer Retry-After is reported, not waited for
     poll_interval: int = 5
     poll_timeout: int = 600  # Kaggle usually takes 5 to 60 s
     sleep: Callable[[float], None] = time.sleep
 
     def retrying(self, is_retried: Callable[[BaseException], bool] = is_transient) -> Retrying:
-        """Return a caller that repeats a function and raises its last exception.
-
-        Its ``statistics["attempt_number"]`` counts the calls.
-        """
+        """Return a caller that repeats a function and raises its last exception."""
         return Retrying(
             retry=retry_if_exception(is_retried),
             wait=self._wait,
@@ -73,9 +69,7 @@ class RetryPolicy:
 
     def _wait(self, state: RetryCallState) -> float:
         requested = retry_after_of(state.outcome.exception() if state.outcome else None)
-        if requested is not None:
-            return requested
-        return wait_exponential(self.min_wait, self.max_wait)(state)
+        return wait_exponential()(state) if requested is None else requested  # 1 s, 2 s, 4 s, …
 
     def _should_stop(self, state: RetryCallState) -> bool:
         too_long = state.upcoming_sleep > self.max_wait

@@ -115,12 +115,6 @@ def test_make_alone_prints_every_target() -> None:
     assert {line.split()[1] for line in printed.splitlines()} == TARGETS
 
 
-def test_values_with_spaces_and_quotes_survive() -> None:
-    line = shown("submit", 'MESSAGE=it\'s a "best" $$5; rm x', "RUN=a b")
-    assert "--message 'it'\\''s a \"best\" $5; rm x'" in line.replace("$$", "$")
-    assert "--run 'a b'" in line
-
-
 def test_a_foreign_exported_variable_does_not_hijack_a_run() -> None:
     assert "--data" not in shown("train", DATA="/elsewhere", RUN="other", ARGS="--epochs 1")
     assert "--epochs" not in shown("train", ARGS="--epochs 1")

@@ -102,15 +102,6 @@ def test_what_is_put_into_the_ledger_comes_out_again(desk: Desk) -> None:
     assert ledger.entries() == [entry(1), entry(2, public_score=None, reason="one,\ntwo")]
 
 
-def test_rows_are_filled_in_and_never_taken_away(desk: Desk) -> None:
-    ledger = Ledger(desk.submissions_dir)
-    ledger.add(entry(1, public_score=None, status="pending"))
-    ledger.add(entry(2))
-    ledger.update(1, public_score=0.25, status="complete")
-    assert [item.ref for item in ledger.entries()] == [1, 2]
-    assert ledger.entries()[0].public_score == 0.25
-
-
 def test_a_damaged_ledger_is_one_line(desk: Desk) -> None:
     (desk.submissions_dir / "ledger.csv").write_text("a,b\n1,2\n")
     path = desk.submissions_dir / "ledger.csv"

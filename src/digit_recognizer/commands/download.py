@@ -68,23 +68,18 @@ def _fill(folder: Path, source: str, mnist_url: str | None, progress: Progress) 
         sources.make_sample(folder)
     elif source == "mnist":
         sources.fetch_mnist(folder, mnist_url or sources.MNIST_URL, progress)
-    elif source == "kaggle":
-        _fetch_from_kaggle(folder, progress)
-    else:
+    elif source != "kaggle":
         sources.copy_own_files(folder, Path(source).expanduser(), progress)
+    else:
+        from digit_recognizer.kaggle.client import Kaggle
 
-
-def _fetch_from_kaggle(folder: Path, progress: Progress) -> None:
-    from digit_recognizer.data.sources import unzip
-    from digit_recognizer.kaggle.client import Kaggle
-
-    # Beside the folder that a failure removes, so that the next call resumes the transfer.
-    transfers = folder.parent / ".download"
-    archive = Kaggle(progress).download(transfers)
-    try:
-        unzip(archive, folder, progress)
-    finally:
-        shutil.rmtree(transfers, ignore_errors=True)
+        # Beside the folder that a failure removes, so that the next call resumes the transfer.
+        transfers = folder.parent / ".download"
+        archive = Kaggle(progress).download(transfers)
+        try:
+            sources.unzip(archive, folder, progress)
+        finally:
+            shutil.rmtree(transfers, ignore_errors=True)
 
 
 def ready_dataset(data: str | None, folders: Folders) -> str:

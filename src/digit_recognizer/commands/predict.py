@@ -85,11 +85,11 @@ def predict(
 def _read_pictures(sources: Sequence[Path]) -> tuple[str, list[Picture]]:
     """Read pictures, folders of them, or one CSV; return what the names are, and the pictures."""
     files = [path for source in sources for path in _pictures_of(source)]
-    tables = [path for path in files if path.suffix.lower() == ".csv"]
-    if tables and len(files) > 1:
-        raise FileError(f"{tables[0]}: give a CSV alone")
-    if tables:
-        return _read_table(tables[0])
+    for path in files:
+        if path.suffix.lower() == ".csv":
+            if len(files) > 1:
+                raise FileError(f"{path}: give a CSV alone")
+            return _read_table(path)
     return "image", [_read_picture(path) for path in files]
 
 
@@ -120,11 +120,8 @@ def _read_table(path: Path) -> tuple[str, list[Picture]]:
     """Read a ``train.csv``, whose rows count from 0, or a ``test.csv``, whose ids count from 1."""
     from digit_recognizer.data.competition import read_test, read_train
 
-    try:
-        with open(path, "rb") as file:
-            is_train = file.readline(100).lstrip(b'\xef\xbb\xbf"').startswith(b"label")
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    with open(path, "rb") as file:
+        is_train = b"label" in file.readline(100)
     if is_train:
         images, labels = read_train(path)
         rows = enumerate(zip(images, labels.tolist(), strict=True))

@@ -38,11 +38,13 @@ def _refresh(ledger: Ledger) -> None:
             "nothing was fetched: no Kaggle credentials found ('make doctor' helps);"
             " these are the scores as last seen"
         )
-    elif ledger.entries() or ledger.pending():
+        return
+    pending = ledger.pending()
+    if ledger.entries() or pending:
         from digit_recognizer.kaggle.client import Kaggle
 
         listing = Kaggle().submissions()
-        ledger.reconcile(listing)
+        ledger.reconcile(pending, listing)
         ledger.refresh(listing)
 
 

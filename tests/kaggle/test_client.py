@@ -115,6 +115,7 @@ def test_a_zip_that_comes_corrupt_twice_is_said_to_be_so(desk: Desk, kaggle: Kag
     assert not list((desk.data_dir / ".download").glob("*.zip"))
 
 
+@pytest.mark.usefixtures("kaggle")
 def test_a_zip_writes_nothing_but_the_competitions_files(desk: Desk) -> None:
     desk.ok("download")
     assert not list(desk.data_dir.parent.rglob("evil.csv"))

@@ -134,7 +134,7 @@ def test_an_unknown_recipe_is_reported_before_anything_is_trained(
 ) -> None:
     folders = ["--data-dir", str(tmp_path), "--submissions-dir", str(tmp_path / "submissions")]
     assert main(["compare", *folders, "--recipes", "quick best"]) == 2
-    assert capsys.readouterr().err.startswith("error: no recipe is called 'best': give one of ")
+    assert capsys.readouterr().err.startswith("error: no recipe is called 'best': give ")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-// Recipes by seconds of training and error; whichever the pointer is near shows its figures.
+// Recipes by seconds of training and error; the browser shows the figures of the one at the pointer.
 const fastest = [...data].sort((a, b) => a.seconds - b.seconds || a.errors[1] - b.errors[1]);
 const front = fastest.filter(({ errors }, i) => fastest.slice(0, i).every((other) => other.errors[1] > errors[1]));
 const axes = {
@@ -17,10 +17,7 @@ plot(byId("plot"), axes, (frame) => {
     return [[px(seconds), py(errors[1])], [until, py(errors[1])]];
   });
   root.append(svg("path", { class: "line s0 front", d: path(steps) }));
-  const points = data.map((recipe) => {
-    const text = Object.entries(recipe.cells).map(([name, value]) => `${name} ${value}`).join("\n");
-    return { recipe, x: px(recipe.seconds), y: py(recipe.errors[1]), text };
-  });
+  const points = data.map((recipe) => ({ recipe, x: px(recipe.seconds), y: py(recipe.errors[1]) }));
   const taken = points.map(({ x, y }) => [x - 7, y - 7, x + 7, y + 7]);
   // Steps go to the right and down.
   for (const [i, [x, y]] of steps.slice(1).entries()) taken.push([steps[i][0] - 1, steps[i][1] - 1, x + 1, y + 1]);
@@ -30,9 +27,11 @@ plot(byId("plot"), axes, (frame) => {
   for (const { recipe, x, y } of points) {
     const name = svg("text", { class: "name" }, recipe.cells.recipe);
     const [low, , high] = recipe.errors.map(py);
+    const figures = Object.entries(recipe.cells).map(([name, value]) => `${name} ${value}`).join("\n");
     root.append(svg(
       "g", { class: `point ${front.includes(recipe) ? "s0" : "s7"}` },
       svg("line", { class: "whisker", x1: x, x2: x, y1: low, y2: high }), svg("circle", { class: "dot", cx: x, cy: y, r: 6 }), name,
+      svg("title", {}, figures),
     ));
     // Beside the point, where nothing else is.
     const w = name.getComputedTextLength();
@@ -43,5 +42,4 @@ plot(byId("plot"), axes, (frame) => {
     name.setAttribute("x", box[0]);
     name.setAttribute("y", box[3] - 3);
   }
-  hover(frame, points);
 });

@@ -7,10 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from support.drawn import huge_png, ink, photo, png_chunk, row_of
 
-from digit_recognizer.data.digit_image import read_digits
-from digit_recognizer.errors import FileError
+from digit_recognizer.data.digit_image import decode_digits, read_digits
+from digit_recognizer.errors import FileError, NoDigitError
 
 DIGITS = (2, 4, 5, 7, 8)
 
@@ -131,6 +134,16 @@ def test_a_tiny_picture_is_enlarged(tmp_path: Path) -> None:
     image = read_image(save(tmp_path / "tiny.png", tiny))
     assert image.shape == (28, 28)
     assert image.max() > 240
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+@example(np.array([[0, 12, 0, 25, 0]], dtype=np.uint8))
+def test_whatever_is_in_a_picture_becomes_digits_or_none(grey: np.ndarray) -> None:
+    content = cv2.imencode(".png", grey)[1].tobytes()
+    try:
+        assert all(digit.shape == (28, 28) for digit in decode_digits(content, "it"))
+    except NoDigitError as error:
+        assert str(error).startswith("it: shows no")
 
 
 def test_an_image_in_mnists_form_passes_unchanged(tmp_path: Path) -> None:

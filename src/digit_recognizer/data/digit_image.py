@@ -240,6 +240,8 @@ def _split_digits(ink: Floats) -> list[Floats]:
 def _thicken(digit: Floats) -> Floats:
     """Widen strokes too thin to survive the shrinking to about MNIST's width."""
     solid = (digit > 127).astype(np.uint8)
+    if not solid.any():
+        return digit
     depth = cv2.distanceTransform(np.pad(solid, 1), cv2.DIST_L2, 5)
     width = 4 * float(depth[depth > 0].mean()) - 2  # the mean depth of a band is a quarter of it
     missing = int(STROKE_WIDTH * max(digit.shape) - width)

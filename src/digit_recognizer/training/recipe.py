@@ -42,7 +42,7 @@ class Recipe:
     n_seeds: int = setting(1, "networks trained per fold, each from its own seed", 1, 100)
     seed: int = setting(0, "seed of initial weights, order and augmentation", 0, 2**32 - 1)
     split_seed: int = setting(0, "seed of the fold split, separate so that rows stay comparable", 0, 2**32 - 1)
-    epochs: int = setting(9, "passes over the training rows", 1, 1000)
+    epochs: int = setting(7, "passes over the training rows", 1, 1000)
     batch_size: int = setting(128, "images per optimizer step", 2, 8192)
     optimizer: str = setting("muon", "optimizer; with muon, inner convolutions use Muon and the rest AdamW", choices=OPTIMIZERS)
     beta2: float = setting(0.999, "decay of Adam's mean of squared gradients, per step", 0, 0.99999)
@@ -128,7 +128,7 @@ def _mnist_simple(network: str) -> Recipe:
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
     "quick": Recipe(folds="0,1", epochs=3),
-    "record": Recipe(n_seeds=2),
+    "record": Recipe(n_seeds=2, epochs=9),
     # Another architecture, which makes other mistakes: for `make blend`.
     "plain": Recipe(network="plain", epochs=12),
     # The first network, for comparison: see EXPERIMENTS.md.

@@ -179,10 +179,6 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink()
 
 
-# Exceptions that JSON of an unexpected structure causes.
-SCHEMA_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
-
-
 def is_bad_zip(error: BaseException) -> bool:
     """Return whether an error in reading a zip is about its bytes, and not about the disk."""
     if isinstance(error, OSError):  # bz2's have no number; a seek before the start is EINVAL

@@ -1,4 +1,7 @@
-"""Augmentation: one affine and elastic warp, drawn once per small group of images."""
+"""Augmentation: one affine and elastic warp, drawn once per small group of images.
+
+On a CPU by albumentations, group by group; on a GPU for all images of an epoch at once.
+"""
 
 import random
 from typing import Any
@@ -6,7 +9,10 @@ from typing import Any
 import albumentations as A
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import RngPurpose, make_rng
@@ -122,6 +128,37 @@ def augment(
         group = images[start : start + group_size, :, :, None]  # [G, 28, 28, 1]
         result[start : start + group_size] = transform(images=group)["images"][..., 0]
     return result
+
+
+def augment_on_device(
+    images: NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator, device: str
+) -> Tensor:
+    """Return what `augment` returns, up to a grey level by rounding, as a tensor on `device`.
+
+    Parameters
+    ----------
+    images : array, shape [N, 28, 28], uint8
+    rng : source of the draws, in the state in which `augment` would get it
+    """
+    rng.integers(2**63)  # the seed that `augment` draws for albumentations
+    n_warps = -(-len(images) // recipe.group_size)
+    sources = torch.from_numpy(source_pixels(recipe, draw_warps(rng, n_warps)))
+    return _warp(torch.from_numpy(images).to(device), sources.to(device), recipe.group_size)
+
+
+def _warp(images: Tensor, sources: Tensor, group_size: int) -> Tensor:
+    """Warp images [N, 28, 28] uint8, every `group_size` in a row by the same of the sources.
+
+    Parameters
+    ----------
+    sources : float32 [W, 2, 28, 28], of `source_pixels`; what lies outside of an image is black
+    """
+    n_missing = len(sources) * group_size - len(images)  # in the last group
+    x = F.pad(images.float(), (0, 0, 0, 0, 0, n_missing))
+    x = x.view(len(sources), group_size, *images.shape[1:])  # images as channels
+    grid = (sources.permute(0, 2, 3, 1) * 2 + 1) / images.shape[-1] - 1  # the image is -1 to 1
+    x = F.grid_sample(x, grid, padding_mode="zeros", align_corners=False)
+    return x.round_().to(torch.uint8).view(-1, *images.shape[1:])[: len(images)]
 
 
 def augmentation_examples(

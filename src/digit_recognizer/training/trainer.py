@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import DivergedError, OutOfMemoryError
-from digit_recognizer.training.augment import augment, build_transform
+from digit_recognizer.training.augment import augment, augment_on_device, build_transform
 from digit_recognizer.training.device import Device, is_out_of_memory
 from digit_recognizer.training.graph import cuda_capture, graphed
 from digit_recognizer.training.members import (
@@ -37,7 +37,6 @@ from digit_recognizer.training.optim import (
 from digit_recognizer.training.predict import center_crop, normalize, predict_logits
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import RngPurpose, make_rng, torch_seed
-from digit_recognizer.training.warp import augment_on_device
 
 BN_ROWS = 4000  # training rows for the averaged network's BatchNorm statistics
 BN_CHUNK = 1000  # at most so many of these at a time

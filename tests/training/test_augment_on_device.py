@@ -10,12 +10,11 @@ from support.small import images
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.training import trainer
-from digit_recognizer.training.augment import augment, build_transform
+from digit_recognizer.training.augment import augment, augment_on_device, build_transform
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member
 from digit_recognizer.training.recipe import RECIPES, Recipe
 from digit_recognizer.training.trainer import fit_member
-from digit_recognizer.training.warp import augment_on_device
 
 
 @pytest.mark.parametrize("name", ["default", "deotte", "ttdoucet"])

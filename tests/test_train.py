@@ -248,6 +248,6 @@ def test_train_help_shows_every_setting_with_its_default(place: Path) -> None:
     from digit_recognizer.training.recipe import Recipe
 
     shown = " ".join(run("train", place, "--help").stdout.replace("│", " ").split())
-    for item in (item for item in fields(Recipe) if item.metadata):
+    for item in (item for item in fields(Recipe) if item.metadata["help"]):
         assert f"--{item.name.replace('_', '-')}" in shown
         assert f"(default: {item.default})" in shown

@@ -20,7 +20,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     values = {}
     for item in fields(Recipe):
         limits = item.metadata
-        if not limits:
+        if not limits["help"]:  # a network of one's own
             continue
         if limits["choices"]:
             values[item.name] = draw(st.sampled_from(limits["choices"]))
@@ -119,6 +119,8 @@ def test_a_recipe_of_ones_own_is_a_toml_file(tmp_path: Path) -> None:
         ("epochs = ", "is not TOML"),
         ("epoch = 3", "unknown setting: .*'epoch'"),
         ('recipe = "best"', "no recipe is called 'best'"),
+        ("recipe = [1]", "no recipe is called '\\[1\\]'"),
+        ("network = 3", "network is 3: give a value of type str"),
         (b"\xff", "cannot be read as text"),
         (None, "cannot be read as text .*No such file"),
     ],

@@ -105,7 +105,7 @@ else:
     Settings = Parameter(name="*")(
         make_dataclass(
             "Settings",
-            [_setting(item) for item in fields(Recipe) if item.metadata],
+            [_setting(item) for item in fields(Recipe) if item.metadata["help"]],
             frozen=True,
             namespace=_here,
         )

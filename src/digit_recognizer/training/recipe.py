@@ -62,12 +62,12 @@ class Recipe:
     group_size: int = setting(16, "images per augmentation draw", 1, 4096)
     tta: int = setting(5, "test-time augmentation: 1 for none, 5 to average the image and four shifts of one pixel where confidence is low", 1, 5)
     # fmt: on
-    network_source: str = ""  # the content of FILE.py, so that a run does without the file
+    network_source: str = setting("", "")  # the content of FILE.py: a run does without the file
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            if item.metadata and not (item.name == "network" and self.network_source):
-                _check_setting(item, getattr(self, item.name))
+            is_own = item.name == "network" and bool(self.network_source)
+            _check_setting(item, getattr(self, item.name), is_own)
         if self.tta not in (1, 5):
             raise RecipeError(f"tta is {self.tta}: give 1 or 5")
         _check_folds(self.folds, self.n_splits)
@@ -80,13 +80,13 @@ class Recipe:
         return tuple(int(number) for number in self.folds.split(","))
 
 
-def _check_setting(item: Field[Any], value: Any) -> None:
+def _check_setting(item: Field[Any], value: Any, is_own_network: bool) -> None:
     limits = item.metadata
     kind: Any = item.type
     fits = isinstance(value, (int, float) if kind is float else kind)
     if not fits or isinstance(value, bool):
         raise RecipeError(f"{item.name} is {value!r}: give a value of type {kind.__name__}")
-    if limits["choices"] and value not in limits["choices"]:
+    if limits["choices"] and value not in limits["choices"] and not is_own_network:
         raise RecipeError(f"{item.name} is {value!r}: give one of {', '.join(limits['choices'])}")
     if limits["minimum"] is not None and not limits["minimum"] <= value <= limits["maximum"]:
         allowed = f"from {limits['minimum']:g} to {limits['maximum']:g}"
@@ -184,16 +184,14 @@ def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Reci
     The file holds settings, and as ``recipe`` the name of the recipe that has the others, which is
     ``default`` otherwise. The content of a network's file is read into the recipe.
     """
-    settings: dict[str, Any]
+    own: dict[str, Any] = {}
     if name.endswith(".toml"):
-        settings = _parse_toml(name)
-        settings = asdict(named_recipe(settings.pop("recipe", "default"))) | settings
-    elif name in RECIPES:
-        settings = asdict(RECIPES[name])
-    else:
+        own = _parse_toml(name)
+        name = str(own.pop("recipe", "default"))
+    if name not in RECIPES:
         known = ", ".join(RECIPES)
         raise RecipeError(f"no recipe is called {name!r}: give a TOML file or one of {known}")
-    settings |= changes or {}
+    settings = {**asdict(RECIPES[name]), **own, **(changes or {})}
     file, _, function = str(settings["network"]).rpartition(":")
     if file.endswith(".py"):
         settings["network"] = f"{Path(file).name}:{function}"

@@ -6,6 +6,7 @@ import re
 import zipfile
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Submission:
-    """An entry of Kaggle's list. ``status`` is PENDING, COMPLETE or ERROR."""
+    """An entry of Kaggle's list. ``status`` is PENDING, COMPLETE, ERROR, or a new one."""
 
     ref: int
     description: str
@@ -69,23 +70,27 @@ class Kaggle:
         """Return the latest submissions, newest first."""
 
         def fetch() -> list[Submission]:
-            listed = self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
-            return [self._submission(entry) for entry in listed or []]
+            self._client.listing = []
+            with suppress(KeyError):  # a status that the client does not know
+                self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
+            return [self._submission(entry) for entry in self._client.listing]
 
         return sorted(self._request(fetch), key=lambda item: item.ref, reverse=True)
 
-    def _submission(self, entry: Any) -> Submission:
+    def _submission(self, entry: dict[str, Any]) -> Submission:
+        """Read an entry; what it lacks has the default of Kaggle's format."""
+        texts = {name: self.hide_secrets(str(value or "")) for name, value in entry.items()}
         try:
-            score = float(entry.public_score or "nan")
+            score = float(texts.get("publicScore") or "nan")
         except ValueError:
             score = math.nan
         return Submission(
-            ref=int(entry.ref),
-            description=self.hide_secrets(entry.description or ""),
-            file_name=entry.file_name,
-            status=entry.status.name,
+            ref=int(entry.get("ref") or 0),
+            description=texts.get("description", ""),
+            file_name=texts.get("fileName", ""),
+            status=(texts.get("status") or "PENDING").upper().removeprefix("SUBMISSION_STATUS_"),
             public_score=score if math.isfinite(score) else None,
-            reason=" ".join(self.hide_secrets(entry.error_description or "").split()),
+            reason=" ".join(texts.get("errorDescription", "").split()),
         )
 
     def leaderboard(self) -> list[float]:

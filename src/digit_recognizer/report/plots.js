@@ -19,7 +19,7 @@ function logarithmic(values, show = (t) => `${t}`) {
   const edge = 0.05 * (most - least), low = least - edge, high = most + edge;
   const powers = [...Array(7).keys()].map((i) => Math.floor(high) - i);
   const ticks = [[1, 2, 5], [1, 5], [1]]
-    .map((factors) => powers.flatMap((power) => factors.map((k) => Number(`${k}e${power}`))).filter((t) => at(t) >= low && at(t) <= high))
+    .map((factors) => powers.flatMap((power) => factors.map((k) => Number(`${k}e${power}`))).filter((t) => t >= 1e-5 && at(t) >= low && at(t) <= high))
     .find((found) => found.length < 8);
   return { at: (v) => (at(v) - low) / (high - low), ticks, show };
 }

@@ -30,7 +30,7 @@ class Credentials:
 
     @property
     def warning(self) -> str:
-        """What to do where others can read the file."""
+        """Advice where others can read the file; empty elsewhere."""
         path = Path(self.location)
         if os.name == "nt" or not path.is_file() or not path.stat().st_mode & 0o044:
             return ""

@@ -148,7 +148,7 @@ class Ensemble:
 
     @property
     def votes(self) -> NDArray[np.int64]:
-        """How many members predict each row as each digit [N, 10]."""
+        """Number of members that predict each row as each digit [N, 10]."""
         votes: NDArray[np.int64] = np.eye(10, dtype=int)[self.members.argmax(axis=2)].sum(axis=0)
         return votes
 

@@ -163,6 +163,43 @@ def test_a_reader_who_leaves_early_is_no_error(place: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "r", "")
 
 
+OWN_NETWORK = """
+from torch import nn
+
+def linear():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+"""
+
+
+def test_a_network_of_ones_own_is_kept_in_its_run(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, rows = tmp_path / "mine.py", str(place / "data" / "small" / "test.csv")
+    file.write_text(OWN_NETWORK)
+    done = train(place, "own", "--network", f"{file}:linear", "--epochs", "1")
+    assert done.returncode == 0, done.stderr
+    assert main(command("predict", place, "--run", "own", "--file", rows)[3:]) == 0
+    own = Run(place / "submissions" / "own")
+    predicted = pd.read_csv(own.predictions_csv_path)
+    assert (predicted.label == pd.read_csv(own.submission_path).Label).all()
+    file.write_text(OWN_NETWORK + "# changed")
+    capsys.readouterr()
+    changed = train(place, "own", "--network", f"{file}:linear", "--epochs", "1")
+    assert changed.returncode == 1
+    assert "/own: mine.py changed since this run began: give another RUN" in changed.stderr
+    assert changed.stderr.count("\n") == 1
+
+
+def test_a_network_of_ones_own_that_does_not_work_leaves_no_run(
+    place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(OWN_NETWORK)
+    refused = train(place, "refused", "--network", f"{tmp_path / 'mine.py'}:best")
+    message = "error: network mine.py:best: KeyError: 'best': mend mine.py\n"
+    assert (refused.returncode, refused.stderr) == (2, message)
+    assert not (place / "submissions" / "refused").exists()
+
+
 KNOWN_RECIPES = ", ".join(RECIPES)
 
 

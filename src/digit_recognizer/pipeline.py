@@ -25,6 +25,7 @@ from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import new_run
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
+from digit_recognizer.training.models import new_network
 from digit_recognizer.training.parallel import TrainMembers, train_members, worker_devices
 
 logger = logging.getLogger(__name__)
@@ -72,8 +73,9 @@ class Pipeline:
         recipe = request.recipe
         assert recipe is not None
         run = new_run(self.submissions_dir, run_name or request.run_name)
-        # Fails early if a class has too few rows.
+        # These fail early if a class has too few rows, or a user's own network does not work.
         assign_folds(self.dataset, recipe.n_splits, recipe.split_seed)
+        new_network(recipe)
         if n_duplicates := self.dataset.n_duplicates:
             logger.info(
                 "note: %d of %d training rows have the image of another row: identical images are"

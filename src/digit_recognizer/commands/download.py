@@ -88,11 +88,11 @@ def ready_dataset(data: str | None, folders: Folders) -> str:
     It is `data` where given, else the competition's, else the sample if there are no
     credentials to download the competition's.
     """
-    from digit_recognizer.data.dataset import COMPETITION
+    from digit_recognizer.data.dataset import COMPETITION, is_fetched
     from digit_recognizer.kaggle.credentials import find_credentials
 
     if not data:
-        is_there = has_competition_data(folders.data_dir)
+        is_there = is_fetched(folders.data_dir / COMPETITION)
         data = COMPETITION if is_there or find_credentials() else "sample"
         if data == COMPETITION and not is_there:
             download(source="kaggle", folders=folders)
@@ -100,10 +100,3 @@ def ready_dataset(data: str | None, folders: Folders) -> str:
         echo(SAMPLE_NOTE)
         download(source="sample", folders=folders)
     return data
-
-
-def has_competition_data(data_dir: Path) -> bool:
-    """Return whether the competition's data was downloaded."""
-    from digit_recognizer.data.dataset import COMPETITION, is_fetched
-
-    return is_fetched(data_dir / COMPETITION)

@@ -50,6 +50,9 @@ Workers = Annotated[
     Parameter(help="members at a time; else one a GPU or core; on a cluster, Ray decides"),
 ]
 NewRun = Annotated[str | None, Parameter(help="the run's name; else made from dataset and recipe")]
+AnsweringRunName = Annotated[
+    str | None, Parameter(help="the run's name, or pretrained; else the best finished run")
+]
 FinishedRun = Annotated[str | None, Parameter(help="the run's name; else the latest finished run")]
 
 

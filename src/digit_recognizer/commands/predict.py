@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from digit_recognizer.commands.console import columns, echo, with_bar
-from digit_recognizer.commands.options import DeviceName, Folders
+from digit_recognizer.commands.options import AnsweringRunName, DeviceName, Folders
 from digit_recognizer.errors import FileError, NoDigitError
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def predict(
         ),
     ],
     *,
-    run: Annotated[
-        str | None, Parameter(help="the run's name, or pretrained; else the best finished run")
-    ] = None,
+    run: AnsweringRunName = None,
     out: Annotated[
         Path | None, Parameter(help="the CSV of the answers; else predictions.csv in the run")
     ] = None,
@@ -136,16 +134,12 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
     import numpy as np
     import torch
 
-    from digit_recognizer.runs.answering import trained_members
+    from digit_recognizer.runs.answering import load_networks
     from digit_recognizer.runs.predictions import blend_proba
     from digit_recognizer.training.parallel import count_cores
     from digit_recognizer.training.predict import predict_logits
 
-    parts = [
-        [(part.load_network(member, device), recipe) for member in trained_members(part)]
-        for part in run.parts()
-        for recipe in [part.recipe()]
-    ]
+    parts = load_networks(run, device)
     chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
     networks = [loaded for part in parts for loaded in part]
     tasks = list(product(networks, chunks))

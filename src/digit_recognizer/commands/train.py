@@ -101,7 +101,7 @@ def _beside(accuracy: float, other: tuple[float, str] | None) -> str:
 def _others(run: "Run", n_rows: int) -> "Iterator[tuple[float, str]]":
     """Yield the accuracy and the name of each other finished run on as many of the same rows.
 
-    A few folds may be easier than all: the first two of the competition's six are.
+    A few folds may be easier than all.
     """
     from digit_recognizer.runs.metrics import CvReport
     from digit_recognizer.runs.run import all_runs

@@ -1,6 +1,5 @@
 """A run's report, ``report.html``, with ``MODEL_CARD.md`` and ``label_issues.csv``."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,6 @@ def report_context(
         "environment": results.environment,
         "cv": cv,
         "finished": f"{finished:%Y-%m-%d %H:%M} UTC",
-        "settings": asdict(results.request.recipe) if results.request.recipe else {},
         **_scores(cv, upload),
         "duration": duration(cv.seconds),
         "policies": [_policy(results, part) for part in results.parts],

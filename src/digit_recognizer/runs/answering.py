@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,12 @@ from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import Proba
 from digit_recognizer.runs.run import Run, all_runs, find_run
 from digit_recognizer.training.members import Member
+from digit_recognizer.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from digit_recognizer.training.device import Device
 
 PRETRAINED = Run(Path(__file__).parents[1] / "pretrained")  # shipped with the package
 WEAK_ACCURACY = 0.99  # out of fold; `quick` reaches 0.996 in two minutes of two cores
@@ -91,6 +97,15 @@ def trained_members(part: Run) -> list[Member]:
     if part.missing_members() and not is_shipped:
         raise part.unfinished_error()
     return part.request().members
+
+
+def load_networks(run: Run, device: "Device") -> "list[list[tuple[nn.Module, Recipe]]]":
+    """Return the networks on `device` of each part of a run, with their recipes."""
+    return [
+        [(part.load_network(member, device), recipe) for member in trained_members(part)]
+        for part in run.parts()
+        for recipe in [part.recipe()]
+    ]
 
 
 def doubt(proba: Proba) -> str:

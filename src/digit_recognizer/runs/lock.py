@@ -49,6 +49,8 @@ def _find_change(run: Run, request: Request, environment: Environment) -> str:
     before, asked = run.request().as_dict(), request.as_dict()
     for key in {**before, **asked}:
         if before.get(key) != asked.get(key):
+            if key == "network_source":
+                return f"{asked['network'].partition(':')[0]} changed since this run began"
             return f"was begun with {key} {before.get(key)}, not {asked.get(key)}"
     began = run.environment()
     if began.data != environment.data:

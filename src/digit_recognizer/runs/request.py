@@ -31,14 +31,17 @@ class Request:
         return all_members(self.recipe) if self.recipe else []
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe's settings, none of a blend; without the content of a network's file."""
+        settings = asdict(self.recipe) if self.recipe else {}
+        settings.pop("network_source", None)
+        return settings
+
+    @property
     def changed(self) -> dict[str, Any]:
         """The settings that differ from those of the named recipe, else from the default's."""
-        if self.recipe is None:
-            return {}
         named = asdict(RECIPES.get(self.recipe_name, RECIPES["default"]))
-        settings = asdict(self.recipe)
-        del settings["network_source"]  # the content of a file, which `network` names
-        return {key: value for key, value in settings.items() if named[key] != value}
+        return {key: value for key, value in self.settings.items() if named[key] != value}
 
     @property
     def run_name(self) -> str:
@@ -54,10 +57,8 @@ class Request:
         named = {"dataset": self.dataset, "recipe": self.recipe_name}
         if self.recipe is None:
             return {**named, "blend_of": list(self.blend_of)}
-        settings = asdict(self.recipe)
-        if not self.recipe.network_source:
-            del settings["network_source"]
-        return {**named, **settings}
+        source = self.recipe.network_source
+        return {**named, **self.settings, **({"network_source": source} if source else {})}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Request":

@@ -10,15 +10,13 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from digit_recognizer.commands.console import echo
-from digit_recognizer.commands.options import Folders, whole_number
+from digit_recognizer.commands.options import AnsweringRunName, Folders, whole_number
 from digit_recognizer.errors import UserError
 
 
 def play(
     *,
-    run: Annotated[
-        str | None, Parameter(help="the run's name, or pretrained; else the best finished run")
-    ] = None,
+    run: AnsweringRunName = None,
     port: Annotated[
         int,
         Parameter(

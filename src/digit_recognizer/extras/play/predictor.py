@@ -1,7 +1,6 @@
 """Predictions for `make play`: a run's networks and training digits, kept in memory."""
 
 import logging
-from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import FileError
-from digit_recognizer.runs.answering import doubt, trained_members
+from digit_recognizer.report.sheets import data_url
+from digit_recognizer.runs.answering import doubt, load_networks
 from digit_recognizer.runs.ensemble import data_of
 from digit_recognizer.runs.predictions import blend_proba, mean_proba
 from digit_recognizer.runs.run import Run
@@ -68,12 +68,6 @@ def _flatten(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return images.reshape(len(images), -1).astype(np.float32)
 
 
-def data_url(image: NDArray[np.uint8]) -> str:
-    """Return an image [H, W] as a PNG for an ``img`` element."""
-    content = cv2.imencode(".png", image)[1].tobytes()
-    return f"data:image/png;base64,{b64encode(content).decode()}"
-
-
 class Predictor:
     """A run's ensemble and training digits, in memory, for one picture at a time.
 
@@ -83,10 +77,7 @@ class Predictor:
     def __init__(self, run: Run, data_dir: Path) -> None:
         # For small networks and one image, a GPU is no faster.
         (self._device,) = find_devices("cpu")
-        self._parts = [
-            [(part.load_network(m, self._device), part.recipe()) for m in trained_members(part)]
-            for part in run.parts()
-        ]
+        self._parts = load_networks(run, self._device)
         try:
             data = data_of(run, data_dir)
         except FileError as error:

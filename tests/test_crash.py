@@ -65,6 +65,37 @@ def first_epoch(process: subprocess.Popen[str]) -> None:
     raise AssertionError("no epoch was reported")
 
 
+def test_a_run_that_is_killed_inside_a_member_goes_on_from_its_last_epoch(place: Path) -> None:
+    process = start(place, "inside")
+    members = place / "submissions" / "inside" / "members"
+    wait_for(lambda: any(members.glob("*/checkpoint.npz")), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    begun = [path.parent.name for path in members.glob("*/checkpoint.npz")]
+    again = train(place, "inside")
+    assert again.returncode == 0
+    assert not any(f"{name}  epoch   1/3" in again.stderr for name in begun)
+    assert all(f"{name}  epoch   3/3" in again.stderr for name in begun)
+    assert not list(members.glob("*/checkpoint.npz"))
+    assert outcome(place / "submissions" / "inside") == outcome(place / "submissions" / "whole")
+
+
+def test_a_damaged_checkpoint_is_one_line(place: Path) -> None:
+    process = start(place, "damaged")
+    members = place / "submissions" / "damaged" / "members"
+    wait_for(lambda: any(members.glob("*/checkpoint.npz")), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    path = next(members.glob("*/checkpoint.npz"))
+    path.write_bytes(path.read_bytes()[:100_000])
+    again = train(place, "damaged")
+    assert again.returncode == 1
+    assert re.search(
+        r"^error: .*/checkpoint.npz: is damaged \(.*\): delete its folder", again.stderr
+    )
+    assert len(again.stderr.splitlines()) == 1
+
+
 @pytest.mark.slow
 def test_workers_do_not_outlive_a_parent_that_is_killed_alone(place: Path) -> None:
     process = start(place, "parent")
@@ -90,7 +121,7 @@ def test_ctrl_c_keeps_the_member_that_is_done(place: Path) -> None:
         assert process.returncode == 130
         assert "Traceback" not in errors
         assert "interrupted: the same command goes on with what is kept" in errors
-        assert re.search(r"\n\d of 2 members kept, lost: ", errors)
+        assert re.search(r"\nkept: \d of 2 members.*; epochs lost: ", errors)
     kept = run.finished_members()
     stamps = {name: run.predictions_path(name).stat().st_mtime_ns for name in kept}
     again = train(place, "ctrl-c")
@@ -119,7 +150,7 @@ def test_a_full_disk_stops_with_a_line_and_keeps_what_was_done(place: Path) -> N
     assert full.returncode == 1
     last = full.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
-    assert "model.safetensors: cannot be written (File too large): make room" in last
+    assert "checkpoint.npz: cannot be written (File too large): make room" in last
     assert "Traceback" not in full.stderr
     assert not list((place / "submissions" / "full").rglob(".tmp-*"))
     assert train(place, "full").returncode == 0

@@ -24,7 +24,7 @@ from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import new_run
 from digit_recognizer.training.device import Device, find_devices
-from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
+from digit_recognizer.training.members import Checkpoint, EpochMetrics, Member, assign_folds
 from digit_recognizer.training.models import new_network
 from digit_recognizer.training.parallel import TrainMembers, train_members, worker_devices
 
@@ -34,8 +34,11 @@ logger = logging.getLogger(__name__)
 class Progress(Protocol):
     """Callbacks for a training's progress."""
 
-    def begin(self, missing: Sequence[Member], kept: Sequence[Member], epochs: int) -> None:
-        """Show that training starts; `kept` are the members of an earlier session."""
+    def begin(self, missing: Sequence[Member], n_kept: int, epochs: int, begun: int) -> None:
+        """Show that training starts; an earlier session left `n_kept` members.
+
+        `begun` is how many epochs it left of others, which are to have `epochs`.
+        """
 
     def step(self, member: Member, epochs_done: float) -> None:
         """Show how far a member is; the first call is its start."""
@@ -97,22 +100,36 @@ class Pipeline:
 
     def _train_missing(self, part: TrainedRun, missing: Sequence[Member]) -> None:
         """Train members, and keep each on disk and in `part` as soon as it is trained."""
-        progress = self.progress
-        progress.begin(missing, list(part.predictions), part.recipe.epochs)
+        progress, run = self.progress, part.run
+
+        def on_epoch(checkpoint: Checkpoint) -> None:
+            if len(checkpoint.history) < part.recipe.epochs:
+                run.write_checkpoint(checkpoint)
+            progress.epoch(checkpoint.member, checkpoint.history[-1])
+
+        begun = [checkpoint for member in missing if (checkpoint := run.read_checkpoint(member))]
+        n_epochs = sum(len(checkpoint.history) for checkpoint in begun)
+        progress.begin(missing, len(part.predictions), part.recipe.epochs, n_epochs)
         started = time.time()
         training = self.train_members(
-            part.recipe, self.dataset, missing, self.devices, progress.epoch, progress.step
+            part.recipe,
+            self.dataset,
+            missing,
+            self.devices,
+            on_epoch,
+            progress.step,
+            {checkpoint.member: checkpoint for checkpoint in begun},
         )
         try:
             with closing(training) as results:
                 for trained in results:
-                    part.run.write_member(trained)
+                    run.write_member(trained)
                     part.predictions[trained.member] = trained.predictions
                     part.histories[trained.member] = trained.history
                     progress.finished(trained.member)
         finally:
             progress.end()
-            part.run.add_seconds(time.time() - started)
+            run.add_seconds(time.time() - started)
 
 
 def find_backend(

@@ -19,13 +19,15 @@ from digit_recognizer.commands.training_display import TrainingDisplay
 from digit_recognizer.training.members import EpochMetrics, Member
 members = [Member(fold, 0) for fold in range(5)]
 display = TrainingDisplay()
-display.begin(members[1:], members[:1], 2)
+display.begin(members[1:], 1, 2, 1)
 for member in members[1:3]:
+    display.step(member, 0.0)
     for number in (1, 2):
-        time.sleep(0.1)
+        time.sleep(0.15)
         metrics = EpochMetrics(number, 1e-3, 0.5, 0.9, 0.4, 0.99 + member.fold / 1000, 60.0, 1.0)
         display.epoch(member, metrics)
     display.finished(member)
+display.step(members[3], 1.0)  # goes on from a checkpoint
 display.step(members[3], 1.25)
 time.sleep(1.3)
 display.end()
@@ -56,21 +58,22 @@ def on_a_terminal(script: str, stream: str) -> str:
 
 def test_a_terminal_shows_bars_with_a_clock_and_a_line_for_each_member_that_is_done() -> None:
     shown = on_a_terminal(REPORTED, "stderr")
-    assert "training 5 members of 2 epochs, 1 of them kept from before" in shown
-    totals = re.findall(r"3/5 members +5/8 [━╸╺ ]+ 0:00:(\d\d) 0:00:\d\d", shown)
+    assert "training 5 members of 2 epochs (kept: 1 member, 1 epoch)" in shown
+    totals = re.findall(r"3/5 members +4/7 [━╸╺ ]+ 0:00:(\d\d) 0:00:\d\d", shown)
     assert len(set(totals)) >= 2
     assert re.search(r"fold3-seed0 +1/2 +━", shown)
     assert re.search(r"fold2-seed0 +1/2 [━╸╺ ]+ loss 0.5000  val accuracy 0.9920 ", shown)
     done = re.findall(r"(fold\d)-seed0  epoch   (\d)/2  train loss 0.5000", shown)
     assert done == [("fold1", "2"), ("fold2", "2")]
-    assert shown.splitlines()[-1] == "3 of 5 members kept, lost: 1.2 epochs of fold3-seed0"
+    last = "kept: 3 of 5 members, 1 epoch of fold3-seed0; epochs lost: 0.2 of fold3-seed0"
+    assert shown.splitlines()[-1] == last
 
 
 def test_without_a_terminal_each_epoch_is_a_plain_line() -> None:
     done = subprocess.run([sys.executable, "-c", REPORTED], capture_output=True, text=True)
     first, *lines, last = done.stderr.splitlines()
-    assert first == "training 5 members of 2 epochs, 1 of them kept from before"
-    assert last.startswith("3 of 5 members kept")
+    assert first == "training 5 members of 2 epochs (kept: 1 member, 1 epoch)"
+    assert last.startswith("kept: 3 of 5 members, 1 epoch of fold3-seed0; epochs lost: 0.2 of")
     assert len(lines) == 4
     for line, left in zip(lines, ["time left: unknown yet", *["about 1 s left"] * 3], strict=True):
         assert re.fullmatch(

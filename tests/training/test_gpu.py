@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from itertools import cycle
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from digit_recognizer.training import trainer
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import EpochMetrics, Member, TrainedMember
 from digit_recognizer.training.models import ByteDropout, load_network
-from digit_recognizer.training.parallel import OnEpoch, OnStep
+from digit_recognizer.training.parallel import Checkpoints, OnEpoch, OnStep
 from digit_recognizer.training.predict import predict_logits
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
@@ -97,6 +98,7 @@ def in_this_process(
     devices: Sequence[Device],
     on_epoch: OnEpoch,
     on_step: OnStep = lambda member, epochs_done: None,
+    checkpoints: Checkpoints = MappingProxyType({}),
 ) -> Generator[TrainedMember, None, None]:
     """Train as workers do; a pretended GPU is not there in other processes."""
     for member, device in zip(members, cycle(devices), strict=False):
@@ -104,7 +106,7 @@ def in_this_process(
 
 
 class Silent:
-    def begin(self, missing: Sequence[Member], kept: Sequence[Member], epochs: int) -> None: ...
+    def begin(self, missing: Sequence[Member], n_kept: int, epochs: int, begun: int) -> None: ...
     def step(self, member: Member, epochs_done: float) -> None: ...
     def epoch(self, member: Member, epoch: EpochMetrics) -> None: ...
     def finished(self, member: Member) -> None: ...

@@ -18,7 +18,7 @@ from support.small import images
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import WorkerDiedError
 from digit_recognizer.training.device import Device
-from digit_recognizer.training.members import EpochMetrics, Member, TrainedMember
+from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.parallel import OnEpoch, train_members
 from digit_recognizer.training.recipe import Recipe
 
@@ -52,16 +52,16 @@ def while_starting(kill: Callable[[], None]) -> OnEpoch:
         kill()
 
     threading.Thread(target=kill_the_first).start()
-    return lambda member, epoch: None
+    return lambda checkpoint: None
 
 
 def after_an_epoch(kill: Callable[[], None]) -> OnEpoch:
-    return lambda member, epoch: kill()
+    return lambda checkpoint: kill()
 
 
 def with_half_a_result_in_the_pipe(kill: Callable[[], None]) -> OnEpoch:
-    def on_epoch(member: Member, epoch: EpochMetrics) -> None:
-        if epoch.epoch == RECIPE.epochs:
+    def on_epoch(checkpoint: Checkpoint) -> None:
+        if len(checkpoint.history) == RECIPE.epochs:
             time.sleep(1)  # nobody reads: the worker fills the pipe and waits
             kill()
 

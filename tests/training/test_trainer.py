@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.sources import make_sample
-from digit_recognizer.errors import DivergedError, OutOfMemoryError
+from digit_recognizer.errors import DivergedError, OutOfMemoryError, TrainingError
 from digit_recognizer.training import trainer as trainer_module
 from digit_recognizer.training.device import Device
-from digit_recognizer.training.members import Member, TrainedMember, assign_folds
+from digit_recognizer.training.members import Checkpoint, Member, TrainedMember, assign_folds
 from digit_recognizer.training.models import load_network
 from digit_recognizer.training.parallel import count_cores, train_members, worker_devices
 from digit_recognizer.training.predict import normalize, predict_logits
@@ -94,13 +94,45 @@ def test_members_come_out_the_same_for_any_number_of_workers(digits: Dataset) ->
     rows = handful(digits, 60)
     members = [Member(0, 0), Member(1, 0)]
     one_worker, many = (
-        {t.member: t for t in train_members(HALVES, rows, members, [CPU] * n, lambda m, e: None)}
+        {t.member: t for t in train_members(HALVES, rows, members, [CPU] * n, lambda _: None)}
         for n in (1, 5000)
     )
     assert set(one_worker) == set(many) == set(members)
     for member in members:
         assert same(one_worker[member], many[member])
     assert not same(one_worker[members[0]], one_worker[members[1]])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"network": "plain"}, {"network": "deotte", "optimizer": "adam", "ema_decay": 0.0}],
+)
+def test_a_member_goes_on_from_a_checkpoint_with_the_same_bytes(
+    digits: Dataset, changes: dict
+) -> None:
+    rows, recipe = handful(digits, 60), replace(HALVES, epochs=4, **changes)
+    checkpoints: list[Checkpoint] = []
+    whole = fit_member(recipe, rows, Member(0, 0), CPU, checkpoints.append)
+    trained: list[int] = []
+    resumed = fit_member(
+        recipe,
+        rows,
+        Member(0, 0),
+        CPU,
+        lambda checkpoint: trained.append(checkpoint.history[-1].epoch),
+        checkpoint=checkpoints[1],
+    )
+    assert trained == [3, 4]
+    assert same(resumed, whole)
+    assert resumed.history[:2] == whole.history[:2]
+    assert [e.val_loss for e in resumed.history] == [e.val_loss for e in whole.history]
+
+
+def test_a_checkpoint_of_another_network_is_one_line(digits: Dataset) -> None:
+    rows, checkpoints = handful(digits, 60), list[Checkpoint]()
+    fit_member(replace(HALVES, network="mlp"), rows, Member(0, 0), CPU, checkpoints.append)
+    with pytest.raises(TrainingError, match="fold0-seed0: its checkpoint is of another network"):
+        fit_member(HALVES, rows, Member(0, 0), CPU, checkpoint=checkpoints[0])
 
 
 def test_a_loss_that_is_not_finite_stops_the_member(digits: Dataset) -> None:

@@ -21,9 +21,9 @@ from digit_recognizer.training.members import EpochMetrics, Member
 class TrainingDisplay:
     """A bar for all epochs, and one for each member in training."""
 
-    def begin(self, missing: Sequence[Member], kept: Sequence[Member], epochs: int) -> None:
-        """Start the display; `kept` are the members of an earlier session."""
-        self._n_kept, self._n_members, self._epochs = len(kept), len(kept) + len(missing), epochs
+    def begin(self, missing: Sequence[Member], n_kept: int, epochs: int, begun: int) -> None:
+        """Start the display; an earlier session left `n_kept` members and `begun` epochs more."""
+        self._n_kept, self._n_members, self._epochs = n_kept, n_kept + len(missing), epochs
         self._bars = Progress(
             TextColumn("{task.description}"),
             MofNCompleteColumn(),
@@ -37,10 +37,11 @@ class TrainingDisplay:
             speed_estimate_period=3600,
         )
         self._tasks: dict[Member, Task] = {}
-        self._n_finished = 0
-        self._bars.add_task("", total=epochs * len(missing), figures="")
+        self._n_finished, self._n_kept_epochs = 0, 0.0
+        self._bars.add_task("", total=epochs * len(missing) - begun, figures="")
         self._show_total()
-        before = f", {len(kept)} of them kept from before" if kept else ""
+        kept = [_count(n_kept, "member")] * (n_kept > 0) + [_count(begun, "epoch")] * (begun > 0)
+        before = f" (kept: {', '.join(kept)})" if kept else ""
         members = _count(self._n_members, "member")
         self._bars.console.print(f"training {members} of {_count(epochs, 'epoch')}{before}")
         if self._bars.console.is_terminal:
@@ -51,6 +52,7 @@ class TrainingDisplay:
         if member not in self._tasks:
             self._bars.add_task(member.name, total=self._epochs, figures="")
             self._tasks[member] = self._bars.tasks[-1]
+            self._n_kept_epochs += epochs_done  # by an earlier session
         self._bars.update(self._tasks[member].id, completed=epochs_done)
         self._show_total()
 
@@ -80,19 +82,20 @@ class TrainingDisplay:
             self._bars.stop()
         n_kept = self._n_kept + self._n_finished
         if n_kept < self._n_members:
-            lost = [
-                f"{task.completed:.1f} epochs of {task.description}"
-                for task in self._tasks.values()
-                if task.visible
-            ]
-            kept = f"{n_kept} of {_count(self._n_members, 'member')} kept"
-            print_error(f"{kept}, lost: {', '.join(lost) or 'nothing'}")
+            kept, lost = [f"{n_kept} of {_count(self._n_members, 'member')}"], []
+            for task in self._tasks.values():
+                if task.visible:
+                    # The last epoch leaves no checkpoint: the member follows at once.
+                    n_epochs = min(int(task.completed), self._epochs - 1)
+                    kept += [f"{_count(n_epochs, 'epoch')} of {task.description}"] * (n_epochs > 0)
+                    lost.append(f"{task.completed - n_epochs:.1f} of {task.description}")
+            print_error(f"kept: {', '.join(kept)}; epochs lost: {', '.join(lost) or 'none'}")
 
     def _show_total(self) -> None:
         self._bars.update(
             self._bars.task_ids[0],
             description=f"{self._n_kept + self._n_finished}/{self._n_members} members",
-            completed=sum(task.completed for task in self._tasks.values()),
+            completed=sum(task.completed for task in self._tasks.values()) - self._n_kept_epochs,
         )
 
     def _time_left(self) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,13 @@ from digit_recognizer.errors import RecipeError, RunError
 from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.predictions import check_predictions
 from digit_recognizer.runs.request import Request
-from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
+from digit_recognizer.training.members import (
+    Checkpoint,
+    EpochMetrics,
+    Member,
+    Predictions,
+    TrainedMember,
+)
 from digit_recognizer.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -161,6 +167,7 @@ class Run:
         ordered = {name: np.asarray(w, order="C") for name, w in trained.weights.items()}
         files.write_bytes(self.weights_path(member), save(ordered))
         files.write_arrays(self.predictions_path(member), vars(trained.predictions))
+        self._checkpoint_path(member).unlink(missing_ok=True)
 
     def read_member(self, member: Member) -> Predictions:
         """Read a member's predictions."""
@@ -169,6 +176,27 @@ class Run:
             predictions = Predictions(**files.read_arrays(path))
             check_predictions(predictions)
         return predictions
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep a member that is trained in part, instead of its checkpoint before."""
+        arrays = {"history": np.array([astuple(epoch) for epoch in checkpoint.history])}
+        files.write_arrays(self._checkpoint_path(checkpoint.member), arrays | checkpoint.state)
+
+    def read_checkpoint(self, member: Member) -> Checkpoint | None:
+        """Read the last checkpoint of a member that is trained in part."""
+        path = self._checkpoint_path(member)
+        if not path.is_file():
+            return None
+        with _checked(path):
+            arrays = files.read_arrays(path)
+            rows = arrays.pop("history").tolist()
+            history = tuple(EpochMetrics(int(epoch), *rest) for epoch, *rest in rows)
+            if [epoch.epoch for epoch in history] != [*range(1, len(history) + 1)]:
+                raise ValueError("its epochs are not complete")
+        return Checkpoint(member, history, arrays)
+
+    def _checkpoint_path(self, member: Member) -> Path:
+        return self.member_dir(member) / "checkpoint.npz"
 
     def read_history(self, member: Member) -> tuple[EpochMetrics, ...]:
         """Read a member's epochs."""

@@ -50,6 +50,15 @@ class Predictions:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A member after some of its epochs: what its training needs to go on."""
+
+    member: Member
+    history: tuple[EpochMetrics, ...]
+    state: dict[str, NDArray[np.generic]]  # of networks and optimizers, by name
+
+
+@dataclass(frozen=True)
 class TrainedMember:
     """A member after training: the weights that predict, its predictions and its history."""
 

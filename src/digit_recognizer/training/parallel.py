@@ -5,17 +5,18 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import cycle, islice
 from multiprocessing.connection import Connection, wait
+from types import MappingProxyType
 
 import torch
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import WorkerDiedError
 from digit_recognizer.training.device import Device
-from digit_recognizer.training.members import EpochMetrics, Member, TrainedMember
+from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
 
@@ -27,14 +28,15 @@ KILLED = (
     " repeat the command, with --workers 1 if it happens again"
 )
 
-OnEpoch = Callable[[Member, EpochMetrics], None]
+OnEpoch = Callable[[Checkpoint], None]
 OnStep = Callable[[Member, float], None]  # of epochs that the member has done, such as 1.25
+Checkpoints = Mapping[Member, Checkpoint]  # of members that go on
 TrainMembers = Callable[
-    [Recipe, Dataset, Sequence[Member], Sequence[Device], OnEpoch, OnStep],
+    [Recipe, Dataset, Sequence[Member], Sequence[Device], OnEpoch, OnStep, Checkpoints],
     Generator[TrainedMember, None, None],
 ]
 # From a worker: nothing when it is started, then progress, and a member or what went wrong.
-Message = tuple[Member, EpochMetrics | float] | TrainedMember | Exception | None
+Message = tuple[Member, float] | Checkpoint | TrainedMember | Exception | None
 
 
 def count_cores() -> int:
@@ -61,6 +63,7 @@ def train_members(
     devices: Sequence[Device],
     on_epoch: OnEpoch,
     on_step: OnStep = lambda member, epochs_done: None,
+    checkpoints: Checkpoints = MappingProxyType({}),
 ) -> Generator[TrainedMember, None, None]:
     """Train members, as many at a time as there are devices, and yield each when done.
 
@@ -80,18 +83,17 @@ def train_members(
             for worker in _with_message(busy):
                 message = worker.receive()
                 if isinstance(message, tuple):
-                    member, progress = message
-                    if isinstance(progress, EpochMetrics):
-                        on_epoch(member, progress)
-                    else:
-                        on_step(member, progress)
+                    on_step(*message)
+                    continue
+                if isinstance(message, Checkpoint):
+                    on_epoch(message)
                     continue
                 if isinstance(message, Exception):
                     raise message
                 if message is None:
                     worker.send((recipe, data))
                 if next_member := next(todo, None):
-                    worker.send(next_member)
+                    worker.send((next_member, checkpoints.get(next_member)))
                 else:
                     busy.remove(worker)
                 if message is not None:
@@ -174,18 +176,24 @@ def _work(pipe: Connection, parent_pipe: Connection, device: Device) -> None:
         pipe.send(None)
         recipe, data = pipe.recv()
         while True:
-            pipe.send(_train(recipe, data, pipe.recv(), device, pipe))
+            member, checkpoint = pipe.recv()
+            pipe.send(_train(recipe, data, member, checkpoint, device, pipe))
 
 
 def _train(
-    recipe: Recipe, data: Dataset, member: Member, device: Device, pipe: Connection
+    recipe: Recipe,
+    data: Dataset,
+    member: Member,
+    checkpoint: Checkpoint | None,
+    device: Device,
+    pipe: Connection,
 ) -> TrainedMember | Exception:
-    def report(progress: EpochMetrics | float) -> None:
-        pipe.send((member, progress))
+    def on_step(epochs_done: float) -> None:
+        pipe.send((member, epochs_done))
 
     try:
-        report(0.0)
-        return fit_member(recipe, data, member, device, report, report)
+        on_step(len(checkpoint.history) if checkpoint else 0.0)
+        return fit_member(recipe, data, member, device, pipe.send, on_step, checkpoint)
     except Exception as error:
         error.add_note(traceback.format_exc())  # a pipe carries no traceback
         return error

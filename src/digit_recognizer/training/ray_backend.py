@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import cycle, islice
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,8 +14,14 @@ import torch
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import DeviceError, TrainingError, WorkerDiedError
 from digit_recognizer.training.device import Device, describe_device, find_devices, probe_here
-from digit_recognizer.training.members import Member, TrainedMember
-from digit_recognizer.training.parallel import MALLOC_ENV, OnEpoch, OnStep, worker_devices
+from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
+from digit_recognizer.training.parallel import (
+    MALLOC_ENV,
+    Checkpoints,
+    OnEpoch,
+    OnStep,
+    worker_devices,
+)
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
 
@@ -84,13 +91,14 @@ def train_members_on_ray(
     devices: Sequence[Device],
     on_epoch: OnEpoch,
     on_step: OnStep = lambda member, epochs_done: None,
+    checkpoints: Checkpoints = MappingProxyType({}),
 ) -> Generator[TrainedMember, None, None]:
     """Train as many members at a time as there are devices, as Ray tasks; yield each when done.
 
     Like `parallel.train_members`, with the same bytes, but `on_epoch` gets only the last epoch
-    of a member, and `on_step` nothing. The environment variable RAY_ADDRESS names the cluster,
-    which needs this package on every node; without it, a local cluster for `devices` is started,
-    and stopped at the end.
+    of a member, and `on_step` only its start; a member that is lost starts anew. The environment
+    variable RAY_ADDRESS names the cluster, which needs this package on every node; without it, a
+    local cluster for `devices` is started, and stopped at the end.
     """
     kind, waiting = devices[0].kind, list(members)
     running: list[Any] = []
@@ -99,10 +107,13 @@ def train_members_on_ray(
         shared = ray.put((recipe, data))
         while waiting or running:
             while waiting and len(running) < len(devices):
-                running.append(task.remote(shared, waiting.pop(0), kind))
+                member = waiting.pop(0)
+                checkpoint = checkpoints.get(member)
+                on_step(member, len(checkpoint.history) if checkpoint else 0.0)
+                running.append(task.remote(shared, member, checkpoint, kind))
             done, running = ray.wait(running)
             trained = ray.get(done[0])
-            on_epoch(trained.member, trained.history[-1])
+            on_epoch(Checkpoint(trained.member, trained.history, {}))
             yield trained
 
 
@@ -171,14 +182,17 @@ def _name_in_task(kind: str) -> str:
     return "cuda:0" if kind == "cuda" else kind  # a task only sees its own GPU
 
 
-def _train(shared: tuple[Recipe, Dataset], member: Member, kind: str) -> TrainedMember:
+def _train(
+    shared: tuple[Recipe, Dataset], member: Member, checkpoint: Checkpoint | None, kind: str
+) -> TrainedMember:
     """Train one member with one thread, like a worker of `parallel`, so the bytes are equal."""
     torch.set_num_threads(1)
     device = describe_device(_name_in_task(kind))  # of this node, in its precision
     recipe, data = shared
     # Ray's arrays are read-only views of shared memory, of which torch warns.
     arrays = {key: getattr(data, key).copy() for key in ("images", "labels", "test_images")}
-    return fit_member(recipe, replace(data, **arrays), member, device)
+    data = replace(data, **arrays)
+    return fit_member(recipe, data, member, device, checkpoint=checkpoint)
 
 
 def _user_error(error: Exception) -> TrainingError:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.errors import DivergedError, OutOfMemoryError
+from digit_recognizer.errors import DivergedError, OutOfMemoryError, TrainingError
 from digit_recognizer.training.augment import augment, augment_on_device, build_transform
 from digit_recognizer.training.device import Device, is_out_of_memory
 from digit_recognizer.training.graph import cuda_capture, graphed
 from digit_recognizer.training.members import (
+    Checkpoint,
     EpochMetrics,
     Member,
     Predictions,
@@ -50,16 +51,19 @@ def fit_member(
     data: Dataset,
     member: Member,
     device: Device,
-    on_epoch: Callable[[EpochMetrics], None] = lambda epoch: None,
+    on_epoch: Callable[[Checkpoint], None] = lambda checkpoint: None,
     on_step: Callable[[float], None] = lambda epochs_done: None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainedMember:
     """Train one network on all folds but its own; predict its own fold and the test rows.
 
     The number of steps is fixed and the last weights are used, averaged where the recipe says
-    so. Held-out rows are only reported on: they decide nothing.
+    so. Held-out rows are only reported on: they decide nothing. With a checkpoint of an earlier
+    training, which was cut short, it goes on from there, and ends with the same bytes.
     """
+    checkpoint = checkpoint or Checkpoint(member, (), {})
     try:
-        return _fit(recipe, data, member, device, on_epoch, on_step)
+        return _fit(recipe, data, checkpoint, device, on_epoch, on_step)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -72,18 +76,20 @@ def fit_member(
 def _fit(
     recipe: Recipe,
     data: Dataset,
-    member: Member,
+    checkpoint: Checkpoint,
     device: Device,
-    on_epoch: Callable[[EpochMetrics], None],
+    on_epoch: Callable[[Checkpoint], None],
     on_step: Callable[[float], None],
 ) -> TrainedMember:
     cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
     torch.backends.cudnn.benchmark = True  # on CUDA, the fastest algorithm for each shape
+    member, history = checkpoint.member, [*checkpoint.history]
     trainer = _Trainer(recipe, data, member, device, on_step)
-    history = []
-    for epoch in range(1, recipe.epochs + 1):
+    if history:
+        trainer.load_state(checkpoint.state)
+    for epoch in range(len(history) + 1, recipe.epochs + 1):
         history.append(trainer.run_epoch(epoch))
-        on_epoch(history[-1])
+        on_epoch(Checkpoint(member, tuple(history), trainer.state()))
     network = trainer.predictor
     weights = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
     test_logits = predict_logits(network, data.test_images, recipe, device)
@@ -144,6 +150,32 @@ class _Trainer:
     def predictor(self) -> nn.Module:
         """The network that predicts: with averaged weights, or with the last ones without EMA."""
         return self._ema.network if self._ema else self.network
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Return a copy of all that an epoch hands on to the next, by name."""
+        return {name: tensor.cpu().numpy().copy() for name, tensor in self._state().items()}
+
+    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Go on from what `state` returned in an earlier training of the same member."""
+        self._step()  # allocates the optimizers' state; all that it changes is overwritten
+        try:
+            with torch.no_grad():
+                for name, tensor in self._state().items():
+                    tensor.copy_(torch.from_numpy(state[name]))
+        except (KeyError, RuntimeError, TypeError):
+            raise TrainingError(
+                f"{self.member.name}: its checkpoint is of another network: delete its folder and"
+                " run 'make train' again"
+            ) from None
+
+    def _state(self) -> dict[str, Tensor]:
+        modules = {"network": self.network, "predictor": self.predictor}
+        state = {f"{of}.{k}": t for of, m in modules.items() for k, t in m.state_dict().items()}
+        for optimizer in self.optimizers:
+            for index, parameter in enumerate(optimizer.param_groups[0]["params"]):
+                values = optimizer.state[parameter].items()
+                state |= {f"{type(optimizer).__name__}.{index}.{k}": t for k, t in values}
+        return state
 
     def run_epoch(self, epoch: int) -> EpochMetrics:
         """Train on every training row once, then evaluate on held-out rows."""

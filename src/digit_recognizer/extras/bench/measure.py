@@ -15,7 +15,7 @@ from torch.profiler import profile
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.training.device import Device
-from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
+from digit_recognizer.training.members import Checkpoint, Member, assign_folds
 from digit_recognizer.training.parallel import exit_with_parent, train_members
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
@@ -51,8 +51,8 @@ def training_rate(recipe: Recipe, data: Dataset, devices: Sequence[Device]) -> f
     members = [Member(0, seed) for seed in range(len(devices))]
     seconds: dict[Member, float] = {}
 
-    def on_epoch(member: Member, epoch: EpochMetrics) -> None:
-        seconds.setdefault(member, epoch.seconds)
+    def on_epoch(checkpoint: Checkpoint) -> None:
+        seconds.setdefault(checkpoint.member, checkpoint.history[0].seconds)
         if len(seconds) == len(members):
             raise StopTrainingError  # leaving the iteration ends the workers
 
@@ -109,10 +109,10 @@ def time_fractions(recipe: Recipe, data: Dataset, device: Device) -> dict[str, f
     profiler, kind = profile(acc_events=True), "CUDA" if device.kind == "cuda" else "CPU"
     seconds: dict[str, float] = {}
 
-    def on_epoch(epoch: EpochMetrics) -> None:
+    def on_epoch(checkpoint: Checkpoint) -> None:
         profiler.stop()
         if kind == "CPU":
-            seconds["augmentation"] = epoch.augment_seconds
+            seconds["augmentation"] = checkpoint.history[0].augment_seconds
         raise StopTrainingError
 
     profiler.start()

@@ -209,6 +209,7 @@ def _push(kernel: Kernel, run: Run, request: Request) -> None:
         logger.info("GPU hours left this week: %.1f of %.0f", *kernel.gpu_hours())
     kernel.push(kernel_script(run.name, request))
     logger.info("pushed: %s", kernel.page)
+    logger.info("its log, from another terminal: kaggle kernels logs --follow %s", kernel.name)
 
 
 def _wait_for_end(kernel: Kernel, limit: float, waiting: Callable[[float, float], None]) -> Status:

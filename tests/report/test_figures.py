@@ -14,7 +14,7 @@ from support.small import images
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.report import figures
-from digit_recognizer.report.figures import Ensemble, ScoreAxis, reliability
+from digit_recognizer.report.figures import ScoreAxis, reliability
 from digit_recognizer.runs.metrics import ExpectedScore, wilson_interval
 from digit_recognizer.runs.predictions import OutOfFold
 
@@ -109,40 +109,12 @@ def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> N
     assert figures.calibration_error(reliability(labels, proba)) == pytest.approx(0.3)
 
 
-def members(seed: int, count: int, n_rows: int = 40) -> NDArray[np.float64]:
-    rng = np.random.default_rng(seed)
-    shared = 3 * rng.normal(size=(n_rows, 10))
-    proba: NDArray[np.float64] = softmax(shared + rng.normal(size=(count, n_rows, 10)), axis=2)
-    return proba
-
-
 def test_the_rows_on_which_the_fewest_members_agree_come_first() -> None:
-    certain = np.eye(10) * 0.9 + 0.01
-    votes = np.array([[3, 3, 3], [3, 5, 5], [3, 5, 8]])  # [K, N]
-    assert Ensemble.of([certain[votes]]).disputed_rows().tolist() == [2, 1]
-    unsure = np.stack([certain[:1], certain[1:2] * 0.8 + 0.02], axis=1)
-    assert Ensemble.of([unsure]).disputed_rows().tolist() == [1, 0]  # one member: all rows
-
-
-@given(seeds, st.integers(1, 8))
-def test_accuracy_goes_from_the_mean_of_members_to_that_of_all(seed: int, count: int) -> None:
-    several = members(seed, count)
-    labels = np.random.default_rng(seed).integers(0, 10, several.shape[1])
-    rows = Ensemble.of([several]).accuracy_by_size(labels)
-    single = (several.argmax(axis=2) == labels).mean(axis=1)
-    whole = (several.mean(axis=0).argmax(axis=1) == labels).mean()
-    assert rows[0]["mean"] == pytest.approx(single.mean())
-    assert (rows[0]["low"], rows[0]["high"]) == (single.min(), single.max())
-    assert rows[-1]["mean"] == pytest.approx(whole)
-
-
-@given(seeds, st.integers(1, 4), st.integers(1, 4))
-def test_parts_weigh_the_same_however_many_members_each_has(
-    seed: int, one: int, other: int
-) -> None:
-    parts = [members(seed, one), members(seed + 1, other)]
-    expected = (parts[0].mean(axis=0) + parts[1].mean(axis=0)) / 2
-    np.testing.assert_allclose(Ensemble.of(parts).mean_proba, expected)
+    proba = np.array([[0.9], [0.8], [0.7], [0.95]])  # of the predicted digit
+    votes = np.array([[3, 0, 0], [1, 2, 0], [1, 1, 1], [2, 1, 0]])
+    assert figures.disputed_rows(votes, proba).tolist() == [2, 1, 3]
+    one_member = np.eye(3, dtype=int)
+    assert figures.disputed_rows(one_member, proba[:3]).tolist() == [2, 1, 0]
 
 
 def test_labels_that_were_swapped_are_found_and_few_others() -> None:

@@ -1,9 +1,7 @@
-"""Figures of a report that ``cv.json`` lacks: axis, calibration, ensemble size, label issues."""
+"""Figures of a report that ``cv.json`` lacks: axis, calibration, disputed rows, label issues."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 import pandas as pd
@@ -19,7 +17,6 @@ MAX_TICKS = 5  # they fit on a phone
 N_BINS = 15  # as in Guo et al. 2017
 MIN_PROBA = 1e-7  # a probability of 0 has no logarithm; oof.csv keeps 6 decimals
 LOG_TEMPERATURES = (np.log(0.05), np.log(20.0))
-MAX_ORDERS = 8  # orders in which members are added one by one; their figures are averaged
 
 
 @dataclass(frozen=True)
@@ -118,69 +115,16 @@ def rescaled_out_of_fold(
     return scaled, temperatures
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """Members' probabilities of the same rows, [K, N, 10], and their weights, [K], in sum 1."""
+def disputed_rows(votes: NDArray[np.int64], proba: Proba) -> NDArray[np.int64]:
+    """Return the rows that members predict as different digits, or all rows of one member.
 
-    members: Proba
-    weights: Proba
-
-    @classmethod
-    def of(cls, parts: Sequence[Sequence[Proba] | Proba]) -> "Ensemble":
-        """Return the ensemble of a run's parts, each [k, N, 10].
-
-        As in the submission, the parts weigh the same, however many members each has.
-        """
-        weights = [np.full(len(part), 1 / (len(parts) * len(part))) for part in parts]
-        return cls(np.concatenate(parts), np.concatenate(weights))
-
-    @property
-    def mean_proba(self) -> Proba:
-        """The weighted mean of the members' probabilities [N, 10]."""
-        mean: Proba = np.tensordot(self.weights, self.members, axes=1)
-        return mean
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """The digits [N] that all members together predict."""
-        predicted: NDArray[np.int64] = self.mean_proba.argmax(axis=1)
-        return predicted
-
-    @property
-    def votes(self) -> NDArray[np.int64]:
-        """Number of members that predict each row as each digit [N, 10]."""
-        votes: NDArray[np.int64] = np.eye(10, dtype=int)[self.members.argmax(axis=2)].sum(axis=0)
-        return votes
-
-    def disputed_rows(self) -> NDArray[np.int64]:
-        """Return the rows that members predict as different digits, or all rows of one member.
-
-        Those come first on which the fewest members agree, and of these the least confident.
-        """
-        agreeing = self.votes.max(axis=1)
-        order = np.lexsort((self.mean_proba.max(axis=1), agreeing))
-        disputed: NDArray[np.int64] = order[agreeing[order] < max(2, len(self.members))]
-        return disputed
-
-    def accuracy_by_size(self, labels: NDArray[np.int64]) -> list[dict[str, float]]:
-        """Return the mean, lowest and highest accuracy of one, two, … all members.
-
-        In each of several orders members are added in a circle, from another first one. `labels`
-        [N] are known ones, if no network saw the row, or what all members predict.
-        """
-        weighted = self.members * self.weights[:, None, None]
-        starts = np.linspace(0, len(weighted), MAX_ORDERS, endpoint=False).astype(int)
-        by_order = [
-            [
-                float((total.argmax(axis=1) == labels).mean())
-                for total in accumulate(np.roll(weighted, -start, axis=0))
-            ]
-            for start in np.unique(starts)
-        ]
-        return [
-            {"members": size, "mean": float(np.mean(a)), "low": min(a), "high": max(a)}
-            for size, a in enumerate(zip(*by_order, strict=True), start=1)
-        ]
+    `votes` [N, 10] are numbers of members, `proba` [N, 10] the mean of all. The rows come first on
+    which the fewest members agree, and of these the least confident.
+    """
+    agreeing = votes.max(axis=1)
+    order = np.lexsort((proba.max(axis=1), agreeing))
+    disputed: NDArray[np.int64] = order[agreeing[order] < max(2, votes[0].sum())]
+    return disputed
 
 
 def contradictory_labels(data: Dataset, oof: OutOfFold) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from digit_recognizer.report.html import render
 from digit_recognizer.report.sheets import augmentation_sheet, data_url, sheet
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
 from digit_recognizer.runs.metrics import DIGITS, CvReport, duration
-from digit_recognizer.runs.predictions import Proba, mean_proba, oof_by_seed
+from digit_recognizer.runs.predictions import Proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.runs.score_interval import position, suspicion
 from digit_recognizer.training.predict import view_images
@@ -59,12 +59,10 @@ def report_context(
     """
     cv, run, oof = results.cv, results.run, results.oof
     finished = datetime.fromtimestamp(run.cv_path.stat().st_mtime, UTC)
-    members = [part.predictions.values() for part in results.parts]
-    test = figures.Ensemble.of([[mean_proba([m.test_logits]) for m in part] for part in members])
-    held_out = figures.Ensemble.of([oof_by_seed(part.predictions) for part in results.parts])
-    is_scored = len(held_out.members) > 1
-    ensemble, answers = (held_out, oof.labels) if is_scored else (test, test.predicted)
-    disputed = test.disputed_rows()
+    members = [member for part in results.parts for member in part.predictions.values()]
+    digits = [member.test_logits.argmax(axis=1) for member in members]
+    votes = np.sum([np.eye(10, dtype=int)[predicted] for predicted in digits], axis=0)
+    disputed = figures.disputed_rows(votes, results.test_proba)
     return {
         "run": run,
         "request": results.request,
@@ -77,14 +75,12 @@ def report_context(
         "n_bins": figures.N_BINS,
         "n_issues": len(issues),
         "n_disputed": len(disputed),
-        "is_scored": is_scored,
-        "by_size": ensemble.accuracy_by_size(answers),
         "worst": min(cv.classes, key=lambda row: row.f1),
         "worst_cell": _worst_cell(cv),
         "data": {
             "errors": _labelled(results, oof.most_confident_errors()[:MAX_ERRORS]),
             "issues": _labelled(results, issues[:MAX_ISSUES]),
-            "disputed": _disputed(results, test, disputed[:MAX_DISPUTED]),
+            "disputed": _disputed(results, votes, disputed[:MAX_DISPUTED]),
             "curves": _curves(results.parts),
             "calibration": _calibration(results),
         },
@@ -132,12 +128,11 @@ def _labelled(results: RunResults, indexes: NDArray[np.int64]) -> list[dict[str,
 
 
 def _disputed(
-    results: RunResults, ensemble: figures.Ensemble, rows: NDArray[np.int64]
+    results: RunResults, votes: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> list[dict[str, Any]]:
     """Return test rows for a gallery, with the number of members that predict each digit."""
-    predicted, votes = ensemble.predicted[rows], ensemble.votes[rows]
-    images, proba = results.data.test_images[rows], ensemble.mean_proba[rows]
-    return _digits(images, proba, row=rows + 1, predicted=predicted, votes=votes)
+    images, proba = results.data.test_images[rows], results.test_proba[rows]
+    return _digits(images, proba, row=rows + 1, predicted=proba.argmax(axis=1), votes=votes[rows])
 
 
 def _digits(

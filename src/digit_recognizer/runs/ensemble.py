@@ -18,6 +18,7 @@ from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores
 from digit_recognizer.runs.predictions import (
     EnsemblePredictions,
     OutOfFold,
+    Proba,
     assemble,
     held_out_rows,
 )
@@ -90,6 +91,7 @@ class RunResults:
     data: Dataset
     parts: list[TrainedRun]
     oof: OutOfFold
+    test_proba: Proba  # [M, 10] by all members: the submission
     cv: CvReport
 
     @staticmethod
@@ -118,7 +120,8 @@ def finish(run: Run, data: Dataset, parts: list[TrainedRun]) -> RunResults:
         oof.write(run.oof_path)
         write_submission(run.submission_path, predictions.test_proba.argmax(axis=1))
         cv.write(run.cv_path)
-    return RunResults(run, run.request(), environment, data, parts, oof, cv)
+    test_proba = predictions.test_proba
+    return RunResults(run, run.request(), environment, data, parts, oof, test_proba, cv)
 
 
 def ensure_finished(run: Run, data_dir: Path) -> None:

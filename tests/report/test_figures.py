@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.metrics import log_loss
 from support.desk import cv_report
 from support.small import images
 
@@ -49,41 +48,12 @@ def test_the_ticks_of_a_real_run_are_round() -> None:
     assert ScoreAxis.of(REAL, None).ticks == ["0.995", "0.996", "0.997"]
 
 
-def drawn(seed: int, n_rows: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels drawn from probabilities, and these made sharper than they are."""
+def drawn(seed: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from probabilities, and these."""
     rng = np.random.default_rng(seed)
-    logits = 2 * rng.normal(size=(n_rows, 10))
-    sums = softmax(logits, axis=1).cumsum(axis=1)
-    labels = (sums > rng.uniform(0, 0.999999, (n_rows, 1))).argmax(axis=1)
-    return labels, softmax(sharpness * logits, axis=1)
-
-
-@pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
-def test_the_temperature_undoes_what_made_probabilities_overconfident(sharpness: float) -> None:
-    labels, proba = drawn(0, 4000, sharpness)
-    assert figures.fit_temperature(labels, np.log(proba)) == pytest.approx(sharpness, rel=0.06)
-
-
-@given(seeds, st.integers(0, 2))
-def test_the_labels_of_a_fold_have_no_part_in_its_own_scaling(seed: int, fold: int) -> None:
-    labels, proba = drawn(seed, 60)
-    folds = np.arange(60) % 3
-    others = np.where(folds == fold, (labels + 1) % 10, labels)
-    before, _ = figures.rescaled_out_of_fold(labels, folds, proba)
-    after, _ = figures.rescaled_out_of_fold(others, folds, proba)
-    assert (before[folds == fold] == after[folds == fold]).all()
-    assert before.sum(axis=1) == pytest.approx(1)
-    assert (before.argmax(axis=1) == proba.argmax(axis=1)).all()
-
-
-def test_scaling_out_of_fold_improves_calibration_even_with_one_fold() -> None:
-    labels, proba = drawn(1, 3000, sharpness=3)
-    one_fold = np.zeros(3000, dtype=np.int64)
-    scaled, temperatures = figures.rescaled_out_of_fold(labels, one_fold, proba)
-    assert len(temperatures) == 2
-    before, after = (figures.calibration_error(reliability(labels, p)) for p in (proba, scaled))
-    assert after < before / 3
-    assert log_loss(labels, scaled) < log_loss(labels, proba)
+    proba = softmax(2 * rng.normal(size=(n_rows, 10)), axis=1)
+    labels = (proba.cumsum(axis=1) > rng.uniform(0, 0.999999, (n_rows, 1))).argmax(axis=1)
+    return labels, proba
 
 
 @given(seeds)

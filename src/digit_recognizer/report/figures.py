@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.runs.metrics import CvReport, wilson_interval
@@ -15,8 +13,6 @@ from digit_recognizer.runs.predictions import OutOfFold, Proba
 
 MAX_TICKS = 5  # they fit on a phone
 N_BINS = 15  # as in Guo et al. 2017
-MIN_PROBA = 1e-7  # a probability of 0 has no logarithm; oof.csv keeps 6 decimals
-LOG_TEMPERATURES = (np.log(0.05), np.log(20.0))
 
 
 @dataclass(frozen=True)
@@ -78,41 +74,6 @@ def calibration_error(bins: pd.DataFrame) -> float:
     """
     gaps = (bins["confidence"] - bins["accuracy"]).abs()
     return float(np.average(gaps, weights=bins["n_rows"]))
-
-
-def fit_temperature(labels: NDArray[np.int64], logits: Proba) -> float:
-    """Return the temperature, 0.05 to 20, that gives `logits` [N, 10] the smallest log loss.
-
-    Above 1 the probabilities are overconfident, below 1 underconfident.
-    """
-    rows = np.arange(len(labels))
-
-    def loss(log_temperature: float) -> float:
-        log_proba = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(log_proba[rows, labels].mean())
-
-    found = minimize_scalar(loss, bounds=LOG_TEMPERATURES, options={"xatol": 1e-3})
-    return float(np.exp(found.x))
-
-
-def rescaled_out_of_fold(
-    labels: NDArray[np.int64], folds: NDArray[np.int64], proba: Proba
-) -> tuple[Proba, list[float]]:
-    """Return `proba` [N, 10], each fold at the temperature fitted on the others, and these.
-
-    So a row's own label has no part in its temperature. Where all rows are of one fold, even and
-    odd rows stand in for folds.
-    """
-    if len(np.unique(folds)) == 1:
-        folds = np.arange(len(labels)) % 2
-    logits = np.log(np.clip(proba, MIN_PROBA, 1))
-    scaled = np.empty_like(proba)
-    temperatures = []
-    for fold in np.unique(folds):
-        own = folds == fold
-        temperatures.append(fit_temperature(labels[~own], logits[~own]))
-        scaled[own] = softmax(logits[own] / temperatures[-1], axis=1)
-    return scaled, temperatures
 
 
 def disputed_rows(votes: NDArray[np.int64], proba: Proba) -> NDArray[np.int64]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import log_loss
 
 from digit_recognizer.data.files import write_csv, write_text
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
@@ -14,7 +13,7 @@ from digit_recognizer.report import figures
 from digit_recognizer.report.html import render
 from digit_recognizer.report.sheets import augmentation_sheet, data_url, sheet
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
-from digit_recognizer.runs.metrics import DIGITS, CvReport, duration
+from digit_recognizer.runs.metrics import CvReport, duration
 from digit_recognizer.runs.predictions import Proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.runs.score_interval import position, suspicion
@@ -63,6 +62,7 @@ def report_context(
     digits = [member.test_logits.argmax(axis=1) for member in members]
     votes = np.sum([np.eye(10, dtype=int)[predicted] for predicted in digits], axis=0)
     disputed = figures.disputed_rows(votes, results.test_proba)
+    bins = figures.reliability(oof.labels, oof.proba)
     return {
         "run": run,
         "request": results.request,
@@ -73,6 +73,7 @@ def report_context(
         "duration": duration(cv.seconds),
         "policies": [_policy(results, part) for part in results.parts],
         "n_bins": figures.N_BINS,
+        "calibration_error": figures.calibration_error(bins),
         "n_issues": len(issues),
         "n_disputed": len(disputed),
         "worst": min(cv.classes, key=lambda row: row.f1),
@@ -82,7 +83,7 @@ def report_context(
             "issues": _labelled(results, issues[:MAX_ISSUES]),
             "disputed": _disputed(results, votes, disputed[:MAX_DISPUTED]),
             "curves": _curves(results.parts),
-            "calibration": _calibration(results),
+            "calibration": bins.reset_index(names="number").to_dict("records"),
         },
     }
 
@@ -143,24 +144,6 @@ def _digits(
     lists = [column.tolist() for column in columns.values()]
     found = [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
     return [{"image": data_url(image), **digit} for image, digit in zip(images, found, strict=True)]
-
-
-def _calibration(results: RunResults) -> dict[str, Any]:
-    """Return figures before and after a temperature that is fitted on the other folds.
-
-    Of ``bins``, ``before`` or ``after`` may be None where no row has that confidence.
-    """
-    oof = results.oof
-    scaled, temperatures = figures.rescaled_out_of_fold(oof.labels, oof.folds, oof.proba)
-    tables = [figures.reliability(oof.labels, proba) for proba in (oof.proba, scaled)]
-    before, after = (table.to_dict("index") for table in tables)
-    numbers = tables[0].index.union(tables[1].index).tolist()
-    return {
-        "bins": [{"number": k, "before": before.get(k), "after": after.get(k)} for k in numbers],
-        "error": [figures.calibration_error(table) for table in tables],
-        "log_loss": [results.cv.log_loss, float(log_loss(oof.labels, scaled, labels=DIGITS))],
-        "temperatures": temperatures,
-    }
 
 
 def _policy(results: RunResults, part: TrainedRun) -> dict[str, Any]:

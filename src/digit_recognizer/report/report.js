@@ -44,18 +44,15 @@ curves(byId("loss-plot"), "loss", logarithmic(all("loss")), (v) => v.toFixed(4))
 
 // Calibration: on the diagonal, confidence is accuracy.
 const tenths = linear(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1], (t) => `${Math.round(100 * t)} %`);
-plot(byId("reliability-plot"), { x: tenths, y: tenths, xName: "confidence", label: "Accuracy by confidence; the table below has the values", ratio: 0.8 }, ({ root, px, py, width }) => {
+const calibration = { x: tenths, y: tenths, xName: "confidence", label: "Accuracy by confidence; the table has the values", ratio: 0.8 };
+plot(byId("reliability-plot"), calibration, ({ root, px, py, width }) => {
   root.append(svg("line", { class: "cursor", x1: px(0), y1: py(0), x2: px(1), y2: py(1) }));
-  ["before", "after"].forEach((name, number) => {
-    for (const bin of data.calibration.bins.map((bins) => bins[name]).filter(Boolean)) {
-      const { n_rows, confidence, accuracy, low, high } = bin;
-      const x = px(confidence) + 6 * number - 3; // side by side
-      const r = Math.max(3, Math.min(width / 45, 14, 1.6 * Math.log2(n_rows)));
-      const text = `${name} scaling: ${n_rows.toLocaleString("en")} rows\nconfidence ${percent(confidence)}\ncorrect ${percent(accuracy)}`;
-      root.append(
-        svg("line", { class: `whisker s${number}`, x1: x, x2: x, y1: py(low), y2: py(high) }),
-        svg("circle", { class: `bubble s${number}`, cx: x, cy: py(accuracy), r }, svg("title", {}, text)),
-      );
-    }
-  });
+  for (const { n_rows, confidence, accuracy, low, high } of data.calibration) {
+    const x = px(confidence), r = Math.max(3, Math.min(width / 45, 14, 1.6 * Math.log2(n_rows)));
+    const text = `${n_rows.toLocaleString("en")} rows\nconfidence ${percent(confidence)}\ncorrect ${percent(accuracy)}`;
+    root.append(
+      svg("line", { class: "whisker s0", x1: x, x2: x, y1: py(low), y2: py(high) }),
+      svg("circle", { class: "bubble s0", cx: x, cy: py(accuracy), r }, svg("title", {}, text)),
+    );
+  }
 });

@@ -98,7 +98,7 @@ def test_a_blend_shows_the_members_of_all_its_parts_and_what_it_submits(
         f"{part.name}, {member.name}" for part in parts for member in part.finished_members()
     ]
     assert "<h3>left</h3>" in text
-    assert "rotation up to 30°" in text
+    assert "Rotation up to 30°" in text
     submitted = read_submission(run.submission_path, 60)
     assert data["disputed"]
     assert all(item["predicted"] == submitted[item["row"] - 1] for item in data["disputed"])

@@ -5,20 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from digit_recognizer.data.files import write_csv, write_text
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
 from digit_recognizer.report import figures
 from digit_recognizer.report.html import render
-from digit_recognizer.report.sheets import augmentation_sheet, data_url, sheet
+from digit_recognizer.report.sheets import augmentation_sheet, data_url
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
 from digit_recognizer.runs.metrics import CvReport, duration
 from digit_recognizer.runs.predictions import Proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.runs.score_interval import position, suspicion
-from digit_recognizer.training.predict import view_images
-from digit_recognizer.training.recipe import Recipe
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 CARD_TEMPLATE = Path(__file__).with_name("model_card.md.j2")
@@ -71,7 +70,10 @@ def report_context(
         "finished": f"{finished:%Y-%m-%d %H:%M} UTC",
         **_scores(cv, upload),
         "duration": duration(cv.seconds),
-        "policies": [_policy(results, part) for part in results.parts],
+        "augmented": [
+            (part, data_url(255 - augmentation_sheet(part.recipe, results.data)))
+            for part in results.parts
+        ],
         "n_bins": figures.N_BINS,
         "calibration_error": figures.calibration_error(bins),
         "n_issues": len(issues),
@@ -108,12 +110,11 @@ def _worst_cell(cv: CvReport) -> dict[str, int]:
 
 
 def _curves(parts: list[TrainedRun]) -> list[dict[str, Any]]:
-    """Return each member's figures by epoch, to 6 digits."""
-    keys = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+    """Return each member's figures by epoch."""
     return [
         {
             "name": f"{part.run.name}, {member.name}" if len(parts) > 1 else member.name,
-            **{key: [float(f"{getattr(epoch, key):.6g}") for epoch in epochs] for key in keys},
+            **pd.DataFrame(epochs).to_dict("list"),
         }
         for part in parts
         for member, epochs in part.histories.items()
@@ -122,10 +123,9 @@ def _curves(parts: list[TrainedRun]) -> list[dict[str, Any]]:
 
 def _labelled(results: RunResults, indexes: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Return out-of-fold rows for a gallery."""
-    oof = results.oof
-    columns = {"row": oof.rows, "predicted": oof.predicted, "label": oof.labels}
-    chosen = {name: column[indexes] for name, column in columns.items()}
-    return _digits(results.data.images[chosen["row"]], oof.proba[indexes], **chosen)
+    oof, rows = results.oof, results.oof.rows[indexes]
+    columns = {"row": rows, "predicted": oof.predicted[indexes], "label": oof.labels[indexes]}
+    return _digits(results.data.images[rows], oof.proba[indexes], **columns)
 
 
 def _disputed(
@@ -141,32 +141,7 @@ def _digits(
 ) -> list[dict[str, Any]]:
     """Return digits of a gallery; probabilities in hundredths of a percent keep the page small."""
     columns["p"] = np.rint(proba * 10_000).astype(int)
-    lists = [column.tolist() for column in columns.values()]
-    found = [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
-    return [{"image": data_url(image), **digit} for image, digit in zip(images, found, strict=True)]
-
-
-def _policy(results: RunResults, part: TrainedRun) -> dict[str, Any]:
-    """Return the augmentation of a part, with pictures of it and of the views at prediction."""
-    recipe, data = part.recipe, results.data
-    views = view_images(data.images[np.argmax(data.labels == 2)], recipe)
-    return {
-        "run": part.run.name,
-        "settings": _policy_text(recipe),
-        "draws": data_url(255 - augmentation_sheet(recipe, data)),
-        "views": data_url(255 - sheet(views, len(views))),
-        "n_views": len(views),
-    }
-
-
-def _policy_text(recipe: Recipe) -> str:
-    strengths = {
-        "rotation": f"up to {recipe.rotation:g}°",
-        "zoom": f"up to {100 * recipe.zoom:g} %",
-        "shift": f"up to {recipe.shift:g} pixels",
-        "shear": f"up to {recipe.shear:g}°",
-        "elastic": f"{recipe.elastic:g} pixels",
-        "crop": f"to {recipe.crop} pixels",
-    }
-    used = [f"{name} {text}" for name, text in strengths.items() if getattr(recipe, name)]
-    return ", ".join(used) or "no augmentation"
+    return [
+        {"image": data_url(image), **{name: column[i].tolist() for name, column in columns.items()}}
+        for i, image in enumerate(images)
+    ]

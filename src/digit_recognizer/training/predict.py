@@ -72,12 +72,6 @@ def views(images: Tensor, recipe: Recipe) -> list[Tensor]:
     ]
 
 
-def view_images(image: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.uint8]:
-    """Return the views [tta, 28, 28] uint8 of one image [28, 28], for display."""
-    stack = torch.cat(views(torch.from_numpy(image)[None], recipe))
-    return stack.to(torch.float32).round().clamp(0, 255).to(torch.uint8).numpy()
-
-
 @torch.inference_mode()
 def predict_logits(
     network: nn.Module,

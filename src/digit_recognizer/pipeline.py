@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from digit_recognizer.data.competition import Dataset
+from digit_recognizer.report.figures import draw_pictures
 from digit_recognizer.report.page import is_drawn, write_report
-from digit_recognizer.report.sheets import draw_pictures
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun, finish
 from digit_recognizer.runs.environment import describe
 from digit_recognizer.runs.lock import begin_run

@@ -7,7 +7,7 @@ import pytest
 from jinja2 import UndefinedError
 from support.browser import Visit
 
-from digit_recognizer.report.html import render
+from digit_recognizer.report.page import render
 
 PAGE = """{% extends "base.html.j2" %}
 {% block title %}{{ title }}{% endblock %}

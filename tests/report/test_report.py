@@ -19,8 +19,7 @@ from digit_recognizer.data.files import read_json, write_json
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
 from digit_recognizer.pipeline import draw
 from digit_recognizer.report import page
-from digit_recognizer.report.html import render
-from digit_recognizer.report.sheets import GAP, SCALE, draw_pictures
+from digit_recognizer.report.figures import GAP, SCALE, draw_pictures
 from digit_recognizer.runs.ensemble import RunResults, blend
 from digit_recognizer.runs.predictions import OutOfFold
 from digit_recognizer.runs.run import Run
@@ -160,7 +159,7 @@ def test_the_page_of_a_very_bad_run_stays_below_5_mb(place: Path) -> None:
     context = page.report_context(bad, np.arange(count), None)
     assert len(context["data"]["errors"]) == page.MAX_ERRORS
     assert len(context["data"]["issues"]) == page.MAX_ISSUES
-    text = render(page.TEMPLATE, **context)
+    text = page.render(page.TEMPLATE, **context)
     assert "the 2,000 most confident are here" in text
     assert "calls 4,000 of the labels probably wrong" in text
     assert len(text.encode()) < 5_000_000

@@ -1,4 +1,4 @@
-"""A run's report, ``report.html``, with ``MODEL_CARD.md`` and ``label_issues.csv``."""
+"""Pages as one HTML file each, and a run's: ``report.html``, with its model card and label issues."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from digit_recognizer.data.files import write_csv, write_text
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
 from digit_recognizer.report import figures
-from digit_recognizer.report.html import render
-from digit_recognizer.report.sheets import augmentation_sheet, data_url
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
 from digit_recognizer.runs.metrics import CvReport, duration
 from digit_recognizer.runs.predictions import Proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.runs.score_interval import position, suspicion
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
-CARD_TEMPLATE = Path(__file__).with_name("model_card.md.j2")
+FOLDER = Path(__file__).parent
+TEMPLATE, CARD_TEMPLATE = FOLDER / "report.html.j2", FOLDER / "model_card.md.j2"
 # Digits in the galleries: 2,000 take about 1.1 MB.
 MAX_ERRORS = 2000
 MAX_ISSUES = 500
@@ -71,7 +71,7 @@ def report_context(
         **_scores(cv, upload),
         "duration": duration(cv.seconds),
         "augmented": [
-            (part, data_url(255 - augmentation_sheet(part.recipe, results.data)))
+            (part, figures.data_url(255 - figures.augmentation_sheet(part.recipe, results.data)))
             for part in results.parts
         ],
         "n_bins": figures.N_BINS,
@@ -142,6 +142,36 @@ def _digits(
     """Return digits of a gallery; probabilities in hundredths of a percent keep the page small."""
     columns["p"] = np.rint(proba * 10_000).astype(int)
     return [
-        {"image": data_url(image), **{name: column[i].tolist() for name, column in columns.items()}}
+        {
+            "image": figures.data_url(image),
+            **{name: column[i].tolist() for name, column in columns.items()},
+        }
         for i, image in enumerate(images)
     ]
+
+
+def render(template: Path, **context: Any) -> str:
+    """Return the page of a template, which extends ``base.html.j2``.
+
+    Templates, styles and scripts are looked for in the template's folder, then in this one.
+    ``data`` of the context are plain JSON values for the page's scripts; NaN and infinity are a
+    ValueError.
+    """
+    loader = FileSystemLoader([template.parent, FOLDER])
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": format, "percent": percent}
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.globals["source"] = lambda name: Markup(loader.get_source(environment, name)[0])
+    return environment.get_template(template.name).render(context)
+
+
+def percent(fraction: float, decimals: int = 2) -> str:
+    """Return a fraction in percent, such as ``99.57 %``, with a space that never breaks."""
+    return f"{100 * fraction:.{decimals}f}\u00a0%"

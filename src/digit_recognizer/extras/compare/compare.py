@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from digit_recognizer.commands.console import columns
 from digit_recognizer.data.files import write_csv, write_text
-from digit_recognizer.report.html import render
+from digit_recognizer.report.page import render
 from digit_recognizer.runs.ensemble import RunResults
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.models import network_cost

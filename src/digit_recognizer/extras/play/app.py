@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from digit_recognizer.errors import UserError
 from digit_recognizer.extras.play.predictor import Predictor
-from digit_recognizer.report.html import render
+from digit_recognizer.report.page import render
 from digit_recognizer.runs.answering import AnsweringRun
 
 TEMPLATE = Path(__file__).with_name("play.html.j2")

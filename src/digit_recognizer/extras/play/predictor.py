@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import FileError
-from digit_recognizer.report.sheets import data_url
+from digit_recognizer.report.figures import data_url
 from digit_recognizer.runs.answering import doubt, load_networks
 from digit_recognizer.runs.ensemble import data_of
 from digit_recognizer.runs.predictions import blend_proba, mean_proba

@@ -7,10 +7,7 @@ const html = (name, attributes, ...children) => filled(document.createElement(na
 const svg = (name, attributes, ...children) => filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 
 function filled(element, attributes = {}, children) {
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key === "style") element.style = value; // as an attribute, a strict policy would refuse it
-    else element.setAttribute(key, value);
-  }
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
   return element;
 }

@@ -36,14 +36,14 @@ function nines(values) {
 }
 
 // A frame with axes. `draw(frame)` adds what belongs inside; `label` is for screen readers.
-function plot(host, { x, y, xName, label, role = "img", ratio = 0.62 }, draw) {
+function plot(host, { x, y, xName, label, ratio = 0.62 }, draw) {
   const left = 52;
   let width = 0;
   const redraw = () => {
     if (host.clientWidth === width) return;
     width = host.clientWidth;
     const height = Math.round(Math.max(220, Math.min(width * ratio, 420)));
-    const root = svg("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role, "aria-label": label });
+    const root = svg("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
     const px = (v) => left + x.at(v) * (width - left - 14);
     const py = (v) => height - 40 - y.at(v) * (height - 52);
     const across = (name, at) => root.append(svg("line", { class: name, x1: left, x2: width - 14, y1: at, y2: at }));
@@ -56,7 +56,7 @@ function plot(host, { x, y, xName, label, role = "img", ratio = 0.62 }, draw) {
     across("axis", height - 40);
     text((left + width - 14) / 2, height - 4, "middle", xName);
     host.replaceChildren(root);
-    draw({ root, px, py, width, height, left });
+    draw({ root, px, py, width, left });
   };
   new ResizeObserver(redraw).observe(host);
 }

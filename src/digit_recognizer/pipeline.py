@@ -20,9 +20,8 @@ from digit_recognizer.report.figures import draw_pictures
 from digit_recognizer.report.page import is_drawn, write_report
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun, finish
 from digit_recognizer.runs.environment import describe
-from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import new_run
+from digit_recognizer.runs.run import begin_run, new_run
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import Checkpoint, EpochMetrics, Member, assign_folds
 from digit_recognizer.training.models import new_network

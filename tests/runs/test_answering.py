@@ -8,7 +8,6 @@ import pytest
 from support.desk import Desk, make_run
 
 from digit_recognizer.errors import RunError
-from digit_recognizer.runs import answering
 from digit_recognizer.runs.answering import (
     PRETRAINED,
     AnsweringRun,
@@ -16,7 +15,6 @@ from digit_recognizer.runs.answering import (
     export,
     find_answering_run,
     rank_runs,
-    trained_members,
 )
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.members import Member
@@ -51,12 +49,6 @@ def test_without_a_run_on_real_data_the_shipped_weights_answer(shelf: Desk) -> N
     assert find_answering_run(shelf.submissions_dir, "pretrained").run == PRETRAINED
 
 
-def test_without_any_run_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "PRETRAINED", Run(tmp_path / "none"))
-    with pytest.raises(RunError, match="holds no finished run: run 'make train' first"):
-        find_answering_run(tmp_path, None)
-
-
 def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(shelf: Desk) -> None:
     good, toy, sample = (
         AnsweringRun.read(Run(make_run(shelf, name, cv, source=source)))
@@ -74,7 +66,7 @@ def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(shelf: Des
 
 def test_the_shipped_weights_have_a_card_and_need_no_predictions() -> None:
     assert (PRETRAINED.run_dir / "README.md").read_text(encoding="utf-8").startswith("# Pretrained")
-    members = trained_members(PRETRAINED)
+    members = PRETRAINED.request().members
     assert members == [Member(0, 0), Member(1, 0)]
     for member in members:
         assert PRETRAINED.read_weights(member)
@@ -87,7 +79,7 @@ def test_a_run_is_exported_as_weights_that_answer(tmp_path: Path) -> None:
     shutil.copytree(old, tmp_path / "old")
     export(Run(tmp_path / "old"), tmp_path / "shipped")
     shipped = Run(tmp_path / "shipped")
-    (member,) = trained_members(shipped)
+    (member,) = shipped.request().members
     weights, before = shipped.read_weights(member), Run(old).read_weights(member)
     assert weights.keys() == before.keys()
     for name, weight in weights.items():

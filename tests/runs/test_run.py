@@ -1,17 +1,21 @@
-"""A run's folder says what is done, and is never half of anything."""
+"""A run's folder says what is done, is never half of anything, and is written by one process."""
 
 import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.small import contents
 from support.written_runs import ENVIRONMENT
 
 from digit_recognizer.data.files import write_json
-from digit_recognizer.errors import FileError, RunError
-from digit_recognizer.runs.lock import begin_run
+from digit_recognizer.errors import RunError
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run, find_run, new_run, validate_name
+from digit_recognizer.runs.run import Run, begin_run, find_run, lock_run, new_run, validate_name
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 
@@ -61,20 +65,6 @@ def test_a_member_comes_back_as_it_was_written(run: Run) -> None:
     np.testing.assert_array_equal(weights["w"].ravel(), np.arange(24))
     assert weights["n"].shape == ()
     assert run.read_history(FIRST) == HISTORY
-
-
-def test_a_damaged_file_of_a_member_is_named(run: Run) -> None:
-    run.write_member(trained())
-    for path, read in (
-        (run.history_path(FIRST), run.read_history),
-        (run.predictions_path(FIRST), run.read_member),
-        (run.weights_path(FIRST), run.read_weights),
-    ):
-        os.truncate(path, path.stat().st_size // 2)
-        with pytest.raises(FileError) as caught:
-            read(FIRST)
-        assert str(caught.value).startswith(f"{path}: ")
-        assert str(caught.value).endswith(": delete its folder and run 'make train' again")
 
 
 def test_an_unfinished_run_says_which_command_ends_it(run: Run) -> None:
@@ -159,3 +149,55 @@ def test_the_latest_run_is_the_one_finished_last(tmp_path: Path) -> None:
     write_json(Run(tmp_path / "unfinished").recipe_path, {})
     assert find_run(tmp_path, None).name == "b"
     assert find_run(tmp_path, "a").name == "a"
+
+
+def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
+    (run.run_dir / ".tmp-left").touch()
+    with begin_run(run, request(), replace(ENVIRONMENT, commit="def")):
+        pass
+    assert run.request() == request()
+    assert not (run.run_dir / ".tmp-left").exists()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "digest", "complaint"),
+    [
+        (5, "1", "was begun with epochs 2, not 5: give another RUN, or delete the folder"),
+        (2, "2", "the data changed since this run began: give another RUN, or delete the folder"),
+    ],
+)
+def test_another_request_or_other_data_are_refused(
+    epochs: int, digest: str, complaint: str, run: Run
+) -> None:
+    before = contents(run.run_dir)
+    other = replace(ENVIRONMENT, data={"train.csv": digest})
+    with pytest.raises(RunError) as caught, begin_run(run, request(epochs=epochs), other):
+        pass
+    assert str(caught.value) == f"{run.run_dir}: {complaint}"
+    assert contents(run.run_dir) == before
+    with begin_run(run, request(), ENVIRONMENT):
+        pass  # the lock was given back
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from digit_recognizer.runs.run import Run, lock_run
+lock = lock_run(Run(Path(sys.argv[1])))
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_turned_away_until_the_first_ends_even_by_a_kill(run: Run) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.run_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(RunError, match="another process is working on this run: wait for it"):
+            lock_run(run)
+        holder.send_signal(signal.SIGKILL)
+    lock_run(run).release()

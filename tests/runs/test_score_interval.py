@@ -173,7 +173,6 @@ EXPECTED = ExpectedScore(low=0.994004, middle=0.995, high=0.995996, gain=0.0, ga
     [
         (0.99399, "below"),
         (0.99400, "inside"),  # may have been 0.994004
-        (0.99500, "inside"),
         (0.99600, "inside"),  # may have been 0.995996
         (0.99601, "above"),
     ],

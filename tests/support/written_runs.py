@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from digit_recognizer.data.dataset import load
 from digit_recognizer.runs.ensemble import ensure_finished
 from digit_recognizer.runs.environment import Environment, describe
-from digit_recognizer.runs.lock import begin_run
 from digit_recognizer.runs.predictions import COLUMNS, OutOfFold
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run
+from digit_recognizer.runs.run import Run, begin_run
 from digit_recognizer.training.device import find_devices
 from digit_recognizer.training.members import (
     EpochMetrics,

@@ -3,16 +3,15 @@
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from digit_recognizer.data.files import write_bytes, write_json
-from digit_recognizer.errors import RunError, UserError
+from digit_recognizer.errors import UserError
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import Proba
 from digit_recognizer.runs.run import Run, all_runs, find_run
-from digit_recognizer.training.members import Member
 from digit_recognizer.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -78,33 +77,17 @@ def _rank(found: AnsweringRun) -> tuple[bool, bool, float, str]:
 
 def find_answering_run(submissions_dir: Path, name: str | None) -> AnsweringRun:
     """Return the finished run called `name`, or the best one; ``pretrained`` is shipped."""
-    if name == PRETRAINED.name and not (submissions_dir / name).exists():
-        return AnsweringRun.read(PRETRAINED)
-    if name is not None:
-        return AnsweringRun.read(find_run(submissions_dir, name))
-    ranked = rank_runs(submissions_dir)
-    if not ranked:
-        raise RunError(f"{submissions_dir}: holds no finished run: run 'make train' first")
-    return ranked[0]
-
-
-def trained_members(part: Run) -> list[Member]:
-    """Return all members of an ordinary run, which must be trained.
-
-    What is shipped has weights and scores, but no predictions and no submission.
-    """
-    is_shipped = part.cv_path.is_file() and not part.submission_path.is_file()
-    if part.missing_members() and not is_shipped:
-        raise part.unfinished_error()
-    return part.request().members
+    if name is None:
+        return rank_runs(submissions_dir)[0]
+    is_shipped = name == PRETRAINED.name and not (submissions_dir / name).exists()
+    return AnsweringRun.read(PRETRAINED if is_shipped else find_run(submissions_dir, name))
 
 
 def load_networks(run: Run, device: "Device") -> "list[list[tuple[nn.Module, Recipe]]]":
     """Return the networks on `device` of each part of a run, with their recipes."""
     return [
-        [(part.load_network(member, device), recipe) for member in trained_members(part)]
+        [(part.load_network(member, device), part.recipe()) for member in part.request().members]
         for part in run.parts()
-        for recipe in [part.recipe()]
     ]
 
 
@@ -119,13 +102,10 @@ def export(run: Run, folder: Path = PRETRAINED.run_dir) -> None:
     from safetensors.numpy import save
 
     answering, target = AnsweringRun.read(run), Run(folder)
-    for member in trained_members(run):
-        weights = {name: _halved(weight) for name, weight in run.read_weights(member).items()}
-        write_bytes(target.weights_path(member), save(weights))
+    for member in run.request().members:
+        weights = run.read_weights(member).items()
+        halved = {name: w.astype(np.float16) if w.dtype == np.float32 else w for name, w in weights}
+        write_bytes(target.weights_path(member), save(halved))
     write_json(target.recipe_path, run.request().as_dict())
     replace(run.environment(), may_submit=False).write(target.environment_path)
     answering.cv.write(target.cv_path)
-
-
-def _halved(weight: Any) -> Any:
-    return weight.astype(np.float16) if weight.dtype == np.float32 else weight

@@ -13,7 +13,6 @@ from digit_recognizer.data.competition import Dataset, write_submission
 from digit_recognizer.data.dataset import load
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.environment import Environment, commit
-from digit_recognizer.runs.lock import begin_run, lock_run
 from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores
 from digit_recognizer.runs.predictions import (
     EnsemblePredictions,
@@ -23,9 +22,16 @@ from digit_recognizer.runs.predictions import (
     held_out_rows,
 )
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run, damaged_error, find_run, new_run
+from digit_recognizer.runs.run import (
+    Run,
+    begin_run,
+    damaged_error,
+    find_run,
+    lock_run,
+    new_run,
+)
 from digit_recognizer.runs.score_interval import expected_score
-from digit_recognizer.training.members import EpochMetrics, Member, Predictions
+from digit_recognizer.training.members import EpochMetrics, Member, Predictions, assign_folds
 from digit_recognizer.training.recipe import Recipe
 
 
@@ -54,19 +60,13 @@ class TrainedRun:
         return cls.read_available(run)
 
     def check_rows(self, data: Dataset) -> None:
-        """Refuse predictions of other rows than the data's, and rows that are not held out once."""
-        held_out: dict[int, set[int]] = {}
+        """Refuse predictions of other rows than those of the data's folds."""
+        folds = assign_folds(data, self.recipe.n_splits, self.recipe.split_seed)
         for member, item in self.predictions.items():
-            rows, before = set(item.val_index.tolist()), held_out.setdefault(member.seed, set())
-            fits = max(rows) < len(data.labels) and len(item.test_logits) == len(data.test_images)
-            if not fits or rows & before:
+            held_out = np.flatnonzero(folds == member.fold)
+            is_whole = len(item.test_logits) == len(data.test_images)
+            if not is_whole or not np.array_equal(item.val_index, held_out):
                 raise damaged_error(self.run.predictions_path(member), "is of other rows")
-            before |= rows
-        if not self.run.missing_members():
-            every = set(range(len(data.labels)))
-            whole = every if self.recipe.folds == "all" else next(iter(held_out.values()))
-            if any(rows != whole for rows in held_out.values()):
-                raise damaged_error(self.run.run_dir / "members", "does not hold out each row once")
 
     def sorted_by_seed(self) -> "TrainedRun":
         """Return the same with the members in their order: seed by seed."""
@@ -80,16 +80,13 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class RunResults:
-    """A finished run in memory; ``parts`` is the run itself, or the runs that a blend averages.
-
-    ``data`` is what the run was trained on.
-    """
+    """A finished run in memory."""
 
     run: Run
     request: Request
     environment: Environment
-    data: Dataset
-    parts: list[TrainedRun]
+    data: Dataset  # that it was trained on
+    parts: list[TrainedRun]  # that a blend averages; else the run itself
     oof: OutOfFold
     test_proba: Proba  # [M, 10] by all members: the submission
     cv: CvReport
@@ -103,24 +100,20 @@ class RunResults:
 
 
 def finish(run: Run, data: Dataset, parts: list[TrainedRun]) -> RunResults:
-    """Score a run whose members are trained; write its results unless they are there.
-
-    Writes ``oof.csv``, ``submission.csv`` and, last, ``cv.json``. Needs predictions and labels
-    only: no network, no GPU.
-    """
+    """Score a run whose members are trained; write its results, ``cv.json`` last, if one is missing."""
     for part in parts:
         part.check_rows(data)
     environment = run.environment()
     predictions = assemble([part.predictions for part in parts])
+    test_proba = predictions.test_proba
     oof = OutOfFold.of(predictions, data.labels[predictions.rows])
     if run.is_done():
         cv = CvReport.read(run.cv_path)
     else:
         cv = _score(data, parts, predictions, environment.may_submit)
         oof.write(run.oof_path)
-        write_submission(run.submission_path, predictions.test_proba.argmax(axis=1))
+        write_submission(run.submission_path, test_proba.argmax(axis=1))
         cv.write(run.cv_path)
-    test_proba = predictions.test_proba
     return RunResults(run, run.request(), environment, data, parts, oof, test_proba, cv)
 
 
@@ -155,14 +148,14 @@ def _score(
 def _read_inputs(run: Run, data_dir: Path) -> tuple[Dataset, list[TrainedRun]]:
     """Read the data and the parts of a run; refuse parts that changed since they were blended."""
     parts = [TrainedRun.read(part) for part in run.parts()]
-    digests = run.environment().parts
-    for name in run.request().blend_of:
-        if Run(run.run_dir.parent / name).predictions_digest() != digests.get(name):
-            raise RunError(
-                f"{run.run_dir}: {name} changed since it was blended: delete {run.name} and"
-                " blend again"
-            )
+    if run.request().blend_of and _digests(parts) != run.environment().parts:
+        fault = f"a part changed since it was blended: delete {run.name} and blend again"
+        raise RunError(f"{run.run_dir}: {fault}")
     return data_of(run, data_dir), parts
+
+
+def _digests(parts: Sequence[TrainedRun]) -> dict[str, str]:
+    return {part.run.name: part.run.predictions_digest() for part in parts}
 
 
 def data_of(run: Run, data_dir: Path) -> Dataset:
@@ -180,43 +173,27 @@ def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name:
     if run_name in names:
         raise RunError(f"RUN is {run_name!r}, which is one of RUNS: give the blend another name")
     run = new_run(submissions_dir, run_name)
-    parts = [TrainedRun.read(_find_part(submissions_dir, name)) for name in names]
+    parts = [TrainedRun.read(find_run(submissions_dir, name)) for name in names]
     environments = [part.run.environment() for part in parts]
     _check_same_rows(parts, environments)
     data = data_of(parts[0].run, data_dir)
     for part in parts:  # before anything is written
         part.check_rows(data)
         part.run.seconds()
-    strictest = min(environments, key=lambda item: item.may_submit)
     known, dirty = commit()
-    environment = replace(
-        strictest.with_hardware(environments),
-        commit=known,
-        dirty=dirty,
-        parts={part.run.name: part.run.predictions_digest() for part in parts},
-    )
+    strictest = min(environments, key=lambda item: item.may_submit).with_hardware(environments)
+    environment = replace(strictest, commit=known, dirty=dirty, parts=_digests(parts))
     request = Request(parts[0].run.request().dataset, "blend", None, tuple(names))
     with begin_run(run, request, environment):
         return finish(run, data, parts)
 
 
-def _find_part(submissions_dir: Path, name: str) -> Run:
-    """Return the finished ordinary run called `name`."""
-    part = find_run(submissions_dir, name)
-    part.recipe()  # refuses a blend
-    if not part.is_done():
-        raise part.unfinished_error()
-    return part
-
-
 def _check_same_rows(parts: Sequence[TrainedRun], environments: Sequence[Environment]) -> None:
     first, rows = parts[0].run.name, held_out_rows(parts[0].predictions)
     for part, environment in zip(parts, environments, strict=True):
-        if environment.data != environments[0].data:
-            fault = f"was trained on other data than {first}: blend runs of the same data"
-            raise RunError(f"{part.run.run_dir}: {fault}")
-        if not np.array_equal(held_out_rows(part.predictions), rows):
+        has_same_rows = np.array_equal(held_out_rows(part.predictions), rows)
+        if environment.data != environments[0].data or not has_same_rows:
             raise RunError(
-                f"{part.run.run_dir}: holds out other rows than {first}: blend runs of all folds,"
-                " or of the same ones"
+                f"{part.run.run_dir}: is of other data or other folds than {first}: blend runs of"
+                " all folds, or of the same ones"
             )

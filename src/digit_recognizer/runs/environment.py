@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.files import read_json, read_json_as, write_json
+from digit_recognizer.data.files import read_json, write_json
 
 if TYPE_CHECKING:
     from digit_recognizer.training.device import Device
@@ -39,20 +39,12 @@ class Environment:
     augmentation: str = "cpu"  # what warped the images: "cpu", or "device" for a GPU
     parts: dict[str, str] = field(default_factory=dict)  # of a blend: hashes of the predictions
 
-    @classmethod
-    def read(cls, path: Path) -> "Environment":
-        """Read ``environment.json``."""
-        return read_json_as(path, cls, "bring it back, or delete the run and train it again")
-
     def write(self, path: Path) -> None:
         """Write ``environment.json``, atomically."""
         write_json(path, asdict(self))
 
-    def with_hardware(self, environments: "Sequence[Environment]") -> "Environment":
-        """Return the same with device, hardware, precision and augmentation of several ones.
-
-        Those that differ are joined by ``+``; ``deterministic`` is true if all are.
-        """
+    def with_hardware(self, environments: Sequence["Environment"]) -> "Environment":
+        """Return the same with device, hardware, precision and augmentation of several ones."""
         return replace(
             self,
             device=_joined(item.device for item in environments),

@@ -19,13 +19,11 @@ COLUMNS = ["row", "label", "fold", "predicted", *(f"proba_{digit}" for digit in 
 def check_predictions(item: Predictions) -> None:
     """Raise ValueError unless the arrays of a member have its types and shapes."""
     rows = item.val_index
-    if rows.dtype != np.int64 or rows.ndim != 1 or len(rows) == 0:
+    if rows.dtype != np.int64 or rows.ndim != 1:
         raise ValueError("val_index is not a list of whole numbers")
-    if rows.min() < 0 or len(np.unique(rows)) < len(rows):
-        raise ValueError("val_index has a negative row, or one twice")
     for name, n_rows in (("val_logits", len(rows)), ("test_logits", len(item.test_logits))):
         logits = getattr(item, name)
-        if logits.dtype != np.float32 or logits.shape != (n_rows, 10) or n_rows == 0:
+        if logits.dtype != np.float32 or logits.shape != (n_rows, 10):
             raise ValueError(f"{name} is {logits.dtype} {logits.shape}")
         if not np.isfinite(logits).all():
             raise ValueError(f"{name} is not finite")

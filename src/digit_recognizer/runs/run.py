@@ -1,4 +1,4 @@
-"""Paths, content and state of a run's folder."""
+"""Paths, content, state and lock of a run's folder."""
 
 import hashlib
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
@@ -98,7 +99,8 @@ class Run:
 
     def environment(self) -> Environment:
         """Read ``environment.json``."""
-        return Environment.read(self.environment_path)
+        advice = "bring it back, or delete the run and train it again"
+        return files.read_json_as(self.environment_path, Environment, advice)
 
     def recipe(self) -> Recipe:
         """Read the recipe of an ordinary run, which is one that is not a blend."""
@@ -131,12 +133,11 @@ class Run:
     def unfinished_error(self) -> RunError:
         """Return the error for a run that should be finished and is not."""
         request = self.request()
-        command = (
-            f"'make train DATA={request.dataset} RECIPE={request.recipe_name}"
-            f" RUN={self.name}' with the same settings"
-        )
-        if request.recipe_name == "blend":
+        if request.blend_of:
             command = f"'make blend RUNS=\"{' '.join(request.blend_of)}\" RUN={self.name}'"
+        else:
+            words = f"train DATA={request.dataset} RECIPE={request.recipe_name} RUN={self.name}"
+            command = f"'make {words}' with the same settings"
         return RunError(f"{self.run_dir}: is not finished: run {command}")
 
     def seconds(self) -> float:
@@ -151,10 +152,9 @@ class Run:
 
     def predictions_digest(self) -> str:
         """Return a hash that changes where any member's predictions change."""
-        lines = [
-            f"{m.name} {files.sha256(self.predictions_path(m))}" for m in self.finished_members()
-        ]
-        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        paths = {member.name: self.predictions_path(member) for member in self.finished_members()}
+        lines = sorted(f"{name} {files.sha256(path)}" for name, path in paths.items())
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def write_member(self, trained: TrainedMember) -> None:
         """Keep a trained member, its predictions last."""
@@ -252,11 +252,9 @@ def validate_name(name: str) -> str:
 
 
 def new_run(submissions_dir: Path, name: str) -> Run:
-    """Return the run called `name`, to begin or to continue.
-
-    Earlier versions took names with other characters: such runs can still be continued.
-    """
+    """Return the run called `name`, to begin or to continue."""
     run = Run(submissions_dir / validate_name(name))
+    # Earlier versions took names with other characters: such runs can still be continued.
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name) and not run.recipe_path.is_file():
         raise RunError(f"RUN is {name!r}: use letters, digits, '-', '_' and '.' only")
     return run
@@ -274,13 +272,54 @@ def all_runs(submissions_dir: Path) -> list[Run]:
 def find_run(submissions_dir: Path, name: str | None) -> Run:
     """Return the run called `name`, finished or not; without a name, the one finished last."""
     if name is None:
-        finished = [run for run in all_runs(submissions_dir) if run.cv_path.exists()]
-        if not finished:
-            raise RunError(f"{submissions_dir}: holds no finished run: run 'make train' first")
-        return max(finished, key=lambda run: (run.cv_path.stat().st_mtime_ns, run.name))
+        if finished := [run for run in all_runs(submissions_dir) if run.cv_path.exists()]:
+            return max(finished, key=lambda run: (run.cv_path.stat().st_mtime_ns, run.name))
+        raise RunError(f"{submissions_dir}: holds no finished run: run 'make train' first")
     run = Run(submissions_dir / validate_name(name))
     if not run.recipe_path.is_file():
         known = [run.name for run in all_runs(submissions_dir) if run.recipe_path.is_file()]
         reason = f"there is no such run; the runs here: {', '.join(known) or 'none'}"
         raise RunError(f"{run.run_dir}: {reason}")
     return run
+
+
+@contextmanager
+def begin_run(run: Run, request: Request, environment: Environment) -> Iterator[None]:
+    """Begin a run, or continue it if request and data are the same, and hold its lock."""
+    with lock_run(run):
+        files.remove_leftovers(run.run_dir)
+        if run.recipe_path.exists():
+            if change := _find_change(run, request, environment):
+                raise RunError(f"{run.run_dir}: {change}: give another RUN, or delete the folder")
+        else:
+            environment.write(run.environment_path)
+            files.write_json(run.recipe_path, request.as_dict())
+        yield
+
+
+def lock_run(run: Run) -> FileLock:
+    """Take the run's lock; the operating system releases it however this process ends."""
+    try:
+        run.run_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run.run_dir / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        reason = "another process is working on this run: wait for it, or give another RUN"
+        raise RunError(f"{run.run_dir}: {reason}") from None
+    except OSError as error:
+        raise RunError(f"{run.run_dir}: cannot be written ({error.strerror})") from None
+    return lock
+
+
+def _find_change(run: Run, request: Request, environment: Environment) -> str:
+    """Return what differs from when the run began, "" if nothing does."""
+    before, asked = run.request().as_dict(), request.as_dict()
+    for key in {**before, **asked}:
+        if before.get(key) != asked.get(key):
+            if key == "network_source":
+                return f"{asked['network'].partition(':')[0]} changed since this run began"
+            return f"was begun with {key} {before.get(key)}, not {asked.get(key)}"
+    began = run.environment()
+    if began.data != environment.data:
+        return "the data changed since this run began"
+    return "a part changed since it was blended" if began.parts != environment.parts else ""

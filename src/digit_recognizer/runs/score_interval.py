@@ -43,7 +43,6 @@ GAIN_FACTOR, GAIN_FACTOR_SD = 0.8, 0.4
 MEASURED_GAIN_SD = 0.25  # relative sd of a gain measured with few seeds and extrapolated to all
 LARGEST_GAIN = 0.5  # of D: the most that simulated ensembles reach
 SMALLEST_STRATUM = 100  # the least confident rows; each further stratum is as large as all before
-ROUNDING = 5e-6  # Kaggle shows five decimals
 
 
 def expected_score(labels: NDArray[np.int64], predictions: EnsemblePredictions) -> ExpectedScore:
@@ -123,10 +122,10 @@ def _variances(correct: NDArray[np.bool_], gains: NDArray[np.float64]) -> tuple[
 
 
 def position(score: float, expected: ExpectedScore) -> Literal["inside", "below", "above"]:
-    """Return where a public score lies; inside where it may have before Kaggle rounded it."""
-    if score < expected.low - ROUNDING:
+    """Return where a public score lies; Kaggle rounds it to five decimals."""
+    if score < round(expected.low, 5):
         return "below"
-    return "above" if score > expected.high + ROUNDING else "inside"
+    return "above" if score > round(expected.high, 5) else "inside"
 
 
 def suspicion(score: float) -> str:

@@ -63,6 +63,3 @@ def test_damaged_and_missing_networks_are_one_line(drawing: Path, tmp_path: Path
         spoil()
         with pytest.raises(RunError, match=r"is damaged.*: delete its folder and"):
             Predictor(worn, drawing / "data")
-    worn.submission_path.touch()  # shipped weights have none, and no predictions
-    with pytest.raises(RunError, match=r"is not finished: run 'make train DATA=\w+ RECIPE="):
-        Predictor(worn, drawing / "data")

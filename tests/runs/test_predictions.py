@@ -53,13 +53,6 @@ def test_a_blend_is_split_by_its_parts() -> None:
     assert found.test_by_fold.sum(axis=2) == pytest.approx(np.ones((3, 2)))
 
 
-def test_a_run_of_some_folds_has_their_rows_only() -> None:
-    found = assemble([{m: RUN[m] for m in (Member(1, 0), Member(1, 1))}])
-    assert found.rows.tolist() == [0, 2]
-    assert found.oof_by_seed.shape == (2, 2, 10)
-    assert found.test_by_fold.shape == (1, 2, 10)
-
-
 def drawn_part(seed: int, n_splits: int) -> dict[Member, Predictions]:
     rng = np.random.default_rng(seed)
     order = rng.permutation(12)

@@ -81,9 +81,9 @@ def test_an_unfinished_run_says_which_command_ends_it(run: Run) -> None:
 
 def test_a_member_is_done_with_its_predictions_and_a_run_with_all_its_files(run: Run) -> None:
     run.write_member(trained(SECOND))
-    assert (run.finished_members(), run.missing_members()) == ([SECOND], [FIRST])
+    assert run.finished_members() == [SECOND]
     run.write_member(trained(FIRST))
-    assert (run.finished_members(), run.missing_members()) == ([FIRST, SECOND], [])
+    assert run.finished_members() == [FIRST, SECOND]
     for path in (run.oof_path, run.submission_path, run.cv_path):
         assert not run.is_done()
         path.write_text("{}")
@@ -128,15 +128,9 @@ def test_a_blend_is_made_of_its_siblings_and_cannot_reach_out_of_the_folder(
     assert run.parts() == [run]
 
 
-@pytest.mark.parametrize(
-    ("folds", "names"),
-    [
-        ("all", ["fold0-seed0", "fold1-seed0", "fold0-seed1", "fold1-seed1"]),
-        ("1", ["fold1-seed0", "fold1-seed1"]),
-    ],
-)
-def test_a_request_has_a_member_for_each_chosen_fold_and_seed(folds: str, names: list[str]) -> None:
-    assert [member.name for member in request(n_seeds=2, folds=folds).members] == names
+def test_the_members_of_a_request_are_sorted_by_seed() -> None:
+    names = [member.name for member in request(n_seeds=2).members]
+    assert names == ["fold0-seed0", "fold1-seed0", "fold0-seed1", "fold1-seed1"]
 
 
 def test_the_latest_run_is_the_one_finished_last(tmp_path: Path) -> None:

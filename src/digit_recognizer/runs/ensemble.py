@@ -55,9 +55,10 @@ class TrainedRun:
     @classmethod
     def read(cls, run: Run) -> "TrainedRun":
         """Read the members of a run, all of which must be trained."""
-        if run.missing_members():
+        part = cls.read_available(run)
+        if len(part.predictions) < len(run.request().members):
             raise run.unfinished_error()
-        return cls.read_available(run)
+        return part
 
     def check_rows(self, data: Dataset) -> None:
         """Refuse predictions of other rows than those of the data's folds."""

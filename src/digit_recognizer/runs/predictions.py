@@ -68,12 +68,11 @@ class EnsemblePredictions:
 def assemble(parts: Sequence[Mapping[Member, Predictions]]) -> EnsemblePredictions:
     """Combine the members of a run, or of several runs whose held-out rows are the same.
 
-    Whatever the parts' folds are, each part's prediction of a row is by members that never saw
-    it, and so is their mean. Where parts have different numbers of folds, members of those with
-    fewer serve in several groups of `test_by_fold`.
+    Where parts have different numbers of folds, members of those with fewer serve in several
+    groups of `test_by_fold`.
     """
     rows = held_out_rows(parts[0])
-    oof = [oof_by_seed(members) for members in parts]
+    oof = [_oof_by_seed(members) for members in parts]
     test = [_test_by_fold(members) for members in parts]
     groups = range(max(map(len, test)))
     return EnsemblePredictions(
@@ -90,8 +89,7 @@ def held_out_rows(members: Mapping[Member, Predictions]) -> NDArray[np.int64]:
     return np.unique(np.concatenate([item.val_index for item in members.values()]))
 
 
-def oof_by_seed(members: Mapping[Member, Predictions]) -> Proba:
-    """Return out-of-fold probabilities [S, N, 10] of an ordinary run by each seed's members."""
+def _oof_by_seed(members: Mapping[Member, Predictions]) -> Proba:
     by_seed = []
     for seed in dict.fromkeys(member.seed for member in members):
         items = [item for member, item in members.items() if member.seed == seed]

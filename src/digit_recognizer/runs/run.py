@@ -126,10 +126,6 @@ class Run:
         """Return the members of the request that are trained, seed by seed."""
         return [m for m in self.request().members if self.predictions_path(m).is_file()]
 
-    def missing_members(self) -> list[Member]:
-        """Return the members of the request that are not trained, seed by seed."""
-        return [m for m in self.request().members if not self.predictions_path(m).is_file()]
-
     def unfinished_error(self) -> RunError:
         """Return the error for a run that should be finished and is not."""
         request = self.request()

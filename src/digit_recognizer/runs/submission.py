@@ -31,8 +31,7 @@ def check(
 ) -> CheckedSubmission:
     """Check a run's submission, or a `file`."""
     path = file or (run.submission_path if run else None)
-    if path is None:
-        raise RunError("there is neither a run nor a FILE to submit")
+    assert path is not None
     digest = sha256(path) if path.is_file() else ""
     run = run or _owner(digest, submissions_dir)
     dataset, cv = COMPETITION, None

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
-from support.runner import make_small
+from support.runner import call, make_small
 from support.small import contents
 from support.written_runs import write_run
 
-from digit_recognizer.cli import main
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.ensemble import blend, ensure_finished
 from digit_recognizer.runs.metrics import CvReport
@@ -36,11 +35,6 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def blended(shelf: Path, names: list[str], name: str) -> Run:
     return blend(shelf / "data", shelf / "submissions", names, name).run
-
-
-def call(shelf: Path, command: str, *words: str) -> int:
-    folders = ["--data-dir", str(shelf / "data"), "--submissions-dir", str(shelf / "submissions")]
-    return main([command, *folders, *words])
 
 
 def test_each_part_weighs_the_same_and_judges_rows_by_members_that_never_saw_them(
@@ -102,9 +96,7 @@ def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
     unfinished = write_run(shelf, "unfinished", draw=3)
     unfinished.predictions_path(Member(0, 0)).unlink()
     other = write_run(shelf, "other data", draw=4)
-    environment = json.loads(other.environment_path.read_text())
-    environment["data"]["train.csv"] = "0" * 64
-    other.environment_path.write_text(json.dumps(environment))
+    replace(other.environment(), data={"train.csv": "0" * 64}).write(other.environment_path)
     before = contents(submissions)
     for runs, name, complaint in [
         ("two", "new", "RUNS is 'two': give two or more different runs to blend"),
@@ -138,16 +130,12 @@ def test_a_blend_predicts_with_the_networks_of_all_its_parts(shelf: Path) -> Non
     assert_allclose(answers["blend"], (answers["two"] + answers["three"]) / 2, atol=2e-6)
 
 
-def test_a_blend_is_checked_for_submission_as_any_run(
-    shelf: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def ready(name: str, draw: int, may_submit: bool) -> str:
-        run = write_run(shelf, name, draw=draw)
-        environment = json.loads(run.environment_path.read_text())
-        run.environment_path.write_text(json.dumps({**environment, "may_submit": may_submit}))
-        return run.name
-
-    names = [ready("fit", 5, True), ready("fit too", 6, True), ready("unfit", 8, False)]
+def test_a_blend_is_checked_for_submission_as_any_run(shelf: Path) -> None:
+    names = []
+    for draw, may_submit in enumerate((True, True, False), start=5):
+        part = write_run(shelf, f"part {draw}", draw=draw)
+        replace(part.environment(), may_submit=may_submit).write(part.environment_path)
+        names.append(part.name)
     run = blended(shelf, names[:2], "fit-blend")
     checked = check(run, None, shelf / "submissions", shelf / "data")
     assert checked.cv == CvReport.read(run.cv_path)
@@ -155,5 +143,3 @@ def test_a_blend_is_checked_for_submission_as_any_run(
     run = blended(shelf, names, "unfit-blend")
     with pytest.raises(RunError, match="from 'sample', which may never be submitted"):
         check(run, None, shelf / "submissions", shelf / "data")
-    assert call(shelf, "cv", "--run", "fit-blend") == 0
-    assert "run fit-blend: 4 members" in capsys.readouterr().out

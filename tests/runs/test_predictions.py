@@ -1,4 +1,4 @@
-"""Members' predictions put together, and `oof.csv`."""
+"""Members' predictions put together, `oof.csv`, and scores."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from support.written_runs import guesses
 
+from digit_recognizer.runs.metrics import out_of_fold_scores, wilson_interval
 from digit_recognizer.runs.predictions import OutOfFold, assemble
 from digit_recognizer.runs.score_interval import disagreement
 from digit_recognizer.training.members import Member, Predictions
@@ -87,3 +88,26 @@ def test_out_of_fold_rows_are_written_for_people_and_programs(tmp_path: Path) ->
     small = "0.050000"
     assert first == ",".join(["0,3,0,3", *[small] * 3, "0.550000", *[small] * 6])
     assert second == ",".join(["1,4,1,9", *[small] * 9, "0.550000"])
+
+
+def test_wilson_interval_is_the_published_one() -> None:
+    # Newcombe 1998, Stat. Med. 17:857, table I: 81 of 263.
+    low, high = wilson_interval(81, 263)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+
+
+def test_cv_report_counts_what_is_there() -> None:
+    labels = np.arange(40) % 10
+    proba = np.full((40, 10), 0.01)
+    proba[np.arange(40), labels] = 0.91
+    proba[0] = np.roll(proba[0], 1)  # row 0, a zero, is predicted as a one
+    report = out_of_fold_scores(labels, np.arange(40) % 4, proba)
+    assert report["n_errors"] == 1
+    assert report["cv_accuracy"] == 39 / 40
+    assert report["fold_accuracies"] == {"0": 0.9, "1": 1.0, "2": 1.0, "3": 1.0}
+    assert report["fold_mean"] == pytest.approx(0.975)
+    assert report["fold_std"] == pytest.approx(0.05)
+    assert report["confusion"][0][:2] == [3, 1]
+    assert report["classes"][1].precision == pytest.approx(4 / 5)
+    assert report["classes"][0].recall == pytest.approx(3 / 4)
+    assert report["classes"][0].support == 4

@@ -116,17 +116,6 @@ def test_no_error_seen_does_not_mean_none_to_come() -> None:
     assert 0.98 < expected.low < 0.999
 
 
-def test_it_is_wider_on_fewer_rows() -> None:
-    rng, world = np.random.default_rng(0), World()
-    odds, labels = world.rows(rng, 4000)
-    alone, groups = world.network(rng, odds), world.network(rng, odds[:2000])
-    widths = []
-    for n_oof in (4000, 1000, 250, 60):
-        expected = expected_score(labels[:n_oof], ensemble(alone[None, :n_oof], groups[None]))
-        widths.append(expected.high - expected.low)
-    assert widths == sorted(widths)
-
-
 def test_harder_test_rows_lower_it_and_easier_ones_raise_it() -> None:
     rng, world = np.random.default_rng(0), World()
     odds, labels = world.rows(rng, 4000)

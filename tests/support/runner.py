@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from digit_recognizer.cli import main
 from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.sources import make_sample, write_dataset
 
@@ -32,9 +33,17 @@ def make_small(data_dir: Path) -> None:
     load(data_dir / "small")
 
 
+def folders(place: Path) -> list[str]:
+    return ["--data-dir", str(place / "data"), "--submissions-dir", str(place / "submissions")]
+
+
+def call(place: Path, stage: str, *words: str) -> int:
+    """The exit code of a command in this process."""
+    return main([stage, *folders(place), *words])
+
+
 def command(stage: str, place: Path, *words: str) -> list[str]:
-    folders = ["--data-dir", str(place / "data"), "--submissions-dir", str(place / "submissions")]
-    return [sys.executable, "-m", "digit_recognizer", stage, *folders, *words]
+    return [sys.executable, "-m", "digit_recognizer", stage, *folders(place), *words]
 
 
 def run(stage: str, place: Path, *words: str) -> subprocess.CompletedProcess[str]:

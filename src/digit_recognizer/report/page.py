@@ -56,6 +56,7 @@ def report_context(
     last one of the run's submission.
     """
     cv, run, oof = results.cv, results.run, results.oof
+    public_score = upload.public_score if upload else None
     finished = datetime.fromtimestamp(run.cv_path.stat().st_mtime, UTC)
     members = [member for part in results.parts for member in part.predictions.values()]
     digits = [member.test_logits.argmax(axis=1) for member in members]
@@ -68,7 +69,12 @@ def report_context(
         "environment": results.environment,
         "cv": cv,
         "finished": f"{finished:%Y-%m-%d %H:%M} UTC",
-        **_scores(cv, upload),
+        "axis": figures.ScoreAxis.of(cv, public_score),
+        "effect": figures.effect_of_test_rows(cv),
+        "upload": upload,
+        "public_score": public_score,
+        "position": position,
+        "suspicion": suspicion,
         "duration": duration(cv.seconds),
         "augmented": [
             (part, figures.data_url(255 - figures.augmentation_sheet(part.recipe, results.data)))
@@ -87,18 +93,6 @@ def report_context(
             "curves": _curves(results.parts),
             "calibration": bins.reset_index(names="number").to_dict("records"),
         },
-    }
-
-
-def _scores(cv: CvReport, upload: LedgerEntry | None) -> dict[str, Any]:
-    score = upload.public_score if upload else None
-    return {
-        "axis": figures.ScoreAxis.of(cv, score),
-        "effect": figures.effect_of_test_rows(cv),
-        "upload": upload,
-        "public_score": score,
-        "position": "" if score is None else position(score, cv.expected_score),
-        "suspicion": "" if score is None else suspicion(score),
     }
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -108,7 +107,7 @@ def _curves(parts: list[TrainedRun]) -> list[dict[str, Any]]:
     return [
         {
             "name": f"{part.run.name}, {member.name}" if len(parts) > 1 else member.name,
-            **pd.DataFrame(epochs).to_dict("list"),
+            "epochs": [vars(epoch) for epoch in epochs],
         }
         for part in parts
         for member, epochs in part.histories.items()

@@ -18,16 +18,17 @@ for (const button of byId("matrix").querySelectorAll("button")) {
 
 // Curves: each epoch shows its values where the pointer rests on it.
 function curves(host, what, y, show) {
-  const x = counted(Math.max(...data.curves.map((curve) => curve.val_loss.length)));
+  const x = counted(Math.max(...data.curves.map(({ epochs }) => epochs.length)));
   const label = `${what} of ${data.curves.length} members by epoch, on training and held-out rows; the table below has those of the last epoch, history.csv of each member all`;
   plot(host, { x, y, xName: "epoch", label }, ({ root, px, py }) => {
-    data.curves.forEach((curve, number) => {
-      const held = curve[`val_${what}`], trained = curve[`train_${what}`], last = held.length - 1;
+    data.curves.forEach(({ name, epochs }, number) => {
+      const [held, trained] = [`val_${what}`, `train_${what}`].map((key) => epochs.map((epoch) => epoch[key]));
+      const last = epochs.length - 1;
       const line = (values, style) => {
         root.append(svg("path", { class: `line ${style} s${number % 8}`, d: path(values.map((v, i) => [px(i + 1), py(v)])) }));
       };
       const point = (v, i, attributes) => {
-        const text = `${curve.name}, epoch ${i + 1}\nheld out ${show(held[i])}\ntraining ${show(trained[i])}`;
+        const text = `${name}, epoch ${i + 1}\nheld out ${show(held[i])}\ntraining ${show(trained[i])}`;
         root.append(svg("circle", { cx: px(i + 1), cy: py(v), ...attributes }, svg("title", {}, text)));
       };
       line(trained, "dashed");
@@ -38,7 +39,7 @@ function curves(host, what, y, show) {
   });
 }
 
-const all = (what) => data.curves.flatMap((curve) => [...curve[`val_${what}`], ...curve[`train_${what}`]]);
+const all = (what) => data.curves.flatMap(({ epochs }) => epochs.flatMap((epoch) => [epoch[`val_${what}`], epoch[`train_${what}`]]));
 curves(byId("accuracy-plot"), "accuracy", nines(all("accuracy")), (v) => percent(v));
 curves(byId("loss-plot"), "loss", logarithmic(all("loss")), (v) => v.toFixed(4));
 

@@ -21,7 +21,7 @@ from digit_recognizer.report.page import is_drawn, write_report
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun, finish
 from digit_recognizer.runs.environment import describe
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import begin_run, new_run
+from digit_recognizer.runs.run import new_run
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import Checkpoint, EpochMetrics, Member, assign_folds
 from digit_recognizer.training.models import new_network
@@ -85,7 +85,7 @@ class Pipeline:
                 *(n_duplicates, len(self.dataset.images)),
             )
         environment = describe(self.devices, self.dataset)
-        with begin_run(run, request, environment):
+        with run.begin(request, environment):
             part = TrainedRun.read_available(run)
             part.check_rows(self.dataset)
             missing = [member for member in request.members if member not in part.predictions]

@@ -1,7 +1,6 @@
 """A run's folder says what is done, is never half of anything, and is written by one process."""
 
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +14,7 @@ from support.written_runs import ENVIRONMENT
 from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run, begin_run, find_run, lock_run, new_run, validate_name
+from digit_recognizer.runs.run import Run, find_run, new_run, validate_name
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 
@@ -50,7 +49,7 @@ def request(**settings: object) -> Request:
 def run(tmp_path: Path) -> Run:
     """A run of two members that was begun."""
     run = Run(tmp_path / "mine")
-    with begin_run(run, request(), ENVIRONMENT):
+    with run.begin(request(), ENVIRONMENT):
         pass
     return run
 
@@ -123,7 +122,7 @@ def test_a_blend_is_made_of_its_siblings_and_cannot_reach_out_of_the_folder(
     with pytest.raises(RunError, match="give a plain name"):
         blend.parts()
     write_json(blend.recipe_path, Request("small", "blend", None, ("mine", "other")).as_dict())
-    with begin_run(Run(tmp_path / "other"), request(), ENVIRONMENT):
+    with Run(tmp_path / "other").begin(request(), ENVIRONMENT):
         assert blend.parts() == [run, Run(tmp_path / "other")]
     assert run.parts() == [run]
 
@@ -147,7 +146,7 @@ def test_the_latest_run_is_the_one_finished_last(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
     (run.run_dir / ".tmp-left").touch()
-    with begin_run(run, request(), replace(ENVIRONMENT, commit="def")):
+    with run.begin(request(), replace(ENVIRONMENT, commit="def")):
         pass
     assert run.request() == request()
     assert not (run.run_dir / ".tmp-left").exists()
@@ -165,19 +164,19 @@ def test_another_request_or_other_data_are_refused(
 ) -> None:
     before = contents(run.run_dir)
     other = replace(ENVIRONMENT, data={"train.csv": digest})
-    with pytest.raises(RunError) as caught, begin_run(run, request(epochs=epochs), other):
+    with pytest.raises(RunError) as caught, run.begin(request(epochs=epochs), other):
         pass
     assert str(caught.value) == f"{run.run_dir}: {complaint}"
     assert contents(run.run_dir) == before
-    with begin_run(run, request(), ENVIRONMENT):
+    with run.begin(request(), ENVIRONMENT):
         pass  # the lock was given back
 
 
 HOLD = """
 import sys
 from pathlib import Path
-from digit_recognizer.runs.run import Run, lock_run
-lock = lock_run(Run(Path(sys.argv[1])))
+from digit_recognizer.runs.run import Run
+lock = Run(Path(sys.argv[1])).lock()
 print("locked", flush=True)
 sys.stdin.read()
 """
@@ -192,6 +191,6 @@ def test_a_second_process_is_turned_away_until_the_first_ends_even_by_a_kill(run
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"locked\n"
         with pytest.raises(RunError, match="another process is working on this run: wait for it"):
-            lock_run(run)
-        holder.send_signal(signal.SIGKILL)
-    lock_run(run).release()
+            run.lock()
+        holder.kill()
+    run.lock().release()

@@ -12,7 +12,7 @@ from digit_recognizer.runs.ensemble import ensure_finished
 from digit_recognizer.runs.environment import Environment, describe
 from digit_recognizer.runs.predictions import COLUMNS, OutOfFold
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run, begin_run
+from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import find_devices
 from digit_recognizer.training.members import (
     EpochMetrics,
@@ -57,7 +57,7 @@ def write_run(
     assert data.solution is not None
     run = Run(place / "submissions" / (name or request.run_name))
     environment = describe(find_devices("cpu"), data)
-    with begin_run(run, request, environment):
+    with run.begin(request, environment):
         pass
     folds = assign_folds(data, chosen.n_splits, chosen.split_seed)
     for member in all_members(chosen):

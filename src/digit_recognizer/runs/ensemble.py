@@ -22,14 +22,7 @@ from digit_recognizer.runs.predictions import (
     held_out_rows,
 )
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import (
-    Run,
-    begin_run,
-    damaged_error,
-    find_run,
-    lock_run,
-    new_run,
-)
+from digit_recognizer.runs.run import Run, damaged_error, find_run, new_run
 from digit_recognizer.runs.score_interval import expected_score
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, assign_folds
 from digit_recognizer.training.recipe import Recipe
@@ -122,7 +115,7 @@ def ensure_finished(run: Run, data_dir: Path) -> None:
     """Write the results of a run whose members are trained, if one is missing."""
     if not run.is_done():
         data, parts = _read_inputs(run, data_dir)
-        with lock_run(run):
+        with run.lock():
             finish(run, data, parts)
 
 
@@ -185,7 +178,7 @@ def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name:
     strictest = min(environments, key=lambda item: item.may_submit).with_hardware(environments)
     environment = replace(strictest, commit=known, dirty=dirty, parts=_digests(parts))
     request = Request(parts[0].run.request().dataset, "blend", None, tuple(names))
-    with begin_run(run, request, environment):
+    with run.begin(request, environment):
         return finish(run, data, parts)
 
 

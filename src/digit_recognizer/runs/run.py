@@ -136,6 +136,46 @@ class Run:
             command = f"'make {words}' with the same settings"
         return RunError(f"{self.run_dir}: is not finished: run {command}")
 
+    @contextmanager
+    def begin(self, request: Request, environment: Environment) -> Iterator[None]:
+        """Begin, or continue where request and data are the same, and hold the run's lock."""
+        with self.lock():
+            files.remove_leftovers(self.run_dir)
+            if self.recipe_path.exists():
+                if change := self._find_change(request, environment):
+                    advice = "give another RUN, or delete the folder"
+                    raise RunError(f"{self.run_dir}: {change}: {advice}")
+            else:
+                environment.write(self.environment_path)
+                files.write_json(self.recipe_path, request.as_dict())
+            yield
+
+    def lock(self) -> FileLock:
+        """Take the run's lock; the operating system releases it however this process ends."""
+        try:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.run_dir / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            reason = "another process is working on this run: wait for it, or give another RUN"
+            raise RunError(f"{self.run_dir}: {reason}") from None
+        except OSError as error:
+            raise RunError(f"{self.run_dir}: cannot be written ({error.strerror})") from None
+        return lock
+
+    def _find_change(self, request: Request, environment: Environment) -> str:
+        """Return what differs from when the run began, "" if nothing does."""
+        before, asked = self.request().as_dict(), request.as_dict()
+        for key in {**before, **asked}:
+            if before.get(key) != asked.get(key):
+                if key == "network_source":
+                    return f"{asked['network'].partition(':')[0]} changed since this run began"
+                return f"was begun with {key} {before.get(key)}, not {asked.get(key)}"
+        began = self.environment()
+        if began.data != environment.data:
+            return "the data changed since this run began"
+        return "a part changed since it was blended" if began.parts != environment.parts else ""
+
     def seconds(self) -> float:
         """Return the wall-clock seconds of training, over all sessions."""
         path, advice = self._seconds_path, "delete it: only the time of training is lost"
@@ -277,45 +317,3 @@ def find_run(submissions_dir: Path, name: str | None) -> Run:
         reason = f"there is no such run; the runs here: {', '.join(known) or 'none'}"
         raise RunError(f"{run.run_dir}: {reason}")
     return run
-
-
-@contextmanager
-def begin_run(run: Run, request: Request, environment: Environment) -> Iterator[None]:
-    """Begin a run, or continue it if request and data are the same, and hold its lock."""
-    with lock_run(run):
-        files.remove_leftovers(run.run_dir)
-        if run.recipe_path.exists():
-            if change := _find_change(run, request, environment):
-                raise RunError(f"{run.run_dir}: {change}: give another RUN, or delete the folder")
-        else:
-            environment.write(run.environment_path)
-            files.write_json(run.recipe_path, request.as_dict())
-        yield
-
-
-def lock_run(run: Run) -> FileLock:
-    """Take the run's lock; the operating system releases it however this process ends."""
-    try:
-        run.run_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run.run_dir / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        reason = "another process is working on this run: wait for it, or give another RUN"
-        raise RunError(f"{run.run_dir}: {reason}") from None
-    except OSError as error:
-        raise RunError(f"{run.run_dir}: cannot be written ({error.strerror})") from None
-    return lock
-
-
-def _find_change(run: Run, request: Request, environment: Environment) -> str:
-    """Return what differs from when the run began, "" if nothing does."""
-    before, asked = run.request().as_dict(), request.as_dict()
-    for key in {**before, **asked}:
-        if before.get(key) != asked.get(key):
-            if key == "network_source":
-                return f"{asked['network'].partition(':')[0]} changed since this run began"
-            return f"was begun with {key} {before.get(key)}, not {asked.get(key)}"
-    began = run.environment()
-    if began.data != environment.data:
-        return "the data changed since this run began"
-    return "a part changed since it was blended" if began.parts != environment.parts else ""

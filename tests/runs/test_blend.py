@@ -113,7 +113,7 @@ def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
         assert complaint in error
         assert error.count("\n") == 1
     for name in ("other data", "first fold"):
-        with pytest.raises(RunError, match=f"{name}: is of other data or other folds than two"):
+        with pytest.raises(RunError, match=f"{name}: is of other data or held-out rows than two"):
             blend(shelf / "data", submissions, ["two", name], "new")
     assert contents(submissions) == before
 

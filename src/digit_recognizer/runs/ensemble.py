@@ -187,7 +187,5 @@ def _check_same_rows(parts: Sequence[TrainedRun], environments: Sequence[Environ
     for part, environment in zip(parts, environments, strict=True):
         has_same_rows = np.array_equal(held_out_rows(part.predictions), rows)
         if environment.data != environments[0].data or not has_same_rows:
-            raise RunError(
-                f"{part.run.run_dir}: is of other data or other folds than {first}: blend runs of"
-                " all folds, or of the same ones"
-            )
+            fault = f"is of other data or held-out rows than {first}: blend runs of the same ones"
+            raise RunError(f"{part.run.run_dir}: {fault}")

@@ -95,7 +95,7 @@ class Pipeline:
                 for path in (run.cv_path, run.hardest_path):  # of members that are gone
                     path.unlink(missing_ok=True)
                 self._train_missing(part, missing)
-            return finish(run, self.dataset, [part.sorted_by_seed()])
+            return finish(run, self.dataset, [part])
 
     def _train_missing(self, part: TrainedRun, missing: Sequence[Member]) -> None:
         """Train members, and keep each on disk and in `part` as soon as it is trained."""

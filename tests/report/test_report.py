@@ -98,7 +98,9 @@ def test_a_blend_shows_the_members_of_all_its_parts_and_what_it_submits(
     run, parts = blended
     text, data = drawn(run, place)
     assert [curve["name"] for curve in data["curves"]] == [
-        f"{part.name}, {member.name}" for part in parts for member in part.finished_members()
+        f"{part.name}, {member.name}"
+        for part in parts
+        for member in sorted(part.finished_members())
     ]
     assert "<h3>left</h3>" in text
     assert "Rotation up to 30°" in text

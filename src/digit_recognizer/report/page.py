@@ -110,7 +110,7 @@ def _curves(parts: list[TrainedRun]) -> list[dict[str, Any]]:
             "epochs": [vars(epoch) for epoch in epochs],
         }
         for part in parts
-        for member, epochs in part.histories.items()
+        for member, epochs in sorted(part.histories.items())
     ]
 
 

@@ -62,15 +62,6 @@ class TrainedRun:
             if not is_whole or not np.array_equal(item.val_index, held_out):
                 raise damaged_error(self.run.predictions_path(member), "is of other rows")
 
-    def sorted_by_seed(self) -> "TrainedRun":
-        """Return the same with the members in their order: seed by seed."""
-        members = self.run.request().members
-        return replace(
-            self,
-            predictions={member: self.predictions[member] for member in members},
-            histories={member: self.histories[member] for member in members},
-        )
-
 
 @dataclass(frozen=True)
 class RunResults:

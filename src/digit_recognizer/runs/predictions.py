@@ -91,7 +91,7 @@ def held_out_rows(members: Mapping[Member, Predictions]) -> NDArray[np.int64]:
 
 def _oof_by_seed(members: Mapping[Member, Predictions]) -> Proba:
     by_seed = []
-    for seed in dict.fromkeys(member.seed for member in members):
+    for seed in sorted({member.seed for member in members}):
         items = [item for member, item in members.items() if member.seed == seed]
         rows = np.concatenate([item.val_index for item in items])
         logits = np.concatenate([item.val_logits for item in items])
@@ -101,8 +101,8 @@ def _oof_by_seed(members: Mapping[Member, Predictions]) -> Proba:
 
 def _test_by_fold(members: Mapping[Member, Predictions]) -> Proba:
     by_fold: dict[int, list[Logits]] = {}
-    for member, item in members.items():
-        by_fold.setdefault(member.fold, []).append(item.test_logits)
+    for member in sorted(members):
+        by_fold.setdefault(member.fold, []).append(members[member].test_logits)
     return np.stack([mean_proba(logits) for logits in by_fold.values()])
 
 

@@ -31,7 +31,7 @@ COMMANDS = {
     "coverage": ("extras.coverage.command", "Count how often scores lie in their interval."),
     "bench": ("extras.bench.command", "Measure training speed beside a plain PyTorch loop."),
     "kernel": ("extras.kernel.command", "Train on Kaggle's GPU and fetch the run."),
-    "notebook": ("extras.notebook.command", "Run the whole workflow as a notebook."),
+    "notebook": ("extras.notebook", "Run the whole workflow as a notebook."),
 }
 
 

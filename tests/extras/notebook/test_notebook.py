@@ -9,7 +9,7 @@ from support.browser import Visit
 from support.runner import run
 
 from digit_recognizer.errors import UserError
-from digit_recognizer.extras.notebook.command import SCRIPT, run_notebook
+from digit_recognizer.extras.notebook import SCRIPT, run_notebook
 
 
 @pytest.mark.slow

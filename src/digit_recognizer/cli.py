@@ -27,7 +27,7 @@ COMMANDS = {
     "scores": ("commands.scores", "Fetch public scores and compare all runs."),
     "doctor": ("commands.doctor", "Check what download, train and submit need."),
     "play": ("extras.play.command", "Draw digits in the browser; a run's networks answer."),
-    "compare": ("extras.compare.command", "Train recipes on the same folds and compare them."),
+    "compare": ("extras.compare", "Train recipes on the same folds and compare them."),
     "coverage": ("extras.coverage", "Count how often scores lie in their interval."),
     "bench": ("extras.bench.command", "Measure training speed beside a plain PyTorch loop."),
     "kernel": ("extras.kernel.command", "Train on Kaggle's GPU and fetch the run."),

@@ -14,8 +14,8 @@ from support.runner import make_small
 from support.written_runs import SMALL_NETWORK, write_run
 
 from digit_recognizer.cli import main
-from digit_recognizer.extras.compare.compare import compare_runs, find_reference, mcnemar_p
-from digit_recognizer.runs.ensemble import RunResults, blend
+from digit_recognizer.extras.compare.comparison import compare_runs, find_reference, mcnemar_p
+from digit_recognizer.runs.ensemble import RunResults
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.models import network_cost
 from digit_recognizer.training.recipe import Recipe
@@ -63,7 +63,6 @@ def test_every_figure_is_that_of_the_run(shelf: Path, rows: pd.DataFrame) -> Non
     assert row.wall_seconds == 10
     cost = network_cost(Recipe(network=SMALL_NETWORK))
     assert (row.parameters, row.multiply_adds) == (cost.parameters, cost.multiply_adds)
-    assert rows.claimed["mlp"] == "0.97 (MNIST test)"
     assert list(rows.cv_accuracy) == sorted(rows.cv_accuracy, reverse=True)
 
 
@@ -78,18 +77,6 @@ def test_mcnemars_test_takes_the_rows_that_both_runs_predict(
         assert rows.p_value[recipe] == mcnemar_p(correct.to_numpy(), other.to_numpy())
     assert rows.p_value["mlp"] < 1e-3  # far worse, and known to be
     assert np.isnan(rows.p_value["default"])
-
-
-def test_a_blend_is_compared_as_any_recipe(shelf: Path, tmp_path: Path) -> None:
-    shutil.copytree(shelf / "submissions", tmp_path / "submissions")
-    names = ("small-default", "small-quick")
-    both = blend(shelf / "data", tmp_path / "submissions", names, "small-record")
-    table, _ = compare_runs({"record": both}, None, tmp_path)
-    (row,) = table.itertuples()
-    assert row.n_members == 5
-    assert row.parameters == 2 * network_cost(Recipe(network=SMALL_NETWORK)).parameters
-    assert row.p_value is None
-    assert row.wall_seconds == 20
 
 
 def test_the_reference_is_the_finished_default_of_the_same_data_or_the_one_compared(

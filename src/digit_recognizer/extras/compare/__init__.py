@@ -1,1 +1,39 @@
-"""Comparison of recipes."""
+"""`compare`: train recipes on the same folds and compare them."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from digit_recognizer.commands.console import echo
+from digit_recognizer.commands.download import ready_dataset
+from digit_recognizer.commands.options import DatasetName, Execution, Folders, Settings, changes
+from digit_recognizer.commands.train import check_recipes, open_pipeline
+
+# Without RECIPES: what others publish for beginners, and ours, in minutes on two cores.
+COMPARED = "lenet5 simple-cnn two-conv mlp keras-cnn quick default"
+
+
+def compare(
+    *,
+    data: DatasetName = None,
+    recipes: Annotated[
+        str | None, Parameter(help="recipes with spaces between them; else seven of them")
+    ] = None,
+    execution: Execution = Execution(),
+    settings: Settings = Settings(),
+    folders: Folders = Folders(),
+) -> None:
+    """Train recipes on the same folds and compare them."""
+    names = list(dict.fromkeys((recipes or COMPARED).split()))
+    check_recipes(names, settings)
+    pipeline = open_pipeline(ready_dataset(data, folders), execution, folders)
+    from digit_recognizer.extras.compare import comparison
+
+    runs = {}
+    for number, name in enumerate(names, start=1):
+        echo(f"{name} ({number} of {len(names)})")
+        runs[name] = pipeline.train_recipe(name, changes(settings))
+    reference = comparison.find_reference(runs, folders.data_dir)
+    table, paths = comparison.compare_runs(runs, reference, folders.submissions_dir)
+    echo(comparison.compare_text(table, reference))
+    echo("\n" + "\n".join(f"written: {path}" for path in paths))

@@ -19,8 +19,6 @@ plot(byId("plot"), axes, (frame) => {
   root.append(svg("path", { class: "line s0 front", d: path(steps) }));
   const points = data.map((recipe) => ({ recipe, x: px(recipe.seconds), y: py(recipe.errors[1]) }));
   const taken = points.map(({ x, y }) => [x - 7, y - 7, x + 7, y + 7]);
-  // Steps go to the right and down.
-  for (const [i, [x, y]] of steps.slice(1).entries()) taken.push([steps[i][0] - 1, steps[i][1] - 1, x + 1, y + 1]);
   const isFree = ([l, t, r, b]) =>
     l >= left && r <= width && taken.every(([l2, t2, r2, b2]) => r < l2 || l > r2 || b < t2 || t > b2);
 

@@ -17,28 +17,10 @@ from digit_recognizer.runs.run import Run
 from digit_recognizer.training.models import network_cost
 
 TEMPLATE = Path(__file__).with_name("compare.html.j2")
-# The accuracies that authors state, and what they were measured on.
-CLAIMS = {
-    "lenet5": "0.987 (own validation rows)",
-    "simple-cnn": "0.96 (MNIST test)",
-    "mlp": "0.97 (MNIST test)",
-    "keras-cnn": "0.9893 (Kaggle; 0.9617 on its own test rows)",
-    "deotte": "0.99641 (MNIST test, mean of single networks; Kaggle 0.99757 with 15)",
-    "ttdoucet": "0.9974 (MNIST test, single networks; 0.99826 with 15)",
-    # An et al. 2020: the epoch and the combination were picked on the test rows.
-    "mnist-m3": "0.9987 (MNIST test, with M5 and M7, chosen on it)",
-    "mnist-m5": "0.9987 (MNIST test, with M3 and M7, chosen on it)",
-    "mnist-m7": "0.9987 (MNIST test, with M3 and M5, chosen on it)",
-    "matuzas77": "0.9975 (MNIST test, mean of single networks; 0.9983 with 20)",
-}
 
 
 def find_reference(runs: Mapping[str, RunResults], data_dir: Path) -> RunResults | None:
-    """Return the run that others are tested against.
-
-    That is ``<dataset>-default`` beside `runs`, if it is finished and of the same data, else
-    `default` among them, which may have other settings.
-    """
+    """Return the finished run ``<dataset>-default`` of the same data, else `default` of `runs`."""
     known = next(iter(runs.values()))
     run = Run(known.run.run_dir.with_name(f"{known.request.dataset}-default"))
     if run.is_done() and run.environment().data == known.environment.data:
@@ -63,22 +45,20 @@ def compare_runs(
 
 
 def _figures(recipe: str, results: RunResults, reference: RunResults | None) -> dict[str, Any]:
-    cv = results.cv
-    histories = [history for part in results.parts for history in part.histories.values()]
-    costs = [network_cost(part.recipe) for part in results.parts]
+    cv, (part,) = results.cv, results.parts  # a recipe's run is no blend
+    cost = network_cost(part.recipe)
     return {
         "recipe": recipe,
         "run": results.run.name,
-        "claimed": CLAIMS.get(recipe),
         "cv_accuracy": cv.cv_accuracy,
         "cv_low": cv.cv_interval[0],
         "cv_high": cv.cv_interval[1],
         "n_rows": cv.n_rows,
         "test_accuracy": cv.test_accuracy,
-        "parameters": sum(cost.parameters for cost in costs),
-        "multiply_adds": sum(cost.multiply_adds for cost in costs),
+        "parameters": cost.parameters,
+        "multiply_adds": cost.multiply_adds,
         "n_members": cv.n_members,
-        "member_seconds": sum(epoch.seconds for history in histories for epoch in history),
+        "member_seconds": sum(e.seconds for history in part.histories.values() for e in history),
         "wall_seconds": cv.seconds,
         "p_value": _p_against(results, reference),
     }
@@ -125,17 +105,15 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(texts)
 
 
-def notes(table: pd.DataFrame, reference: RunResults | None) -> list[str]:
-    """Return what the columns mean, and what authors claim."""
+def notes(reference: RunResults | None) -> list[str]:
+    """Return what the columns mean."""
     against = reference.run.name if reference else "default, of which there is none"
-    claims = table[["recipe", "claimed"]].dropna().to_numpy()
     return [
         "out of fold: rows that the networks never saw; test: only where the dataset has a solution",
         "seconds: training, summed over members, each on one core or GPU; wall s: by the clock",
-        "parameters, mult-adds: of one network and one image (a blend: one network of each part)",
+        "parameters, mult-adds: of one network and one image",
         f"McNemar p: the exact test against the run {against}, on the rows that both predict; below"
         " 0.05 one of the two is better, else the rows are too few to tell",
-        *(f"{recipe}: its author claims {claim}; not on these rows" for recipe, claim in claims),
     ]
 
 
@@ -143,7 +121,7 @@ def compare_text(table: pd.DataFrame, reference: RunResults | None) -> str:
     """Return the table with its notes as lines."""
     texts = cells(table)
     lines = columns([texts.columns.tolist(), *texts.to_numpy().tolist()])
-    return "\n".join([lines, "", *notes(table, reference)])
+    return "\n".join([lines, "", *notes(reference)])
 
 
 def compare_page(table: pd.DataFrame, dataset: str, reference: RunResults | None) -> str:
@@ -158,5 +136,5 @@ def compare_page(table: pd.DataFrame, dataset: str, reference: RunResults | None
         dataset=dataset,
         head=texts.columns.tolist(),
         rows=rows,
-        notes=notes(table, reference),
+        notes=notes(reference),
     )

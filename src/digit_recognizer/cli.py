@@ -29,7 +29,7 @@ COMMANDS = {
     "play": ("extras.play.command", "Draw digits in the browser; a run's networks answer."),
     "compare": ("extras.compare", "Train recipes on the same folds and compare them."),
     "coverage": ("extras.coverage", "Count how often scores lie in their interval."),
-    "bench": ("extras.bench.command", "Measure training speed beside a plain PyTorch loop."),
+    "bench": ("extras.bench", "Measure training speed beside a plain PyTorch loop."),
     "kernel": ("extras.kernel.command", "Train on Kaggle's GPU and fetch the run."),
     "notebook": ("extras.notebook", "Run the whole workflow as a notebook."),
 }

@@ -1,1 +1,69 @@
-"""Training speed beside a plain PyTorch loop."""
+"""`make bench`: training speed beside a plain PyTorch loop."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from digit_recognizer.commands.console import echo
+from digit_recognizer.commands.download import ready_dataset
+from digit_recognizer.commands.options import DatasetName, DeviceName, Folders, Positive
+
+COUNT, MINUTES = "{:,.0f}", "{:,.1f}"
+# For each heading, the figures below it: their labels and formats.
+SECTIONS = {
+    "training, images/s; the default network, in the same batches": {
+        "images_per_second": ("this project, {processes} at a time", COUNT),
+        "plain_images_per_second": ("plain PyTorch loop, fp32", COUNT),
+        "speedup": ("ratio (target: 8x)", "{:.1f}x"),
+        "images_per_second_of_half": ("this project, half the rows", COUNT),
+        "images_per_second_of_quarter": ("this project, a quarter of the rows", COUNT),
+    },
+    "time for the default score beside Deotte's 15 networks, both extrapolated from images/s": {
+        "baseline_images_per_second": ("Deotte's in the plain loop, images/s", COUNT),
+        "baseline_minutes": ("all of them, minutes", MINUTES),
+        "minutes": ("this project, minutes", MINUTES),
+        "baseline_speedup": ("ratio (target: 50x)", "{:.0f}x"),
+    },
+    "MFU (model FLOPs utilisation), of the machine's {precision} matrix peak;"
+    " {flops_per_image:,} FLOPs per image, forward and backward": {
+        "matrix_flops_per_second": ("product of 4096 x 4096, FLOP/s", "{:.2e}"),
+        "mfu": ("MFU of training", "{:.0%}"),
+    },
+}
+
+
+def bench_text(report: Mapping[str, Any]) -> str:
+    """Format the content of ``bench.json``: medians, with the lowest and highest of the rounds."""
+    words = {**report["environment"], **report["settings"]}
+    lines = [
+        f"{report['dataset']}: {words['rows']:,} training rows; {words['hardware']},"
+        f" {words['cores']} cores, {words['device']} in {words['precision']},"
+        f" torch {words['versions']['torch']}",
+        f"medians of {len(report['rounds'])} rounds, one thing after the other in each"
+        " (lowest to highest)",
+    ]
+    for heading, figures in SECTIONS.items():
+        lines += ["", heading.format(**words)]
+        for name, (label, show) in figures.items():
+            figure = report["figures"][name]
+            median, low, high = (show.format(figure[key]) for key in ("median", "min", "max"))
+            lines.append(f"  {label.format(**words):<46}{median:>10}  ({low} to {high})")
+    return "\n".join(lines)
+
+
+def bench(
+    *,
+    data: DatasetName = None,
+    rounds: Annotated[Positive, Parameter(help="how often everything is measured")] = 3,
+    seconds: Annotated[Positive, Parameter(help="that plain loops run in each round")] = 12,
+    device: DeviceName = "auto",
+    folders: Folders = Folders(),
+) -> None:
+    """Measure training speed beside a plain PyTorch loop."""
+    from digit_recognizer.extras.bench.measure import run_bench
+
+    folder = folders.data_dir / ready_dataset(data, folders)
+    report = run_bench(folder, folders.submissions_dir, rounds, seconds, device)
+    echo("\n" + bench_text(report))
+    echo(f"\nwritten: {folders.submissions_dir / 'bench.json'}")

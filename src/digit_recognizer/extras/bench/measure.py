@@ -1,45 +1,108 @@
-"""Measurements of training speed, each to be called in a process of its own."""
+"""Training speed beside baselines, in rounds of one measurement after the other."""
 
+import logging
 import multiprocessing as mp
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import asdict, replace
+from functools import partial
 from itertools import repeat
-from typing import TypeVar
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
-from torch.profiler import profile
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.training.device import Device
-from digit_recognizer.training.members import Checkpoint, Member, assign_folds
-from digit_recognizer.training.parallel import exit_with_parent, train_members
-from digit_recognizer.training.recipe import Recipe
-from digit_recognizer.training.trainer import fit_member
+from digit_recognizer.data.dataset import load
+from digit_recognizer.data.files import write_json
+from digit_recognizer.extras.bench.plain_loop import plain_images_per_second, synchronize
+from digit_recognizer.runs.environment import describe
+from digit_recognizer.training.device import Device, find_devices
+from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
+from digit_recognizer.training.models import network_cost
+from digit_recognizer.training.parallel import exit_with_parent, train_members, worker_devices
+from digit_recognizer.training.recipe import RECIPES, Recipe
 
-# Read at a process's start; otherwise the profiler writes its own notes among the results.
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+logger = logging.getLogger(__name__)
 
+RECIPE, BASELINE = RECIPES["default"], RECIPES["deotte"]
+BASELINE_NETWORKS = 15  # of Deotte's "25 Million Images", each on its own 90 % of the rows
+BASELINE_FRACTION = 0.9
 MATRIX = 4096  # side of the matrices whose product is timed
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-R = TypeVar("R")
+
+Measurements = dict[str, Callable[[], float]]
+
+
+def run_bench(
+    folder: Path, submissions_dir: Path, rounds: int, seconds: float, device: str
+) -> dict[str, Any]:
+    """Measure everything, round by round, and write ``bench.json``; return its content.
+
+    A plain loop runs for `seconds` in each round.
+    """
+    data = load(folder)
+    found = find_devices(device)[:1]  # one GPU beside one GPU
+    environment, devices = describe(found, data), worker_devices(found, None)
+    measurements = _measurements(data, devices, seconds)
+    table = pd.DataFrame(
+        _measure_round(measurements, f"round {number} of {rounds}")
+        for number in range(1, rounds + 1)
+    )
+    settings = _settings(data, devices)
+    _add_ratios(table, settings)
+    report = {
+        "dataset": folder.name,
+        "environment": asdict(environment),
+        "settings": settings,
+        "rounds": table.to_dict("records"),
+        "figures": table.agg(["median", "min", "max"]).to_dict(),
+    }
+    write_json(submissions_dir / "bench.json", report)
+    return report
+
+
+def _measurements(data: Dataset, devices: Sequence[Device], seconds: float) -> Measurements:
+    """Return what is measured in a round, the things compared one after the other."""
+    ours = partial(training_rate, RECIPE, devices=devices)
+    plain = partial(plain_images_per_second, data=data, device=devices[0].name, seconds=seconds)
+    return {
+        "images_per_second": partial(ours, data),
+        "plain_images_per_second": partial(plain, RECIPE),
+        "baseline_images_per_second": partial(plain, BASELINE),
+        "matrix_flops_per_second": partial(matrix_peak, devices, seconds / 4),
+        "images_per_second_of_half": partial(ours, _first_rows(data, 0.5)),
+        "images_per_second_of_quarter": partial(ours, _first_rows(data, 0.25)),
+    }
+
+
+def _first_rows(data: Dataset, fraction: float) -> Dataset:
+    n_rows = round(fraction * len(data.labels))
+    return replace(data, images=data.images[:n_rows], labels=data.labels[:n_rows])
+
+
+def _measure_round(measurements: Measurements, prefix: str) -> dict[str, float]:
+    figures = {}
+    for name, measurement in measurements.items():
+        figures[name] = _run_in_subprocess(measurement)
+        logger.info(f"{prefix}: {figures[name]:,.0f} {name.replace('_', ' ')}")
+    return figures
+
+
+def _run_in_subprocess(measurement: Callable[[], float]) -> float:
+    """Return what a new process measures, which dies with this one."""
+    context = mp.get_context("spawn")
+    alive, lifeline = context.Pipe(duplex=False)
+    with alive, lifeline, ProcessPoolExecutor(1, context, exit_with_parent, (alive,)) as pool:
+        return pool.submit(measurement).result()
 
 
 class StopTrainingError(Exception):
     """The end of a training of which enough was measured."""
-
-
-def run_in_subprocess(function: Callable[[], R]) -> R:
-    """Return the result of a call in a new process, which dies with this one."""
-    context = mp.get_context("spawn")
-    alive, lifeline = context.Pipe(duplex=False)
-    with alive, ProcessPoolExecutor(1, context, exit_with_parent, (alive,)) as pool, lifeline:
-        result = pool.submit(function).result()
-        pool.shutdown()  # it cleans up; on an error, closing the lifeline ends it at once
-        return result
 
 
 def training_rate(recipe: Recipe, data: Dataset, devices: Sequence[Device]) -> float:
@@ -93,34 +156,26 @@ def _multiply(device: Device, seconds: float, barrier: threading.Barrier) -> flo
     return 2 * MATRIX**3 * count / (time.perf_counter() - start)
 
 
-def synchronize(device: str) -> None:
-    """Wait for all kernels of a GPU; return at once for the CPU."""
-    if device != "cpu":
-        torch.accelerator.synchronize(device)
+def _settings(data: Dataset, devices: Sequence[Device]) -> dict[str, Any]:
+    """Return what the figures are computed from, besides what was measured."""
+    images = sum(images_per_epoch(RECIPE, data, fold) for fold in RECIPE.trained_folds)
+    baseline_rows = round(BASELINE_FRACTION * len(data.labels))
+    return {
+        "rows": len(data.labels),
+        "processes": len(devices),
+        "images": RECIPE.epochs * RECIPE.n_seeds * images,
+        "baseline_images": BASELINE.epochs * BASELINE_NETWORKS * baseline_rows,
+        # Two for each multiply-add; a backward pass multiplies twice what the forward pass does.
+        "flops_per_image": network_cost(RECIPE).multiply_adds * 2 * (1 + 2),
+    }
 
 
-def time_fractions(recipe: Recipe, data: Dataset, device: Device) -> dict[str, float]:
-    """Return which operators take which fraction of a member's first epoch, the largest first.
-
-    On a CPU, of the time in operators and augmentation; on a CUDA GPU, by kernel, of the time in
-    which it is busy.
-    """
-    torch.set_num_threads(1)
-    profiler, kind = profile(acc_events=True), "CUDA" if device.kind == "cuda" else "CPU"
-    seconds: dict[str, float] = {}
-
-    def on_epoch(checkpoint: Checkpoint) -> None:
-        profiler.stop()
-        if kind == "CPU":
-            seconds["augmentation"] = checkpoint.history[0].augment_seconds
-        raise StopTrainingError
-
-    profiler.start()
-    with suppress(StopTrainingError):
-        fit_member(recipe, data, Member(0, 0), device, on_epoch)
-    for event in profiler.key_averages():
-        if event.device_type.name == kind and not event.is_user_annotation:
-            own = event.self_device_time_total if kind == "CUDA" else event.self_cpu_time_total
-            seconds[event.key] = own / 1e6
-    total = sum(seconds.values())
-    return {name: seconds[name] / total for name in sorted(seconds, key=lambda n: -seconds[n])}
+def _add_ratios(table: pd.DataFrame, settings: dict[str, Any]) -> None:
+    """Add what follows from the measurements of each round."""
+    ours = table["images_per_second"]
+    table["speedup"] = ours / table["plain_images_per_second"]
+    table["minutes"] = settings["images"] / ours / 60
+    theirs = table["baseline_images_per_second"]
+    table["baseline_minutes"] = settings["baseline_images"] / theirs / 60
+    table["baseline_speedup"] = table["baseline_minutes"] / table["minutes"]
+    table["mfu"] = ours * settings["flops_per_image"] / table["matrix_flops_per_second"]

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from torch.utils import data as torch_data
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.extras.bench.measure import synchronize
 from digit_recognizer.training.augment import build_transform
 from digit_recognizer.training.models import new_network
 from digit_recognizer.training.parallel import count_cores
@@ -75,6 +74,12 @@ def plain_images_per_second(recipe: Recipe, data: Dataset, device: str, seconds:
         images += step()
     synchronize(device)
     return images / (time.perf_counter() - start)
+
+
+def synchronize(device: str) -> None:
+    """Wait for all kernels of a GPU; return at once for the CPU."""
+    if device != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def seed_worker(worker: int) -> None:

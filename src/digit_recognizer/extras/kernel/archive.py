@@ -32,8 +32,10 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 NOT_SENT = {"__pycache__", "pretrained"}
 
 OUTPUT = "run.zip"
-RESULTS = ("oof.csv", "submission.csv", "cv.json")
-RUN_FILES = ("recipe.json", "environment.json", "seconds.json", *RESULTS)
+RUN_FILES = (
+    *("recipe.json", "environment.json", "seconds.json"),
+    *("oof.csv", "submission.csv", "cv.json"),
+)
 MEMBER_FILES = ("history.csv", "model.safetensors", "predictions.npz")
 
 
@@ -80,44 +82,26 @@ def pack_run(run: Run, path: Path) -> None:
 
 
 def unpack_run(archive: Path, run: Run, request: Request) -> None:
-    """Unpack a run into its new folder and check that it is the one of `request`.
+    """Unpack a run into its new folder and read it.
 
-    RunError if the zip or a file in it is damaged, or is of another run.
+    RunError if a file is missing or damaged, or if it is not the run of `request`.
     """
     try:
-        problem = _extract(archive, run.run_dir, _run_files(request))
-        problem = problem or _find_problem(run, request)
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(run.run_dir, _run_files(request))  # other names could climb out
+        run.environment()
+        CvReport.read(run.cv_path)
+        TrainedRun.read(run)
+        is_good = run.request() == request
     except Exception as error:
-        if not is_bad_zip(error):
+        if not (isinstance(error, KeyError | FileError) or is_bad_zip(error)):
             raise
-        problem = "is damaged"
-    if problem:
-        raise RunError(f"{archive.name}: {problem}: it is not used")
+        is_good = False
+    if not is_good:
+        raise RunError(f"{archive.name}: is damaged or of another run: it is not used")
 
 
 def _run_files(request: Request) -> list[str]:
     """Return every file that a finished run of this request has."""
     members = product(request.members, MEMBER_FILES)
     return [*RUN_FILES, *(f"members/{member.name}/{name}" for member, name in members)]
-
-
-def _extract(archive: Path, folder: Path, names: list[str]) -> str:
-    """Unpack these names and no other, which could climb out; return what is missing, if any."""
-    with zipfile.ZipFile(archive) as file:
-        missing = sorted({*names} - {*file.namelist()})
-        file.extractall(folder, {*names} - {*missing})
-    return f"lacks {missing[0]}" if missing else ""
-
-
-def _find_problem(run: Run, request: Request) -> str:
-    """Read the run; return what is wrong with it, "" if nothing is."""
-    try:
-        if run.request() != request:
-            return "recipe.json is of another request"
-        run.environment()
-        CvReport.read(run.cv_path)
-        TrainedRun.read(run)
-    except FileError as error:  # its advice is about a file that is gone in a moment
-        name, _, _ = str(error).removeprefix(f"{run.run_dir}/").partition(":")
-        return f"{name} is damaged"
-    return ""

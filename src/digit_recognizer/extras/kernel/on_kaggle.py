@@ -42,8 +42,6 @@ def main(request: str, source: Path, folder: Path, output: Path) -> None:
         TrainingDisplay(),
     )
     results = pipeline.train(asked, content["run"])
-    machine = results.environment
-    echo(f"trained on {machine.device} ({machine.hardware}, {machine.precision})")
     shutil.copy(results.run.submission_path, output)
     pack_run(results.run, output / OUTPUT)
     echo(f"cv_accuracy {results.cv.cv_accuracy:.5f}; the run is in {output / OUTPUT}")

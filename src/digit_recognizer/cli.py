@@ -26,7 +26,7 @@ COMMANDS = {
     "submit": ("commands.submit", "Check a run's submission, upload it, fetch its score."),
     "scores": ("commands.scores", "Fetch public scores and compare all runs."),
     "doctor": ("commands.doctor", "Check what download, train and submit need."),
-    "play": ("extras.play.command", "Draw digits in the browser; a run's networks answer."),
+    "play": ("extras.play", "Draw digits in the browser; a run's networks answer."),
     "compare": ("extras.compare", "Train recipes on the same folds and compare them."),
     "coverage": ("extras.coverage", "Count how often scores lie in their interval."),
     "bench": ("extras.bench", "Measure training speed beside a plain PyTorch loop."),

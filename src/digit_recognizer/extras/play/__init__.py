@@ -1,1 +1,68 @@
-"""Draw a digit in the browser."""
+"""`make play`: draw digits in the browser; a run's networks answer."""
+
+import logging
+import os
+import socket
+import webbrowser
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from digit_recognizer.commands.console import echo
+from digit_recognizer.commands.options import AnsweringRunName, Folders, whole_number
+from digit_recognizer.errors import UserError
+
+
+def play(
+    *,
+    run: AnsweringRunName = None,
+    port: Annotated[
+        int,
+        Parameter(
+            converter=whole_number, validator=Number(gte=0, lte=65535), help="0: any free port"
+        ),
+    ] = 8000,
+    browser: Annotated[bool, Parameter(help="open the page in a browser")] = True,
+    folders: Folders = Folders(),
+) -> None:
+    """Draw digits in the browser; a run's networks answer."""
+    import cv2
+    import torch
+    from werkzeug.serving import make_server
+
+    from digit_recognizer.extras.play.app import ONE_AT_A_TIME, build_app
+    from digit_recognizer.runs.answering import find_answering_run, rank_runs
+
+    first = find_answering_run(folders.submissions_dir, run)
+    others = [other for other in rank_runs(folders.submissions_dir) if other.run != first.run]
+    # Beside other programs, two threads wait for each other: half of the answers took more than
+    # 250 ms instead of 22 to 39.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    with listen(port) as listener:
+        app = build_app([first, *others])
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
+        echo(f"answers of {first.title}")
+        if first.warning:
+            echo(f"warning: {first.warning}")
+        echo("Ctrl-C stops the server")
+        if browser:
+            webbrowser.open(address)  # the socket listens already: the page waits for the server
+        logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for each stroke
+        # A browser opens connections that it does not use at once: each needs a thread.
+        server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
+        server.serve_forever()  # returns at Ctrl-C
+        # A thread that still predicts while Python shuts down can abort the process.
+        ONE_AT_A_TIME.acquire()
+
+
+def listen(port: int) -> socket.socket:
+    """Open a socket that only this machine can reach."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        advice = 'give another port, as in ARGS="--port 0"'
+        raise UserError(f"port {port} cannot be opened ({reason}): {advice}") from None

@@ -22,7 +22,7 @@ from digit_recognizer.commands.predict import ensemble_proba
 from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import ImageError, RunError
 from digit_recognizer.extras.play.app import LARGEST, build_app
-from digit_recognizer.report.sheets import data_url
+from digit_recognizer.report.figures import data_url
 from digit_recognizer.runs.answering import AnsweringRun
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import find_devices

@@ -22,7 +22,7 @@ from digit_recognizer.data.files import write_json
 from digit_recognizer.extras.bench.plain_loop import plain_images_per_second, synchronize
 from digit_recognizer.runs.environment import describe
 from digit_recognizer.training.device import Device, find_devices
-from digit_recognizer.training.members import EpochMetrics, Member, assign_folds
+from digit_recognizer.training.members import Checkpoint, Member, assign_folds
 from digit_recognizer.training.models import network_cost
 from digit_recognizer.training.parallel import exit_with_parent, train_members, worker_devices
 from digit_recognizer.training.recipe import RECIPES, Recipe

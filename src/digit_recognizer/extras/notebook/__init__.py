@@ -29,7 +29,7 @@ def run_notebook(submissions_dir: Path, script: Path = SCRIPT) -> Path:
     import nbformat
     from markdown_it import MarkdownIt
 
-    from digit_recognizer.report.html import render
+    from digit_recognizer.report.page import render
 
     book = jupytext.reads(script.read_text(encoding="utf-8"), fmt="py:percent")
     _execute(book)

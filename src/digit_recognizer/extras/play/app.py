@@ -18,8 +18,8 @@ from werkzeug.exceptions import HTTPException
 
 from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import UserError
-from digit_recognizer.report.html import render
-from digit_recognizer.report.sheets import data_url
+from digit_recognizer.report.page import render
+from digit_recognizer.report.figures import data_url
 from digit_recognizer.runs.answering import AnsweringRun, doubt, load_networks
 from digit_recognizer.runs.predictions import blend_proba, mean_proba
 from digit_recognizer.training.device import describe_device

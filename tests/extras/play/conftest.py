@@ -1,16 +1,30 @@
+"""A run with the shipped networks, as if the sample had trained them."""
+
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from digit_recognizer.commands.download import fetch_dataset
+from digit_recognizer.data.dataset import load
+from digit_recognizer.data.files import write_json
 from digit_recognizer.runs.answering import PRETRAINED
 from digit_recognizer.runs.run import Run
 
 
 @pytest.fixture(scope="session")
-def drawing(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The shipped networks as a finished run ``submissions/drawing``, as if of the sample."""
-    run = Run(tmp_path_factory.mktemp("place") / "submissions" / "drawing")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the sample in ``data`` and a finished run ``submissions/drawing``."""
+    root = tmp_path_factory.mktemp("drawing")
+    hashes = load(fetch_dataset(root / "data", "sample")[0]).sha256
+    run = Run(root / "submissions" / "drawing")
     shutil.copytree(PRETRAINED.run_dir, run.run_dir)
-    replace(run.environment(), source="sample").write(run.environment_path)
-    return run
+    write_json(run.recipe_path, {**run.request().as_dict(), "dataset": "sample"})
+    replace(run.environment(), source="sample", data=hashes).write(run.environment_path)
+    return root
+
+
+@pytest.fixture(scope="session")
+def drawing_run(drawing: Path) -> Run:
+    return Run(drawing / "submissions" / "drawing")

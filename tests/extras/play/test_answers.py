@@ -1,6 +1,5 @@
 """The web application of `make play`, and the command."""
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,45 +18,47 @@ from support.strokes import encoded, png
 
 from digit_recognizer.cli import main
 from digit_recognizer.commands.predict import ensemble_proba
+from digit_recognizer.data.dataset import load
 from digit_recognizer.data.digit_image import decode_digits
-from digit_recognizer.errors import ImageError, RunError
+from digit_recognizer.errors import ImageError
 from digit_recognizer.extras.play.app import LARGEST, build_app
-from digit_recognizer.report.figures import data_url
+from digit_recognizer.extras.play.predictor import data_url
 from digit_recognizer.runs.answering import AnsweringRun
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import find_devices
-from digit_recognizer.training.members import Member
 
 READ = "/read/drawing"
 
 
 @pytest.fixture(scope="module")
-def client(drawing: Run) -> FlaskClient:
-    return build_app([AnsweringRun.read(drawing)]).test_client()
+def client(drawing: Path, drawing_run: Run) -> FlaskClient:
+    return build_app([AnsweringRun.read(drawing_run)], drawing / "data").test_client()
 
 
 @pytest.mark.parametrize("digit", [0, 1, 4, 7])
 def test_a_drawn_digit_is_predicted_as_by_make_predict(
-    digit: int, client: FlaskClient, drawing: Run
+    digit: int, client: FlaskClient, drawing_run: Run
 ) -> None:
     (answer,) = client.post(READ, data=png(digit)).get_json()
     assert answer["label"] == digit
     (image,) = decode_digits(png(digit), "drawn")
     assert answer["image"] == data_url(image)
-    expected = ensemble_proba(drawing, image[None], find_devices("cpu")[0])[0]
+    expected = ensemble_proba(drawing_run, image[None], find_devices("cpu")[0])[0]
     np.testing.assert_allclose(answer["proba"], expected, atol=1e-9)
     np.testing.assert_allclose(np.mean(answer["members"], axis=0), expected, atol=1e-9)
     assert len(answer["members"]) == 2
 
 
-def test_a_run_without_all_its_networks_is_one_line(drawing: Run, tmp_path: Path) -> None:
-    worn = Run(shutil.copytree(drawing.run_dir, tmp_path / "worn"))
-    worn.weights_path(Member(1, 0)).unlink()
-    with pytest.raises(RunError, match=r"is damaged.*: delete its folder and"):
-        build_app([AnsweringRun.read(worn)])
-    worn.submission_path.touch()  # shipped weights have none, and no predictions
-    with pytest.raises(RunError, match="is not finished: run 'make train "):
-        build_app([AnsweringRun.read(worn)])
+def test_the_nearest_training_digit_of_a_training_digit_is_itself(
+    client: FlaskClient, drawing: Path
+) -> None:
+    data = load(drawing / "data" / "sample")
+    for row in (3, 700):
+        (answer,) = client.post(READ, data=encoded(data.images[row])).get_json()
+        first, *others = answer["neighbours"]
+        assert len(others) == 9
+        itself = {"row": row, "label": data.labels[row], "image": data_url(data.images[row])}
+        assert first == itself
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,14 @@ def test_whatever_the_bytes_are_they_are_an_image_or_refused(noise: bytes, start
             assert str(error).startswith("noise: ")
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3), (28, 28)])
+def test_a_picture_of_any_shape_is_answered_or_refused(
+    client: FlaskClient, shape: tuple[int, int]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert client.post(READ, data=encoded(noise)).status_code in (200, 422)
+
+
 def test_other_names_and_other_sites_are_refused(client: FlaskClient) -> None:
     rebound = client.get("/", headers={"Host": "evil.example:8000"})
     assert rebound.status_code == 400
@@ -112,11 +121,11 @@ def test_unknown_addresses_methods_and_runs_are_refused_in_json(client: FlaskCli
 
 
 def test_a_port_in_use_is_one_line_with_the_fix(
-    drawing: Run, capsys: pytest.CaptureFixture[str]
+    drawing: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert main(command("play", drawing.run_dir.parents[1], "--port", port)[3:]) == 1
+        assert main(command("play", drawing, "--port", port)[3:]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
@@ -126,18 +135,17 @@ def test_a_port_in_use_is_one_line_with_the_fix(
 
 
 def test_without_flask_one_line_says_what_to_do(
-    drawing: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    drawing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "flask", None)
     monkeypatch.delitem(sys.modules, build_app.__module__)
-    assert main(command("play", drawing.run_dir.parents[1])[3:]) == 1
+    assert main(command("play", drawing)[3:]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: flask is not installed: ")
 
 
-def test_the_command_prints_its_address_answers_and_ends_cleanly_at_ctrl_c(drawing: Run) -> None:
-    place = drawing.run_dir.parents[1]
-    words = command("play", place, "--port", "0", "--no-browser", "--run", "drawing")
+def test_the_command_prints_its_address_answers_and_ends_cleanly_at_ctrl_c(drawing: Path) -> None:
+    words = command("play", drawing, "--port", "0", "--no-browser", "--run", "drawing")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(words, **pipes) as server:
         assert server.stdout is not None

@@ -1,7 +1,9 @@
 """The drawing board in a real browser."""
 
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +18,21 @@ from digit_recognizer.runs.answering import PRETRAINED, AnsweringRun
 from digit_recognizer.runs.run import Run
 
 Visitor = Callable[..., Visit]
+BRING = """([kind, text]) => {
+    const bytes = Uint8Array.from(atob(text), character => character.charCodeAt(0));
+    const files = new DataTransfer();
+    files.items.add(new File([bytes], "brought.png", { type: "image/png" }));
+    document.dispatchEvent(kind === "paste"
+        ? new ClipboardEvent(kind, { clipboardData: files })
+        : new DragEvent(kind, { dataTransfer: files, cancelable: true }));
+}"""
 
 
 @pytest.fixture(scope="module")
-def address(drawing: Run) -> Iterator[str]:
-    app = build_app([AnsweringRun.read(PRETRAINED), AnsweringRun.read(drawing)])
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+def address(drawing: Path, drawing_run: Run) -> Iterator[str]:
+    # The networks are the same; only the second run has training digits beside them.
+    runs = [AnsweringRun.read(PRETRAINED), AnsweringRun.read(drawing_run)]
+    server = make_server("127.0.0.1", 0, build_app(runs, drawing / "data"), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.port}/"
@@ -55,6 +66,11 @@ def draw(page: Page, digit: int) -> None:
         page.mouse.up()
 
 
+def bring(page: Page, kind: str, digit: int) -> None:
+    """Paste or drop a picture."""
+    page.evaluate(BRING, [kind, b64encode(png(digit)).decode()])
+
+
 def open_picture(page: Page, content: bytes) -> None:
     picture = {"name": "brought.png", "mimeType": "image/png", "buffer": content}
     page.locator("#file").set_input_files(picture)
@@ -79,7 +95,7 @@ def test_a_drawn_1_7_and_0_are_read(visit: Visitor, address: str) -> None:
     assert opened.violations() == []
 
 
-@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 360)])
+@pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 360)])
 def test_everything_about_the_answer_of_a_chosen_run_is_shown_and_accessible(
     visit: Visitor, address: str, dark: bool, width: int
 ) -> None:
@@ -88,9 +104,14 @@ def test_everything_about_the_answer_of_a_chosen_run_is_shown_and_accessible(
     draw(page, 7)
     expect(page.locator("#agree")).to_have_text("Networks that agree: 2 of 2")
     expect(page.locator("#weak")).to_be_hidden()
+    expect(page.locator("#near")).to_be_hidden()
     page.locator("#run").select_option("drawing")
+    expect(page.locator("#tiles li")).to_have_count(10)
+    expect(page.locator("#tiles li").first).to_contain_text("row ")
     expect(page.locator("#weak")).to_contain_text("trained on the sample")
-    assert page.locator("#image").evaluate("image => image.naturalWidth") == 28
+    assert page.locator("#image, #tiles img").evaluate_all(
+        "images => images.every(image => image.naturalWidth === 28)"
+    )
     assert page.evaluate("image.y - glyph.offsetTop < glyph.offsetHeight")  # beside the answer
     assert opened.violations() == []
     assert opened.overflow() == 0
@@ -134,7 +155,22 @@ def test_strokes_can_be_taken_back_one_by_one(visit: Visitor, address: str) -> N
     expect(page.locator("#glyph")).to_have_text("?")
 
 
-def test_what_is_taken_from_under_the_pen_stays_gone(visit: Visitor, address: str) -> None:
+@pytest.mark.parametrize("keys", ["Escape", "Control+z"])
+def test_a_stroke_taken_back_under_the_pen_is_gone_and_the_next_one_counts(
+    visit: Visitor, address: str, keys: str
+) -> None:
+    page = visit(address).page
+    press(page, (0.3, 0.3), (0.7, 0.3))
+    page.keyboard.press(keys)
+    go(page, (0.7, 0.7))
+    page.mouse.up()
+    expect(page.locator("#invite")).to_be_visible()
+    expect(page.locator("#confidence")).to_have_text("Nothing drawn yet")
+    draw(page, 7)
+    expect(page.locator("#spoken")).to_contain_text("7, ")
+
+
+def test_what_replaces_a_stroke_under_the_pen_stays_as_it_is(visit: Visitor, address: str) -> None:
     page = visit(address).page
     draw(page, 1)
     before = inked(page)
@@ -146,31 +182,31 @@ def test_what_is_taken_from_under_the_pen_stays_gone(visit: Visitor, address: st
     assert inked(page) == before
     expect(page.locator("#spoken")).to_contain_text("1, ")
     press(page, (0.2, 0.8), (0.4, 0.8))
-    open_picture(page, png(0))
+    bring(page, "paste", 0)
     expect(page.locator("#glyph")).to_have_text("0")
     before = inked(page)
     go(page, (0.8, 0.8))
     page.mouse.up()
     assert inked(page) == before
     expect(page.locator("#spoken")).to_contain_text("0, ")
-    page.get_by_role("button", name="Clear").click()
-    draw(page, 7)
-    expect(page.locator("#spoken")).to_contain_text("7, ")
 
 
-def test_a_picture_is_read_from_a_file_by_keyboard_too(visit: Visitor, address: str) -> None:
+def test_a_picture_is_opened_pasted_or_dropped(visit: Visitor, address: str) -> None:
     opened = visit(address)
     page = opened.page
-    page.get_by_label("or a picture").focus()
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    picture = {"name": "7.png", "mimeType": "image/png", "buffer": png(7)}
-    chooser.value.set_files(picture)
+    open_picture(page, png(7))
     expect(page.locator("#glyph")).to_have_text("7")
+    bring(page, "paste", 0)
+    expect(page.locator("#glyph")).to_have_text("0")
+    bring(page, "dragover", 4)
+    expect(page.locator(".over")).to_be_visible()
+    bring(page, "drop", 4)
+    expect(page.locator("#glyph")).to_have_text("4")
+    expect(page.locator(".over")).to_have_count(0)
     expect(page.locator("#picture")).to_be_visible()
     open_picture(page, b"seven")
     expect(page.get_by_role("alert")).to_have_text("The picture: is not a PNG or JPEG picture")
     expect(page.locator("#picture")).to_be_hidden()
     assert "422" in opened.errors.pop()  # the browser logs the refusal
-    page.get_by_role("button", name="Clear").press("Enter")
+    page.keyboard.press("Escape")
     expect(page.get_by_role("alert")).to_be_hidden()

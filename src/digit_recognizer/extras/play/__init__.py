@@ -41,7 +41,7 @@ def play(
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     with listen(port) as listener:
-        app = build_app([first, *others])
+        app = build_app([first, *others], folders.data_dir)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
         echo(f"answers of {first.title}")

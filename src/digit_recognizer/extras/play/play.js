@@ -5,7 +5,7 @@ const SENT = 224; // pixels of the picture that is sent: eight for one of the ne
 
 let strokes = []; // each a list of [x, y], from 0 to 1 of the sheet
 let pen = null; // the pointer that draws the last stroke; none where that is taken from under it
-let picture = null; // a file that was opened
+let picture = null; // a file that was opened, pasted or dropped
 let busy = false;
 let changed = false;
 
@@ -18,7 +18,7 @@ const isEmpty = () => strokes.length === 0 && picture === null;
 function paint(canvas) {
   const context = canvas.getContext("2d");
   context.scale(canvas.width, canvas.width);
-  context.lineWidth = 0.07; // as wide as MNIST's strokes
+  context.lineWidth = byId("width").value / 100; // at 7, as wide as MNIST's strokes
   context.lineCap = context.lineJoin = "round";
   context.strokeStyle = "#111";
   for (const points of strokes) {
@@ -34,6 +34,7 @@ function paint(canvas) {
 }
 
 function repaint() {
+  byId("invite").hidden = !isEmpty();
   byId("undo").disabled = strokes.length === 0;
   byId("clear").disabled = isEmpty();
   sheet.width = sheet.height = sheet.clientWidth * devicePixelRatio; // clears it
@@ -43,19 +44,6 @@ function repaint() {
 function position(event) {
   const box = sheet.getBoundingClientRect();
   return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-}
-
-// Whatever is put on the sheet takes it from under the pen.
-function put(newStrokes, file = null) {
-  [strokes, picture, pen] = [newStrokes, file, null];
-  byId("picture").hidden = file === null;
-  if (file) byId("picture").src = URL.createObjectURL(file);
-  repaint();
-}
-
-function replace(newStrokes, file) {
-  put(newStrokes, file);
-  ask();
 }
 
 sheet.addEventListener("pointerdown", (event) => {
@@ -82,19 +70,49 @@ for (const end of ["pointerup", "pointercancel"]) {
   });
 }
 
+// Whatever is put on the sheet takes it from under the pen.
+function put(newStrokes, file = null) {
+  [strokes, picture, pen] = [newStrokes, file, null];
+  byId("picture").hidden = file === null;
+  if (file) byId("picture").src = URL.createObjectURL(file);
+  repaint();
+}
+
+function replace(newStrokes, file) {
+  put(newStrokes, file);
+  ask();
+}
+
+const clear = () => replace([]);
 const undo = () => replace(strokes.slice(0, -1));
-byId("clear").addEventListener("click", () => replace([]));
+byId("clear").addEventListener("click", clear);
 byId("undo").addEventListener("click", undo);
+byId("width").addEventListener("input", () => { repaint(); ask(); });
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !isEmpty()) clear();
   if (event.key === "z" && (event.ctrlKey || event.metaKey) && strokes.length) undo();
 });
 
-// The server says which files are no pictures.
+// ---- pictures; the server says which are none
+
+function take(files) {
+  if (files.length > 0) replace([], files[0]);
+}
+
 byId("picture").addEventListener("error", () => { byId("picture").hidden = true; });
-byId("file").addEventListener("change", ({ target }) => {
-  if (target.files.length) replace([], target.files[0]);
-  target.value = ""; // the same file may be opened again
+byId("open").addEventListener("click", () => byId("file").click());
+byId("file").addEventListener("change", () => {
+  take(byId("file").files);
+  byId("file").value = ""; // the same file may be opened again
 });
+document.addEventListener("paste", (event) => take(event.clipboardData.files));
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    byId("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") take(event.dataTransfer.files);
+  });
+}
 
 // ---- asking: one question at a time, and another when something changed meanwhile
 
@@ -115,6 +133,7 @@ async function askOnce() {
   try {
     const response = await fetch(`/read/${encodeURIComponent(byId("run").value)}`, request);
     const answer = await response.json();
+    if (isEmpty()) return; // cleared meanwhile
     if (response.ok) show(answer);
     else show([], answer.error);
   } catch {
@@ -162,24 +181,35 @@ function show(digits, reason = "") {
   byId("digits").replaceChildren(...buttons);
   byId("digits").hidden = digits.length < 2;
   write("refused", reason);
-  if (digits.length > 0) {
-    buttons[0].click();
-  } else {
-    write("confidence", reason ? "No answer" : "Nothing drawn yet");
-    write("agree", "");
-    showBars([], [], false);
-  }
-  byId("seen").hidden = digits.length === 0;
+  // Of several digits, the least certain one is shown first.
+  const certainty = digits.map(({ proba }) => Math.max(...proba));
+  const first = certainty.indexOf(Math.min(...certainty));
+  if (digits.length > 0) buttons[first].click();
+  else showNothing(reason);
   const spoken = [glyph, byId("confidence"), byId("agree")].map((shown) => shown.textContent);
   if (pen === null) byId("spoken").textContent = digits.length > 0 ? spoken.join(", ") : "";
 }
 
-function showDigit({ label, doubt, proba, members, image }, name) {
+function showNothing(reason) {
+  write("confidence", reason ? "No answer" : "Nothing drawn yet");
+  write("agree", reason ? "" : "An empty sheet is not a digit.");
+  byId("seen").hidden = byId("near").hidden = true;
+  showBars([], [], false);
+}
+
+function showDigit({ label, doubt, proba, members, image, neighbours }, name) {
   const agreeing = members.filter((member) => best(member) === label).length;
   write("confidence", name + (doubt ? `${doubt}?` : percent(proba[label])));
   write("agree", `Networks that agree: ${agreeing} of ${members.length}`);
   byId("image").src = image;
+  byId("seen").hidden = false;
   showBars(proba, members, doubt !== "");
+  byId("near").hidden = neighbours.length === 0;
+  byId("tiles").replaceChildren(...neighbours.map((near) => html(
+    "li", { class: near.label === label ? "" : "other" },
+    html("img", { class: "pixels", src: near.image, alt: "" }),
+    html("strong", {}, near.label), `row ${near.row.toLocaleString("en")}`,
+  )));
 }
 
 function showBars(proba, members, unsure) {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.desk import SECRET, Desk, point_to
-from support.loopback import Kaggle, refusal
+from support.loopback import Kaggle, Reply, refusal
 from support.pretended_gpu import Gpu, PretendedGpus
 
 from digit_recognizer.training.device import probe_devices
@@ -28,13 +28,13 @@ def test_all_is_ok(desk: Desk, kaggle: Kaggle, key: None) -> None:
     checks = check(desk, 0)
     assert {line[0] for line in checks.values()} == {"✓"}
     assert checks["credentials"] == "✓ API key in KAGGLE_USERNAME and KAGGLE_KEY"
+    assert checks["access to Kaggle"] == "✓ credentials valid, rules accepted"
     assert checks["submissions left"] == "✓ 5 today"
     assert "PyTorch" in checks["Python"]
     (cpu,) = probe_devices("cpu")
-    n_members = count_cores()
     assert checks["device"] == (
-        f"✓ cpu ({cpu.device.hardware}) in {cpu.device.precision}:"
-        f" works, {n_members} member{'s' if n_members > 1 else ''} at a time"
+        f"✓ cpu ({cpu.device.hardware}) in {cpu.device.precision}: works,"
+        f" members at a time: {count_cores()}"
     )
 
 
@@ -43,7 +43,7 @@ def test_each_gpu_is_named_with_what_a_training_would_make_of_it(desk: Desk) -> 
     with PretendedGpus(Gpu("Tesla T4", 7, 5, 15 * 2**30), old):
         _, out, _ = desk.run("doctor")
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    t4 = lines.index("✓ device cuda:0 (Tesla T4, 15 GiB) in fp16: works, 1 member at a time")
+    t4 = lines.index("✓ device cuda:0 (Tesla T4, 15 GiB) in fp16: works, members at a time: 1")
     assert lines[t4 + 1 : t4 + 3] == [
         "✗ device cuda:1 (GeForce GT 710, 2 GiB) fails its first operation: CUDA error: no kernel"
         " image is available for execution",
@@ -58,40 +58,40 @@ def test_the_first_line_says_what_is_ready(desk: Desk, kaggle: Kaggle) -> None:
     assert first == "train, predict, play: ready; download, submit: not ready"
 
 
-def test_the_hours_of_gpu_that_are_left_are_shown(desk: Desk, kaggle: Kaggle, key: None) -> None:
-    kaggle.gpu_quota = {
-        "timeUsed": "9000s",
-        "timeReserved": "1800s",
-        "totalTimeAllowed": "108000s",
-    }
-    assert check(desk, 0)["Kaggle's GPU"] == "✓ 27.0 of 30 h left this week"
-
-
 def test_no_credentials_says_how_to_get_some(desk: Desk) -> None:
     checks = check(desk, 1)
     assert checks["credentials"].startswith("✗ none found")
     assert "https://www.kaggle.com/settings/api" in checks["credentials"]
 
 
-def test_credentials_that_kaggle_turns_down(desk: Desk, kaggle: Kaggle, key: None) -> None:
-    kaggle.replies["GetSubmissionLimits"] = [refusal(401)]
-    assert check(desk, 1)["credentials valid"].startswith("✗ no -> KAGGLE_USERNAME and KAGGLE_KEY")
+RULES = "https://www.kaggle.com/competitions/digit-recognizer/rules"
+
+
+@pytest.mark.parametrize(
+    ("refused", "advice"),
+    [
+        (refusal(401), "KAGGLE_USERNAME and KAGGLE_KEY: Kaggle does not accept this API key"),
+        (
+            refusal(403, "Accept the rules."),
+            f"(403: Accept the rules): accept the rules at {RULES}",
+        ),
+    ],
+    ids=["a key that Kaggle turns down", "rules that were not accepted"],
+)
+def test_access_that_kaggle_refuses(
+    desk: Desk, kaggle: Kaggle, key: None, refused: Reply, advice: str
+) -> None:
+    kaggle.replies["DownloadDataFiles"] = [refused]
+    access = check(desk, 1)["access to Kaggle"]
+    assert access.startswith("✗ not confirmed -> ")
+    assert advice in access
 
 
 def test_a_token_that_expired(desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
     kaggle.active = False
-    assert check(desk, 1)["credentials valid"].startswith("✗ no -> KAGGLE_API_TOKEN")
-
-
-def test_rules_that_were_not_accepted(desk: Desk, kaggle: Kaggle, key: None) -> None:
-    words = "You must accept this competition's rules."
-    kaggle.replies["GetSubmissionLimits"] = [refusal(403, words)]
-    kaggle.replies["DownloadDataFiles"] = [refusal(403, words)]
-    checks = check(desk, 1)
-    assert checks["credentials valid"] == "✓ yes"
-    assert checks["rules accepted"].startswith("✗ no -> Kaggle refuses access")
-    assert "https://www.kaggle.com/competitions/digit-recognizer/rules" in checks["rules accepted"]
+    access = check(desk, 1)["access to Kaggle"]
+    assert access.startswith("✗ not confirmed -> KAGGLE_API_TOKEN")
 
 
 def test_no_submission_left_is_told_and_is_no_fault(desk: Desk, kaggle: Kaggle, key: None) -> None:
@@ -106,7 +106,7 @@ def test_a_key_that_others_can_read(home: Path, desk: Desk, kaggle: Kaggle) -> N
     path.write_text(json.dumps({"username": "someone", "key": SECRET}))
     path.chmod(0o644)
     checks = check(desk, 0)
-    assert checks["permissions"].endswith(f"run 'chmod 600 {path}'")
+    assert checks["credentials"].endswith(f"run 'chmod 600 {path}'")
 
 
 def test_without_a_network_it_says_so_and_checks_the_rest(
@@ -114,8 +114,8 @@ def test_without_a_network_it_says_so_and_checks_the_rest(
 ) -> None:
     point_to(monkeypatch, "http://no-such-host.invalid")
     checks = check(desk, 1)
-    assert checks["credentials valid"] == (
-        "✗ not known: Kaggle cannot be reached -> no-such-host.invalid: cannot be reached (asked 3x):"
-        " check the network and the proxy"
+    assert checks["access to Kaggle"] == (
+        "✗ not confirmed -> no-such-host.invalid: cannot be reached (asked 3x): check the network"
+        " and the proxy"
     )
     assert all(checks[name][0] == "✓" for name in ("Python", "device", "disk, data"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.options import DeviceName, Folders
-from digit_recognizer.errors import DeviceError, KaggleError
+from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle.credentials import find_credentials, missing_credentials_error
 
 FREE_SPACE = 1_000_000_000  # bytes: the data, unpacked and cached, and a few runs
@@ -53,20 +53,14 @@ def _devices(device: str) -> Iterator[Check]:
     from digit_recognizer.training.device import probe_devices
     from digit_recognizer.training.parallel import worker_devices
 
-    try:
-        probes = probe_devices(device)
-    except DeviceError as error:
-        yield Check("device", False, str(error), needed=False)
-        return
-    for probe in probes:
+    for probe in probe_devices(device):
         if probe.failure:
             advice = "training does without it; --device names another"
             yield Check("device", False, str(probe), advice, needed=False)
-            continue
-        found, n_members = probe.device, len(worker_devices([probe.device], None))
-        works = f"works, {n_members} member{'s' if n_members > 1 else ''} at a time"
-        what = f"{found.name} ({found.hardware}) in {found.precision}"
-        yield Check("device", True, f"{what}: {works}")
+        else:
+            found, n_members = probe.device, len(worker_devices([probe.device], None))
+            what = f"{found.name} ({found.hardware}) in {found.precision}"
+            yield Check("device", True, f"{what}: works, members at a time: {n_members}")
 
 
 def _disk(name: str, folder: Path) -> Check:
@@ -78,7 +72,7 @@ def _disk(name: str, folder: Path) -> Check:
 
 
 def _kaggle() -> Iterator[Check]:
-    """Check the credentials and, with them, the account."""
+    """Check the credentials and, with them, access to the data and today's submissions."""
     try:
         credentials = find_credentials()
     except KaggleError as error:
@@ -87,48 +81,17 @@ def _kaggle() -> Iterator[Check]:
     if credentials is None:
         yield Check("credentials", False, "none found", missing_credentials_error().advice)
         return
-    yield Check("credentials", True, f"{credentials.kind} in {credentials.location}")
-    if credentials.warning:
-        yield Check("permissions", False, "readable by others", credentials.warning, needed=False)
-    try:
-        yield from _account()
-    except KaggleError as error:
-        yield _failed("credentials valid", error)
-
-
-def _account() -> Iterator[Check]:
-    """Ask Kaggle for the quotas and for access to the data."""
+    found = f"{credentials.kind} in {credentials.location}"
+    yield Check("credentials", True, found, credentials.warning)
     from digit_recognizer.kaggle.client import Kaggle
 
-    kaggle = Kaggle()
     try:
+        kaggle = Kaggle()
+        kaggle.check_access()
         remaining = kaggle.quota().remaining
     except KaggleError as error:
-        if error.status != 403:  # 403 is an account that Kaggle knows
-            raise
-        left = Check("submissions left", False, "not known", "accept the rules first")
-    else:
-        advice = "" if remaining > 0 else "the next is possible from 00:00 UTC"
-        left = Check("submissions left", remaining > 0, f"{remaining} today", advice, needed=False)
-    yield Check("credentials valid", True, "yes")
-    try:
-        kaggle.check_access()
-        yield Check("rules accepted", True, "yes")
-    except KaggleError as error:
-        yield _failed("rules accepted", error)
-    yield left
-    try:
-        hours, total = kaggle.gpu_hours()
-    except KaggleError:  # only `kernel` needs it
+        yield Check("access to Kaggle", False, "not confirmed", str(error))
         return
-    advice = "" if hours else "the quota begins anew each week"
-    found = f"{hours:.1f} of {total:.0f} h left this week"
-    yield Check("Kaggle's GPU", hours > 0, found, advice, needed=False)
-
-
-def _failed(name: str, error: KaggleError) -> Check:
-    """Tell a refusal from a server that does not answer."""
-    if error.status is None and not error.refused:
-        return Check(name, False, "not known: Kaggle cannot be reached", str(error))
-    found = "no" if error.status in (None, 401, 403) else "not known"
-    return Check(name, False, found, str(error))
+    yield Check("access to Kaggle", True, "credentials valid, rules accepted")
+    advice = "" if remaining > 0 else "the next is possible from 00:00 UTC"
+    yield Check("submissions left", remaining > 0, f"{remaining} today", advice, needed=False)

@@ -45,11 +45,7 @@ class RunError(FileError):
     """A run that is missing, unfinished, locked or of another request."""
 
 
-class ImageError(FileError):
-    """A file that is not an image, or shows no digit."""
-
-
-class NoDigitError(ImageError):
+class NoDigitError(FileError):
     """An image without a digit."""
 
 
@@ -57,27 +53,9 @@ class TrainingError(UserError):
     """Training that cannot start or cannot go on."""
 
 
-class DivergedError(TrainingError):
-    """A loss that is no longer finite."""
-
-
-class OutOfMemoryError(TrainingError):
-    """A device whose memory is too small."""
-
-
-class WorkerDiedError(TrainingError):
-    """A worker process that was killed."""
-
-
 class KaggleError(UserError):
-    """A request that Kaggle refuses, or that cannot reach it.
+    """A request that Kaggle refuses, with its HTTP status, or that cannot reach it."""
 
-    `status` is the HTTP status of the answer, if there was one; `refused` is true where Kaggle
-    rejected the credentials.
-    """
-
-    def __init__(
-        self, message: str, advice: str = "", *, status: int | None = None, refused: bool = False
-    ) -> None:
+    def __init__(self, message: str, advice: str = "", status: int | None = None) -> None:
         super().__init__(message, advice)
-        self.status, self.refused = status, refused
+        self.status = status

@@ -16,7 +16,7 @@ import pytest
 from support.small import images
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.errors import WorkerDiedError
+from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.parallel import OnEpoch, train_members
@@ -78,7 +78,7 @@ def test_a_killed_worker_ends_the_training(moment: Callable[..., OnEpoch]) -> No
         for worker in workers():
             os.kill(worker, signal.SIGKILL)
 
-    with pytest.raises(WorkerDiedError, match="a worker process was killed, perhaps because"):
+    with pytest.raises(TrainingError, match="a worker process was killed, perhaps because"):
         trained(moment(kill), [Member(0, 0)])
     assert time.monotonic() - killed[0] < 20
     assert workers() == []
@@ -106,7 +106,7 @@ def test_a_marathon_of_signals_to_workers() -> None:
         thread = threading.Thread(target=disturb, args=arguments)
         thread.start()
         outcome = "error"
-        with suppress(WorkerDiedError):
+        with suppress(TrainingError):
             assert {result.member for result in trained(lambda *_: None)} == names
             outcome = "trained"
         ended = time.monotonic()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from digit_recognizer.errors import OutOfMemoryError
+from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.models import NETWORKS
 from digit_recognizer.training.predict import (
@@ -134,7 +134,7 @@ def test_out_of_memory_halves_the_batch_size_and_then_says_what_to_do() -> None:
     roomy = predict_logits(_Cramped(1000, torchs), images, Recipe(tta=1), CPU)
     for error in (torchs, cudnns):
         assert (predict_logits(_Cramped(40, error), images, Recipe(tta=1), CPU) == roomy).all()
-    with pytest.raises(OutOfMemoryError, match="too little free memory for 16 images"):
+    with pytest.raises(TrainingError, match="too little free memory for 16 images"):
         predict_logits(_Cramped(3, cudnns), images, Recipe(tta=1), CPU)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer import MAX_PICTURE_PIXELS
-from digit_recognizer.errors import FileError, ImageError, NoDigitError
+from digit_recognizer.errors import FileError, NoDigitError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 EXIF_ORIENTATION = re.compile(  # the entry of an IFD in either byte order
@@ -63,10 +63,10 @@ def _decode(content: bytes, name: str) -> NDArray[np.integer]:
     except cv2.error as error:
         if "MAX_IMAGE" in str(error):
             most = f"{MAX_PICTURE_PIXELS // 1_000_000} million pixels"
-            raise ImageError(f"{name}: has more than {most}: send a smaller one") from None
+            raise FileError(f"{name}: has more than {most}: send a smaller one") from None
         picture = None  # nothing in it
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"{name}: is not a PNG or JPEG picture")
+        raise FileError(f"{name}: is not a PNG or JPEG picture")
     found = EXIF_ORIENTATION.search(content)
     return _upright(picture, (found[1] or found[2])[0] if found else 1)
 

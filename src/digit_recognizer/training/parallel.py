@@ -14,7 +14,7 @@ from types import MappingProxyType
 import torch
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.errors import WorkerDiedError
+from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.recipe import Recipe
@@ -141,7 +141,7 @@ def _with_message(workers: Sequence[_Worker]) -> list[_Worker]:
     ready = wait([*(worker.pipe for worker in workers), *sentinels])
     with_message = [worker for worker in workers if worker.pipe in ready]
     if not with_message:  # on Windows, the pipe of a worker that never opened it has no end
-        raise WorkerDiedError(KILLED)
+        raise TrainingError(KILLED)
     return with_message
 
 
@@ -151,7 +151,7 @@ def _worker_died() -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError):
-        raise WorkerDiedError(KILLED) from None
+        raise TrainingError(KILLED) from None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from digit_recognizer.errors import OutOfMemoryError
+from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.device import Device, is_out_of_memory
 from digit_recognizer.training.recipe import Recipe
 
@@ -125,7 +125,7 @@ def _predict_batches(
                 raise
             batch_size //= 2
             if batch_size < MIN_BATCH_SIZE:
-                raise OutOfMemoryError(
+                raise TrainingError(
                     f"{device.name} has too little free memory for {MIN_BATCH_SIZE} images:"
                     " close other programs that use it, or give --device cpu"
                 ) from None

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.errors import DeviceError, TrainingError, WorkerDiedError
+from digit_recognizer.errors import DeviceError, TrainingError
 from digit_recognizer.training.device import Device, describe_device, find_devices, probe_here
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.parallel import (
@@ -203,7 +203,7 @@ def _user_error(error: Exception) -> TrainingError:
         ray.exceptions.OutOfMemoryError,
     )
     if isinstance(error, lost):
-        return WorkerDiedError(
+        return TrainingError(
             f"a member was lost {MAX_RETRIES + 1} times, perhaps because its node ran out of"
             " memory: finished members are kept; repeat the command"
         )

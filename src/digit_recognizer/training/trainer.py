@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.errors import DivergedError, OutOfMemoryError, TrainingError
+from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.augment import augment, augment_on_device, build_transform
 from digit_recognizer.training.device import Device, is_out_of_memory
 from digit_recognizer.training.graph import cuda_capture, graphed
@@ -67,7 +67,7 @@ def fit_member(
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemoryError(
+        raise TrainingError(
             f"{member.name}: {device.name} has too little free memory: give a smaller"
             f" --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
         ) from None
@@ -258,7 +258,7 @@ class _Trainer:
     def _check_finite(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
             fp16 = ", or give --device cpu: fp16 numbers end at 65504"
-            raise DivergedError(
+            raise TrainingError(
                 f"{self.member.name}: the loss is {loss} in epoch {epoch}:"
                 f" lower the learning rate (--lr, now {self.recipe.lr:g})"
                 + (fp16 if self.device.precision == "fp16" else "")

@@ -20,7 +20,7 @@ from digit_recognizer.cli import main
 from digit_recognizer.commands.predict import ensemble_proba
 from digit_recognizer.data.dataset import load
 from digit_recognizer.data.digit_image import decode_digits
-from digit_recognizer.errors import ImageError
+from digit_recognizer.errors import FileError
 from digit_recognizer.extras.play.app import LARGEST, build_app
 from digit_recognizer.extras.play.predictor import data_url
 from digit_recognizer.runs.answering import AnsweringRun
@@ -86,7 +86,7 @@ def test_whatever_the_bytes_are_they_are_an_image_or_refused(noise: bytes, start
     for body in (noise, whole[:start] + noise + whole[start + len(noise) :]):
         try:
             assert {digit.shape for digit in decode_digits(body, "noise")} == {(28, 28)}
-        except ImageError as error:
+        except FileError as error:
             assert str(error).startswith("noise: ")
 
 

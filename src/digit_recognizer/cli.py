@@ -67,26 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None and error.errno not in FULL_OR_READ_ONLY:
             raise
-        return _fail(1, _os_error(error))
+        where = os.fsdecode(error.filename or "the disk")[:300]
+        advice = "give another path, fix the permissions, or make room"
+        return _fail(1, f"{where}: {error.strerror or error}: {advice}")
     except KeyboardInterrupt:
         return _fail(130, "interrupted: the same command goes on with what is kept")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digit_recognizer"):
             raise
-        return _fail(
-            1,
-            f"{error.name} is not installed: repair the installation with 'make setup', or install"
-            " this package anew, for some commands as digit-recognizer[notebook] or [cluster]",
-        )
-
-
-def _os_error(error: OSError) -> str:
-    """Return the line for a file or disk that cannot be used as it is."""
-    advice = "fix the permissions, make room, or give another folder"
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG):
-        advice = "look at what is there, or give another path"
-    where = os.fsdecode(error.filename or "the disk")
-    return f"{where[:300]}: {error.strerror or error}: {advice}"
+        advice = "run 'make setup', or install digit-recognizer[notebook] or [cluster]"
+        return _fail(1, f"{error.name} is not installed: {advice}")
 
 
 def _fail(code: int, message: object, advice: str = "") -> int:

@@ -104,13 +104,12 @@ if TYPE_CHECKING:
         """Changes of a recipe's settings; None where the recipe's own counts."""
 
 else:
-    _here = {"__module__": __name__}  # cyclopts skips classes of the module "types"
     Settings = Parameter(name="*")(
         make_dataclass(
             "Settings",
             [_setting(item) for item in fields(Recipe) if item.metadata["help"]],
             frozen=True,
-            namespace=_here,
+            namespace={"__module__": __name__},  # cyclopts skips classes of the module "types"
         )
     )
 

@@ -104,10 +104,10 @@ def test_an_empty_folder_says_what_to_do(
 def test_a_run_with_changed_settings_shows_them(shelf: Path) -> None:
     changed = {
         "small": "default, network mlp, n_splits 2",
-        "many": "default, network mlp, n_splits 2, 2 more",
+        "many": "default, network mlp, n_splits 2, epochs 3, lr 0.01, ...",
     }
     write_run(shelf, "small")
-    write_run(shelf, "many", epochs=3, lr=0.01)
+    write_run(shelf, "many", epochs=3, lr=0.01, rotation=12.0)
     listed = {item.name: item.cells()[2] for item in list_runs(shelf / "submissions")}
     assert {name: listed[name] for name in changed} == changed
 

@@ -1,6 +1,7 @@
 """``runs``: list every run of the submissions folder."""
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ HEADER = (
     *("run", "dataset", "recipe", "members", "CV accuracy", "expected score", "public"),
     *("minutes", "when", "state"),
 )
-MOST_SETTINGS = 3  # in a row of the table
+MOST_SETTINGS = 60  # characters in a row of the table
 
 
 @dataclass
@@ -46,6 +47,7 @@ class ListedRun:
     def cells(self) -> tuple[str, ...]:
         """Return the texts of a row of the table."""
         expected = self.cv.expected_score if self.cv else None
+        status = self.upload.status if self.upload else "-"
         return (
             self.name,
             self.request.dataset if self.request else "-",
@@ -53,7 +55,7 @@ class ListedRun:
             f"{self.n_done}/{self.n_members}" if self.n_members else "-",
             f"{self.cv.cv_accuracy:.5f}" if self.cv else "-",
             f"{expected.low:.5f} to {expected.high:.5f}" if expected else "-",
-            "-" if self.public_score is None else f"{self.public_score:.5f}",
+            status if self.public_score is None else f"{self.public_score:.5f}",
             "-" if self.seconds is None else f"{self.seconds / 60:.1f}",
             datetime.fromtimestamp(self.when).strftime("%Y-%m-%d %H:%M"),
             self.state,
@@ -62,7 +64,11 @@ class ListedRun:
 
 def runs(*, folders: Folders = Folders()) -> None:
     """List all runs."""
-    listed = sorted(list_runs(folders.submissions_dir), key=lambda run: (run.when, run.name))
+    print_runs(sorted(list_runs(folders.submissions_dir), key=lambda run: (run.when, run.name)))
+
+
+def print_runs(listed: Sequence[ListedRun]) -> None:
+    """Print a table of runs."""
     table = columns([HEADER, *(run.cells() for run in listed)])
     echo(table if listed else "no run yet: 'make train' makes one")
 
@@ -100,9 +106,8 @@ def _read(run: "Run", listed: ListedRun) -> None:
 def _recipe(request: "Request") -> str:
     """Return the recipe's name, and the settings that were changed."""
     changed = [f"{key} {value}" for key, value in request.changed.items()]
-    if len(changed) > MOST_SETTINGS:
-        changed[MOST_SETTINGS - 1 :] = [f"{len(changed) - MOST_SETTINGS + 1} more"]
-    return ", ".join([request.recipe_name, *changed])
+    text = ", ".join([request.recipe_name, *changed])
+    return textwrap.shorten(text, MOST_SETTINGS, placeholder=" ...")
 
 
 def _finished_at(run: "Run") -> float:

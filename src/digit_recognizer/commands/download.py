@@ -13,11 +13,6 @@ from digit_recognizer.data.files import Progress, silent
 if TYPE_CHECKING:
     from digit_recognizer.data.competition import Provenance
 
-SAMPLE_NOTE = (
-    "note: this is scikit-learn's small bundled sample, not Kaggle's digits: the result is not"
-    " one to submit. 'make download' brings the competition's data."
-)
-
 
 def download(
     *,
@@ -36,8 +31,8 @@ def download(
     echo(f"{folder}: {state} ({len(provenance.sha256)} files verified)")
     if provenance.repeats and not provenance.may_submit and source not in UNSUBMITTABLE:
         echo(
-            f"warning: {provenance.repeats} of its test images are training rows too:"
-            " scores of runs trained on it mean nothing, and they are not submitted"
+            f"warning: {provenance.repeats} of its test images are training rows too: runs on it"
+            " are not submitted"
         )
 
 
@@ -97,6 +92,9 @@ def ready_dataset(data: str | None, folders: Folders) -> str:
         if data == COMPETITION and not is_there:
             download(source="kaggle", folders=folders)
     if data == "sample":
-        echo(SAMPLE_NOTE)
+        echo(
+            "note: this is scikit-learn's small sample, not Kaggle's data: the result is not one to"
+            " submit. 'make download' brings the competition's data."
+        )
         download(source="sample", folders=folders)
     return data

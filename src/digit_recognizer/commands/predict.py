@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from digit_recognizer.commands.console import columns, echo, with_bar
+from digit_recognizer.commands.console import columns, echo, working
 from digit_recognizer.commands.options import AnsweringRunName, DeviceName, Folders
 from digit_recognizer.errors import FileError, NoDigitError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
     from digit_recognizer.runs.answering import AnsweringRun
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from digit_recognizer.training.device import Device
 
 MOST_SHOWN = 40  # lines on the screen; the CSV holds all
-CHUNK = 1024  # images
 PROBA = [f"proba_{digit}" for digit in range(10)]
 
 
@@ -54,6 +52,7 @@ def predict(
 ) -> None:
     """Predict the digits of pictures or of a CSV of pixels."""
     import numpy as np
+    import pandas as pd
 
     from digit_recognizer.data.files import write_csv
     from digit_recognizer.runs.answering import PRETRAINED, find_answering_run
@@ -65,18 +64,25 @@ def predict(
     proba = np.empty((0, 10))
     if images:
         proba = ensemble_proba(answering.run, np.stack(images), find_devices(device)[0])
-    answers = _answers(heading, pictures, proba)
+    rest = iter(proba)
+    answers = [_answers(one, list(islice(rest, len(one.digits)))) for one in pictures]
     echo(f"answers of {answering.title}")
     if answering.warning:
         echo(f"warning: {answering.warning}")
-    echo(_table(answers))
-    if pictures[0].label is not None:
-        n_errors = sum(answers["label"] != [picture.label for picture in pictures])
-        echo(_accuracy(n_errors, len(pictures), file[0], answering))
+    echo(columns([(heading, "label", "probability", ""), *map(_line, answers[:MOST_SHOWN])]))
+    if len(answers) > MOST_SHOWN:
+        echo(f"... and {len(answers) - MOST_SHOWN:,} more")
+    labels = [picture.label for picture in pictures if picture.label is not None]
+    if labels:
+        echo(
+            _accuracy(int((proba.argmax(axis=1) == labels).sum()), len(labels), file[0], answering)
+        )
+    rows = [row for answer in answers for row in answer]
+    table = pd.DataFrame(rows, columns=[heading, "label", "note", *PROBA])
     if out is None:
         own = answering.run.predictions_csv_path
         out = folders.submissions_dir / own.name if answering.run == PRETRAINED else own
-    write_csv(out, answers, float_format="%.6f")
+    write_csv(out, table.astype({"label": "Int64"}), float_format="%.6f")
     echo(f"written to {out}")
 
 
@@ -131,7 +137,6 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
     """Return the mean probabilities [N, 10] of a run's members for images [N, 28, 28]."""
     from concurrent.futures import ThreadPoolExecutor
 
-    import numpy as np
     import torch
 
     from digit_recognizer.runs.answering import load_networks
@@ -139,63 +144,46 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
     from digit_recognizer.training.parallel import count_cores
     from digit_recognizer.training.predict import predict_logits
 
+    def answer(loaded: Any) -> "NDArray[np.float32]":
+        network, recipe = loaded
+        return predict_logits(network, images, recipe, device)
+
+    # A member a core, one thread each. Beside other programs, torch's own two threads took 2 to
+    # 15 times as long for 4,096 rows (four rounds, load 6), and 4 to 16 times the CPU time.
+    n_workers = count_cores() if device.name == "cpu" else 1
     parts = load_networks(run, device)
-    chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
-    networks = [loaded for part in parts for loaded in part]
-    tasks = list(product(networks, chunks))
-
-    def answer(task: Any) -> "NDArray[np.float32]":
-        torch.set_num_threads(1)
-        (network, recipe), chunk = task
-        return predict_logits(network, chunk, recipe, device)
-
-    # Chunks over the cores, one thread each. Beside other programs, torch's own two threads took
-    # 2 to 15 times as long for 4,096 rows (four rounds, load 6), and 4 to 16 times the CPU time.
-    with ThreadPoolExecutor(count_cores() if device.name == "cpu" else 1) as pool:
-        logits = list(with_bar(pool.map(answer, tasks), "predicting", len(tasks)))
-    by_member = iter(np.concatenate(logits).reshape(len(networks), len(images), 10))
-    return blend_proba([[next(by_member) for _ in part] for part in parts])
+    with (
+        working("predicting"),
+        ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        return blend_proba([list(pool.map(answer, part)) for part in parts])
 
 
-def _answers(heading: str, pictures: Sequence[Picture], proba: "Proba") -> "pd.DataFrame":
-    """Return a row ``<heading>,label,note,proba_0..proba_9`` for each digit, or for its lack.
-
-    The index numbers the pictures, some of which show several digits.
-    """
-    import pandas as pd
-
+def _answers(picture: Picture, proba: "Sequence[Proba]") -> list[tuple[Any, ...]]:
+    """Return a row ``name,label,note,proba_0..proba_9`` for each digit, or for its lack."""
     from digit_recognizer.runs.answering import doubt
 
-    rows, numbers, digits = [], [], iter(proba)
-    for number, picture in enumerate(pictures):
-        found = [
-            (int(row.argmax()), doubt(row), *row) for row in islice(digits, len(picture.digits))
-        ]
-        for answer in found or [(None, picture.note, *[None] * 10)]:
-            rows.append((picture.name, *answer))
-            numbers.append(number)
-    frame = pd.DataFrame(rows, numbers, [heading, "label", "note", *PROBA])
-    return frame.astype({"label": "Int64"})
+    if not picture.digits:
+        return [(picture.name, None, picture.note, *[None] * 10)]
+    return [(picture.name, int(row.argmax()), doubt(row), *row) for row in proba]
 
 
-def _table(answers: "pd.DataFrame") -> str:
-    """Return names, labels, the least probability and notes of the first pictures as text."""
-    lines = [(str(answers.columns[0]), "label", "probability", "")]
-    for _, rows in answers[answers.index < MOST_SHOWN].groupby(level=0):
-        labels = "".join(rows["label"].astype("string").fillna("-"))
-        least = rows[PROBA].max(axis=1).min()
-        notes = "; ".join(filter(None, rows["note"]))
-        likely = f"{100 * least:.1f} %" if least > 0 else ""
-        lines.append((str(rows.iloc[0, 0]), labels, likely, notes))
-    more = answers.index[-1] + 1 - MOST_SHOWN
-    return columns(lines) + (f"\n... and {more:,} more" if more > 0 else "")
+def _line(answers: Sequence[tuple[Any, ...]]) -> tuple[str, str, str, str]:
+    """Return the name, the labels, the least probability and the notes of a picture's digits."""
+    name, label, note, *_ = answers[0]
+    if label is None:
+        return name, "-", "", note
+    labels = "".join(str(label) for _, label, *_ in answers)
+    least = min(max(proba) for _, _, _, *proba in answers)
+    notes = "; ".join(note for _, _, note, *_ in answers if note)
+    return name, labels, f"{100 * least:.1f} %", notes
 
 
-def _accuracy(n_errors: int, n_rows: int, path: Path, answering: "AnsweringRun") -> str:
+def _accuracy(n_correct: int, n_rows: int, path: Path, answering: "AnsweringRun") -> str:
     """Return how many labels of a ``train.csv`` are met, and whether the run learned from them."""
     from digit_recognizer.data.files import sha256
 
-    text = f"accuracy {1 - n_errors / n_rows:.5f} ({n_errors:,} errors in {n_rows:,} rows)"
+    text = f"accuracy {n_correct / n_rows:.5f} ({n_rows - n_correct:,} errors in {n_rows:,} rows)"
     if sha256(path) in answering.run.environment().data.values():
         text += f"\nnote: {answering.run.name} was trained on these rows: out of fold, it has "
         text += f"{answering.cv.cv_accuracy:.5f}"

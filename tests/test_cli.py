@@ -28,13 +28,10 @@ def test_a_submissions_folder_that_is_a_file_is_named(
     assert line.endswith(": give another path, fix the permissions, or make room\n")
 
 
-@pytest.mark.parametrize(
-    "words", [["cv"], ["submit"], ["predict", "--file", "x.csv"]], ids=" ".join
-)
 def test_a_name_that_is_too_long_is_named(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = error_of(capsys, *words, "--submissions-dir", str(tmp_path), "--run", "n" * 5000)
+    line = error_of(capsys, "cv", "--submissions-dir", str(tmp_path), "--run", "n" * 5000)
     assert ": File name too long: " in line
     assert len(line) < 500
 

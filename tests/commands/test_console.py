@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,9 @@ def on_a_terminal(script: str, stream: str) -> str:
     process = subprocess.Popen([sys.executable, "-c", script], env=environment, **streams)
     os.close(theirs)
     parts = []
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        parts.append(part)
+    with suppress(OSError):  # which Linux raises when the other end is closed
+        while part := os.read(ours, 65536):
+            parts.append(part)
     os.close(ours)
     assert process.wait() == 0
     shown = b"".join(parts).decode()

@@ -47,18 +47,13 @@ def test_when_kaggle_fails_the_table_is_shown_and_the_failure_told(
     assert "0.99400" in out
 
 
-def entry(ref: int, **changes: object) -> LedgerEntry:
-    facts = {"time": "2026-01-01", "run": 'a,"b"', "file_sha256": "f", "cv_accuracy": None}
-    return LedgerEntry(
-        **{**facts, "public_score": 0.5, "ref": ref, "status": "complete", **changes}
-    )
-
-
 def test_what_is_put_into_the_ledger_comes_out_again(desk: Desk) -> None:
     ledger = Ledger(desk.submissions_dir)
-    ledger.add(entry(1))
-    ledger.add(entry(2, public_score=None, reason="one,\ntwo"))
-    assert ledger.entries() == [entry(1), entry(2, public_score=None, reason="one,\ntwo")]
+    scored = LedgerEntry("2026-01-01", 'a,"b"', "f", 1, "complete", public_score=0.5)
+    failed = LedgerEntry("2026-01-02", "c", "f", 2, "error", reason="one,\ntwo")
+    ledger.add(scored)
+    ledger.add(failed)
+    assert ledger.entries() == [scored, failed]
 
 
 def test_a_damaged_ledger_is_one_line(desk: Desk) -> None:

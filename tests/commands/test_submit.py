@@ -124,44 +124,27 @@ def test_the_same_file_is_refused_unless_forced(desk: Desk, kaggle: Kaggle) -> N
     assert len(desk.ledger) == len(kaggle.submissions) == 2
 
 
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        (lambda text: text.replace("\n7,", "\n77,"), "line 8 is '77,0': it must be '7,0'"),
-        (
-            lambda text: text[: text.rindex(f"{N_TEST},")],
-            f"has {N_TEST - 1} rows: it must have {N_TEST}, one for each row of test.csv",
-        ),
-    ],
-    ids=["a wrong id", "rows missing"],
-)
-def test_an_invalid_file_never_leaves_the_machine(
-    desk: Desk, kaggle: Kaggle, change: object, line: str
-) -> None:
-    assert callable(change)
-    desk.file.write_text(change(desk.file.read_text()))
-    assert desk.refuse() == f"{desk.file}: {line}"
+def test_an_invalid_file_never_leaves_the_machine(desk: Desk, kaggle: Kaggle) -> None:
+    desk.file.write_text(desk.file.read_text().replace("\n7,", "\n77,"))
+    assert desk.refuse() == f"{desk.file}: line 8 is '77,0': it must be '7,0'"
     assert kaggle.steps == []
-
-
-FORBIDDEN = (
-    "was trained on data from '{}', which may never be submitted: run 'make download', then"
-    " 'make train DATA=digit-recognizer'"
-)
-LEAKED = (
-    "2000 test images are also training rows: its score would mean nothing, so it is not"
-    " submitted; get the data with 'make download'"
-)
 
 
 @pytest.mark.parametrize(
     ("environment", "line"),
     [
-        ({"source": "mnist"}, FORBIDDEN.format("mnist")),
-        ({"source": "sample"}, FORBIDDEN.format("sample")),
-        ({"repeats": 2000}, LEAKED),
+        (
+            {"source": "mnist"},
+            "was trained on data from 'mnist', which may never be submitted: run 'make download',"
+            " then 'make train DATA=digit-recognizer'",
+        ),
+        (
+            {"repeats": 2000},
+            "2000 test images are also training rows: its score would mean nothing, so it is not"
+            " submitted; get the data with 'make download'",
+        ),
     ],
-    ids=["mnist", "sample", "leaked"],
+    ids=["mnist", "leaked"],
 )
 def test_data_that_holds_the_answers_may_never_be_submitted(
     desk: Desk, kaggle: Kaggle, environment: dict[str, object], line: str

@@ -3,6 +3,7 @@
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -95,3 +96,7 @@ def _kaggle() -> Iterator[Check]:
     yield Check("access to Kaggle", True, "credentials valid, rules accepted")
     advice = "" if remaining > 0 else "the next is possible from 00:00 UTC"
     yield Check("submissions left", remaining > 0, f"{remaining} today", advice, needed=False)
+    with suppress(KaggleError):  # only `kernel` needs it
+        hours, total = kaggle.gpu_hours()
+        found = f"{hours:.1f} of {total:.0f} h left this week"
+        yield Check("Kaggle's GPU", hours > 0, found, needed=False)

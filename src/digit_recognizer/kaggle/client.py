@@ -188,7 +188,7 @@ class Kaggle:
             self._client.authenticate()
         except SystemExit:  # the client exits where no credentials are good
             line = self.credentials.rejection_message("wrong, expired or revoked")
-            raise KaggleError(line, refused=True) from None
+            raise KaggleError(line) from None
 
     def _request(
         self, call: Callable[[], T], is_retried: Callable[[BaseException], bool] = is_transient

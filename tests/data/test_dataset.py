@@ -106,21 +106,18 @@ def test_a_dataset_that_is_not_there_names_those_that_are(folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["mnist", "sample"])
-def test_the_advice_for_mnist_and_the_sample_is_not_to_fetch_kaggles_data(
-    name: str, tmp_path: Path
-) -> None:
-    folder, command = tmp_path / name, f"make download SOURCE={name}"
+def test_the_advice_for_the_sample_is_not_to_fetch_kaggles_data(tmp_path: Path) -> None:
+    folder, command = tmp_path / "sample", "make download SOURCE=sample"
     source_json = folder / "source.json"
     assert complaint_of(folder) == f"{folder}: is not there: run '{command}'"
-    with replacing(folder, name, may_submit=False) as new:
+    with replacing(folder, "sample", may_submit=False) as new:
         write_small(new)
     (folder / "test.csv").unlink()
     assert complaint_of(folder) == (
         f"{folder / 'test.csv'}: is missing or no longer what was verified: run '{command}' again"
     )
     source_json.write_text("{}")
-    assert complaint_of(folder) == f"{source_json}: is damaged: run '{command}' again"
+    assert complaint_of(folder) == f"{source_json}: source: field required: run '{command}' again"
     source_json.unlink()
     assert complaint_of(folder) == f"{source_json}: is not there: run '{command}'"
 
@@ -140,13 +137,14 @@ def test_test_images_that_are_training_rows_forbid_submitting(
     assert (provenance.repeats, provenance.may_submit) == (repeats, may_submit)
 
 
-def test_a_solution_of_another_length_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sample_submission.csv", "solution.csv"])
+def test_another_number_of_labels_than_of_test_images_is_refused(name: str, tmp_path: Path) -> None:
     with (
         pytest.raises(FormatError) as caught,
         replacing(tmp_path / "mine", "a friend", may_submit=True) as new,
     ):
         write_small(new)
-        write_submission(new / "solution.csv", np.arange(6))
+        write_submission(new / name, np.arange(6))
     assert str(caught.value) == (
-        "a friend: solution.csv: has 6 rows: it must have 7, one for each row of test.csv"
+        f"a friend: {name}: has 6 rows: it must have 7, one for each row of test.csv"
     )

@@ -2,15 +2,14 @@
 
 import gzip
 import hashlib
-import http.server
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.loopback import Kaggle, Reply, refusal, serve
 from support.small import contents, images
 
 from digit_recognizer.commands.download import fetch_dataset
@@ -19,68 +18,30 @@ from digit_recognizer.data.competition import DATA_FILES
 from digit_recognizer.data.dataset import load
 from digit_recognizer.errors import FileError
 
-Pages = dict[str, tuple[bytes, int]]  # by name: the body, and its promised length
-
-
-@pytest.fixture
-def mirror() -> Iterator[tuple[str, Pages]]:
-    """A loopback server: its address, and its pages to fill."""
-    pages: Pages = {}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name = self.path.removeprefix("/mnist/").removesuffix(".gz")
-            if name not in pages:
-                self.send_error(404)
-                return
-            body, promised = pages[name]
-            self.send_response(200)
-            self.send_header("Content-Length", str(promised))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *values: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/mnist/", pages
-        server.shutdown()
-        thread.join()
-
 
 def idx(array: np.ndarray) -> bytes:
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-def page(body: bytes) -> tuple[bytes, int]:
-    return body, len(body)
-
-
 @pytest.fixture
-def small_mnist(mirror: tuple[str, Pages], monkeypatch: pytest.MonkeyPatch) -> tuple[str, Pages]:
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
     """A mirror of MNIST's four files with 12 + 5 images, the table of digests being theirs."""
-    files = {
-        "train-images-idx3-ubyte": images(12),
-        "train-labels-idx1-ubyte": np.arange(12, dtype=np.uint8) % 10,
-        "t10k-images-idx3-ubyte": images(5, seed=1),
-        "t10k-labels-idx1-ubyte": np.array([3, 1, 4, 1, 5], dtype=np.uint8),
-    }
-    for name, array in files.items():
-        digest = hashlib.sha256(idx(array)).hexdigest()
-        monkeypatch.setitem(sources.MNIST_DIGESTS, name, digest)
-        mirror[1][name] = page(gzip.compress(idx(array)))
-    return mirror
+    train = images(12), np.arange(12, dtype=np.uint8) % 10
+    test = images(5, seed=1), np.array([3, 1, 4, 1, 5], dtype=np.uint8)
+    with serve() as server:
+        for name, array in zip([*sources.MNIST_DIGESTS], [*train, *test], strict=True):
+            digest = hashlib.sha256(idx(array)).hexdigest()
+            monkeypatch.setitem(sources.MNIST_DIGESTS, name, digest)
+            server.replies["GET"].append(Reply(body=gzip.compress(idx(array))))
+        yield server
 
 
 def test_mnist_is_fetched_with_its_official_split_and_the_solution(
-    small_mnist: tuple[str, Pages], tmp_path: Path
+    mirror: Kaggle, tmp_path: Path
 ) -> None:
-    url, pages = small_mnist
     reports: list[tuple[str, int, int]] = []
     folder, provenance, fetched = fetch_dataset(
-        tmp_path, "mnist", url.rstrip("/"), lambda *report: reports.append(report)
+        tmp_path, "mnist", mirror.url, lambda *report: reports.append(report)
     )
     assert (folder, fetched) == (tmp_path / "mnist", True)
     assert not provenance.may_submit
@@ -90,36 +51,32 @@ def test_mnist_is_fetched_with_its_official_split_and_the_solution(
     assert data.solution is not None
     assert data.solution.tolist() == [3, 1, 4, 1, 5]
     assert reports[-1][1] == reports[-1][2] > 0
-    pages.clear()
-    assert fetch_dataset(tmp_path, "mnist", url)[2] is False, "the second time needs no network"
+    mirror.requests.clear()
+    assert fetch_dataset(tmp_path, "mnist", mirror.url)[2] is False
+    assert mirror.requests == []
 
 
-LAST = "t10k-labels-idx1-ubyte"
 GOOD_GZIP = gzip.compress(b"x" * 5000)
 CORRUPT_GZIP = GOOD_GZIP[:20] + b"\xff\xff\xff" + GOOD_GZIP[23:]
-NO_GZIP = "is not a gzip file: give another MNIST_URL"
-BAD_PAGES = {
-    "404": (None, "cannot be fetched (Not Found): check the network or give another MNIST_URL"),
-    "no gzip": (page(b"<html>sorry</html>"), NO_GZIP),
-    "corrupt gzip": (page(CORRUPT_GZIP), NO_GZIP),
-    "gzip cut short": (page(GOOD_GZIP[:-9]), NO_GZIP),
-    "something else": (page(GOOD_GZIP), "is not the original file: give another MNIST_URL"),
-    "broken off": ((GOOD_GZIP[:10], 99), "broke off after 10 of 99 bytes: repeat the command"),
+NOT_IT = "is not the original file: repeat the command, or give another MNIST_URL"
+BAD_REPLIES = {
+    "404": (refusal(404), "cannot be fetched (HTTP Error 404: Not Found): check the network"),
+    "no gzip": (Reply(body=b"<html>sorry</html>"), NOT_IT),
+    "corrupt gzip": (Reply(body=CORRUPT_GZIP), NOT_IT),
+    "something else": (Reply(body=GOOD_GZIP), NOT_IT),
+    "broken off": (Reply(body=GOOD_GZIP, cut=10), NOT_IT),
 }
 
 
-@pytest.mark.parametrize("kind", BAD_PAGES)
+@pytest.mark.parametrize("kind", BAD_REPLIES)
 def test_a_bad_mirror_is_named_and_leaves_nothing(
-    kind: str, small_mnist: tuple[str, Pages], tmp_path: Path
+    kind: str, mirror: Kaggle, tmp_path: Path
 ) -> None:
-    url, pages = small_mnist
-    answer, complaint = BAD_PAGES[kind]
-    del pages[LAST]
-    if answer:
-        pages[LAST] = answer
+    mirror.replies["GET"][-1], complaint = BAD_REPLIES[kind]
     with pytest.raises(FileError) as caught:
-        fetch_dataset(tmp_path, "mnist", url)
-    assert str(caught.value) == f"{url}{LAST}.gz: {complaint}"
+        fetch_dataset(tmp_path, "mnist", mirror.url)
+    url = f"{mirror.url}/t10k-labels-idx1-ubyte.gz"
+    assert str(caught.value).startswith(f"{url}: {complaint}")
     assert contents(tmp_path) == {}
     assert [path.name for path in tmp_path.iterdir()] == [".lock-mnist"]
 

@@ -1,7 +1,6 @@
 """A zip or a folder that a user already has is taken whole and checked, or not at all."""
 
 import os
-import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -28,14 +27,7 @@ def test_three_files_of_a_zip_are_unpacked_and_verified_and_nothing_else(
     link = zipfile.ZipInfo("link.csv")
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(archive, "a") as bundle:
-        for name in (
-            "__MACOSX/train.csv",
-            "notes.txt",
-            "../x.csv",
-            "/tmp/x.csv",
-            "C:\\x.csv",
-            link,
-        ):
+        for name in ("__MACOSX/train.csv", "a.txt", "../x.csv", "/tmp/x.csv", "C:\\x.csv", link):
             bundle.writestr(name, b"not ours")
     folder, provenance, fetched = fetch_dataset(tmp_path / "data", str(archive))
     assert (folder, fetched) == (tmp_path / "data" / "digit-recognizer", True)
@@ -85,56 +77,28 @@ def of_gigabytes(archive: Path, mine: Path) -> None:
     archive.write_bytes(content)
 
 
-def without(name: str) -> Callable[[Path, Path], object]:
-    names = tuple(other for other in DATA_FILES if other != name)
-    return lambda path, mine: zipped(path, mine, names=names)
-
-
-def encrypted(archive: Path, mine: Path) -> None:
-    content = bytearray(zipped(archive, mine).read_bytes())
-    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        for found in re.finditer(re.escape(mark), bytes(content)):
-            content[found.start() + offset] |= 1
-    archive.write_bytes(content)
-
-
 def in_two_folders(archive: Path, mine: Path) -> None:
     zipped(archive, mine)
     with zipfile.ZipFile(archive, "a") as bundle:
         bundle.write(mine / "train.csv", "again/train.csv")
 
 
-def malformed_inside(archive: Path, mine: Path) -> None:
-    lines = (mine / "test.csv").read_bytes().splitlines(keepends=True)
-    (mine / "test.csv").write_bytes(b"".join([*lines[:3], b"256" + lines[3][1:], *lines[4:]]))
-    zipped(archive, mine)
-
-
-def fewer_ids(archive: Path, mine: Path) -> None:
-    (mine / "sample_submission.csv").write_text("ImageId,Label\n1,0\n")
-    zipped(archive, mine)
-
-
 Maker = Callable[[Path, Path], object]  # of a zip at a path, from a folder
-NO_ZIP = "is not a good zip file: fetch it again"
+NO_ZIP = "cannot be unpacked: fetch it again"
 TOO_LARGE = "and at most 500 can be read: give a file of fewer rows"
-HOLDS = "it must hold train.csv, test.csv, sample_submission.csv"
 BAD_ZIPS: dict[str, tuple[Maker, str]] = {
     "no zip": (lambda path, mine: path.write_text("<html>"), NO_ZIP),
-    "cut short": (lambda path, mine: path.write_bytes(zipped(path, mine).read_bytes()[:-100]), NO_ZIP),
-    "train.csv twice": (in_two_folders, "holds train.csv twice: not unpacked"),
-    "encrypted": (encrypted, "is encrypted: unpack it, and give the folder"),
-    "a malformed test.csv": (malformed_inside, "test.csv: line 4 has '256"),
-    "gigabytes": (of_gigabytes, f"train.csv: has 3,000 MB, {TOO_LARGE}"),
-    "too few ids": (
-        fewer_ids,
-        "sample_submission.csv: has 1 rows: it must have 7, one for each row of test.csv",
+    "cut short": (
+        lambda path, mine: path.write_bytes(zipped(path, mine).read_bytes()[:-100]),
+        NO_ZIP,
     ),
-    **{
-        f"no {name}": (without(name), f"has no {name}: {HOLDS}")
-        for name in ("test.csv", "sample_submission.csv")
-    },
-}  # fmt: skip
+    "train.csv twice": (in_two_folders, "holds train.csv twice: not unpacked"),
+    "gigabytes": (of_gigabytes, f"train.csv: has 3,000 MB, {TOO_LARGE}"),
+    "no test.csv": (
+        lambda path, mine: zipped(path, mine, names=("train.csv", "sample_submission.csv")),
+        "has no test.csv: it must hold train.csv, test.csv, sample_submission.csv",
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", BAD_ZIPS)
@@ -186,7 +150,6 @@ def test_a_source_that_cannot_be_one_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     complaints = {
         "~nosuchuser/x": "~nosuchuser/x: cannot be read (Could not determine home directory.)",
-        "a" * 5000: f"{'a' * 200}: cannot be read (File name too long)",
         str(tmp_path / "pipe"): f"{tmp_path / 'pipe'}: is neither a file nor a folder",
         "nothing.zip": "nothing.zip: cannot be read (No such file or directory)",
     }

@@ -64,7 +64,7 @@ def _fill(folder: Path, source: str, mnist_url: str | None, progress: Progress) 
     elif source == "mnist":
         sources.fetch_mnist(folder, mnist_url or sources.MNIST_URL, progress)
     elif source != "kaggle":
-        sources.copy_own_files(folder, Path(source).expanduser(), progress)
+        sources.copy_own_files(folder, Path(source).expanduser())
     else:
         from digit_recognizer.kaggle.client import Kaggle
 
@@ -72,7 +72,7 @@ def _fill(folder: Path, source: str, mnist_url: str | None, progress: Progress) 
         transfers = folder.parent / ".download"
         archive = Kaggle(progress).download(transfers)
         try:
-            sources.unzip(archive, folder, progress)
+            sources.unzip(archive, folder)
         finally:
             shutil.rmtree(transfers, ignore_errors=True)
 

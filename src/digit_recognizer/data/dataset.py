@@ -7,8 +7,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from digit_recognizer.data import competition, files
 from digit_recognizer.data.competition import DATA_FILES, Dataset, Provenance
 from digit_recognizer.errors import FileError, FormatError
@@ -27,9 +25,9 @@ def load(folder: Path) -> Dataset:
     """
     recover(folder)
     provenance = read_provenance(folder)
-    for name in _changed_files(folder, provenance)[:1]:
+    if changed := _changed_file(folder, provenance):
         raise FileError(
-            f"{folder / name}: is missing or no longer what was verified: run"
+            f"{changed}: is missing or no longer what was verified: run"
             f" '{_download_command(folder)}' again"
         )
     key = "-".join(digest[:16] for digest in provenance.sha256.values())
@@ -45,33 +43,25 @@ def load(folder: Path) -> Dataset:
 
 def is_fetched(folder: Path) -> bool:
     """Return whether a folder holds a dataset that was verified, perhaps damaged since."""
-    try:
-        return (folder / "source.json").exists()
-    except OSError as error:
-        raise FileError(
-            f"{folder}: cannot be read ({error.strerror}): fix the permissions, or use another folder"
-        ) from None
+    return (folder / "source.json").exists()
 
 
 def read_provenance(folder: Path) -> Provenance:
     """Read a dataset's ``source.json``."""
-    path, command = folder / "source.json", _download_command(folder)
+    path, command, choice = folder / "source.json", _download_command(folder), ""
+    if not folder.is_dir():
+        others = sorted(other.parent.name for other in folder.parent.glob("[!.]*/source.json"))
+        choice = f", or use one of these datasets: {', '.join(others)}" if others else ""
+        raise FileError(f"{folder}: is not there: run '{command}'{choice}")
     if not is_fetched(folder):
-        missing, choice = path, f", or 'make download SOURCE={folder}' to verify the files that are"
-        if folder.name in UNSUBMITTABLE:  # its files would become the competition's
-            choice = ""
-        if not folder.is_dir():
-            others = sorted(other.parent.name for other in folder.parent.glob("[!.]*/source.json"))
-            choice = f", or use one of these datasets: {', '.join(others)}" if others else ""
-            missing = folder
-        raise FileError(f"{missing}: is not there: run '{command}'{choice}")
-    try:
-        provenance = Provenance(**files.read_json(path))
-        if set(DATA_FILES) <= set(provenance.sha256) <= {*DATA_FILES, "solution.csv"}:
-            return provenance
-    except (FileError, TypeError):
-        pass
-    raise FileError(f"{path}: is damaged: run '{command}' again")
+        if folder.name not in UNSUBMITTABLE:  # whose files would become the competition's
+            choice = f", or 'make download SOURCE={folder}' to verify the files that are"
+        raise FileError(f"{path}: is not there: run '{command}'{choice}")
+    advice = f"run '{command}' again"
+    provenance = files.read_json_as(path, Provenance, advice)
+    if not set(DATA_FILES) <= set(provenance.sha256) <= {*DATA_FILES, "solution.csv"}:
+        raise FileError(f"{path}: is damaged: {advice}")
+    return provenance
 
 
 def _download_command(folder: Path) -> str:
@@ -100,18 +90,16 @@ def is_intact(folder: Path, source: str, version: str = "") -> bool:
     except FileError:
         return False
     is_known = (provenance.source, provenance.version) == (source, version)
-    return is_known and not _changed_files(folder, provenance)
+    return is_known and not _changed_file(folder, provenance)
 
 
-def _changed_files(folder: Path, provenance: Provenance) -> list[str]:
-    """Return the names of the files that are missing or no longer what was verified."""
-
-    def digest(name: str) -> str:
-        with suppress(OSError):
-            return files.sha256(folder / name)
-        return ""
-
-    return [name for name, verified in provenance.sha256.items() if digest(name) != verified]
+def _changed_file(folder: Path, provenance: Provenance) -> Path | None:
+    """Return the first file that is missing or no longer what was verified."""
+    for name, verified in provenance.sha256.items():
+        path = folder / name
+        if not path.is_file() or files.sha256(path) != verified:
+            return path
+    return None
 
 
 def _read_csvs(folder: Path) -> Dataset:
@@ -136,18 +124,16 @@ def replacing(folder: Path, source: str, may_submit: bool, version: str = "") ->
 
     Whatever fails, `folder` is as it was.
     """
+    folder = folder.resolve()  # only the target of a link has neighbours on the same disk
+    new = folder.with_name(f".new-{folder.name}")
+    taken = f"{folder}: another process is replacing it: wait for it, then repeat"
     try:
-        folder = _resolve_link(folder)
-        new = folder.with_name(f".new-{folder.name}")
-        with _lock(folder):
+        with files.lock(folder.with_name(f".lock-{folder.name}"), taken):
             try:
                 shutil.rmtree(new, ignore_errors=True)  # of a killed download
                 new.mkdir()
                 yield new
-                try:
-                    provenance = verify(new, source, may_submit, version)
-                except FormatError as error:
-                    raise FormatError(f"{source}: {str(error).replace(f'{new}/', '')}") from error
+                provenance = verify(new, source, may_submit, version)
                 files.write_json(new / "source.json", asdict(provenance))
                 _replace(folder, new)
             finally:
@@ -159,23 +145,11 @@ def replacing(folder: Path, source: str, may_submit: bool, version: str = "") ->
             f"{folder}: cannot be written ({error.strerror or error}): make room (300 MB) or"
             " fix the permissions, then repeat the command"
         ) from error
+    # The new folder is removed: name what the user will find.
+    except FormatError as error:
+        raise FormatError(str(error).replace(f"{new}/", f"{source}: ")) from error
     except FileError as error:
-        # The new folder is removed: name the file where the user will look for it.
-        raise type(error)(str(error).replace(f".new-{folder.name}", folder.name)) from error
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep other processes from replacing `folder`."""
-    if folder.parent.is_file():
-        raise FileError(f"{folder.parent}: is a file: move it away, or use another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder.with_name(f".lock-{folder.name}"), timeout=0):
-            yield
-    except Timeout:
-        reason = "another process is replacing it: wait for it, then repeat"
-        raise FileError(f"{folder}: {reason}") from None
+        raise type(error)(str(error).replace(new.name, folder.name)) from error
 
 
 def _replace(folder: Path, new: Path) -> None:
@@ -192,26 +166,18 @@ def _replace(folder: Path, new: Path) -> None:
 def recover(folder: Path) -> None:
     """Finish a replacement that was cut short, and move over a user's own files."""
     with suppress(OSError):  # another process may be tidying up too
-        folder = _resolve_link(folder)
+        folder = folder.resolve()
         old = _old_dir(folder)
         if not folder.exists():
             old.rename(folder)
             return
+        ours = {*DATA_FILES, "solution.csv", "source.json"}
         for entry in old.iterdir():
-            if not _is_dataset_file(entry.name) and not (folder / entry.name).exists():
+            is_ours = entry.name in ours or entry.name.startswith((".arrays-", ".tmp-"))
+            if not is_ours and not (folder / entry.name).exists():
                 entry.rename(folder / entry.name)  # a user's notes outlive the data beside them
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _resolve_link(folder: Path) -> Path:
-    """Return the target of a link: only there are neighbours on the same disk."""
-    return folder.resolve() if folder.is_symlink() else folder
-
-
 def _old_dir(folder: Path) -> Path:
     return folder.with_name(f".old-{folder.name}")
-
-
-def _is_dataset_file(name: str) -> bool:
-    written = {*DATA_FILES, "solution.csv", "source.json"}
-    return name in written or name.startswith((".arrays-", ".tmp-"))

@@ -1,21 +1,19 @@
-"""Atomic writes: after a failure a file is as it was before."""
+"""Atomic writes, after whose failure a file is as it was before; strict reads; locks."""
 
 import csv
 import errno
 import hashlib
 import json
-import lzma
 import os
-import struct
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from digit_recognizer.errors import FileError
+from filelock import FileLock, Timeout
+
+from digit_recognizer.errors import FileError, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,10 +177,19 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink()
 
 
-def is_bad_zip(error: BaseException) -> bool:
+def is_bad_zip(error: Exception) -> bool:
     """Return whether an error in reading a zip is about its bytes, and not about the disk."""
     if isinstance(error, OSError):  # bz2's have no number; a seek before the start is EINVAL
         return error.errno in (None, errno.EINVAL)
-    # From zipfile and its decompressors; their NotImplementedError is a RuntimeError.
-    about_content = (zipfile.BadZipFile, EOFError, RuntimeError, ValueError)
-    return isinstance(error, (*about_content, zlib.error, lzma.LZMAError, struct.error))
+    return not isinstance(error, UserError)
+
+
+@contextmanager
+def lock(path: Path, taken: str) -> Iterator[None]:
+    """Keep other processes out; `taken` is the error where one of them holds the lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout:
+        raise FileError(taken) from None

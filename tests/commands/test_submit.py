@@ -126,7 +126,7 @@ def test_the_same_file_is_refused_unless_forced(desk: Desk, kaggle: Kaggle) -> N
 
 def test_an_invalid_file_never_leaves_the_machine(desk: Desk, kaggle: Kaggle) -> None:
     desk.file.write_text(desk.file.read_text().replace("\n7,", "\n77,"))
-    assert desk.refuse() == f"{desk.file}: line 8 is '77,0': it must be '7,0'"
+    assert desk.refuse() == f"{desk.file}: has the ImageId 77 where 7 must be"
     assert kaggle.steps == []
 
 

@@ -1,7 +1,6 @@
 """A digit drawn with any means becomes an image in the form of MNIST's."""
 
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from support.drawn import huge_png, ink, photo, png_chunk, row_of
+from support.drawn import huge_png, ink, photo, row_of
 
 from digit_recognizer.data.digit_image import decode_digits, read_digits
 from digit_recognizer.errors import FileError, NoDigitError
@@ -58,9 +57,9 @@ FORMS = {
     "black ink, transparent paper": ("x.png", lambda digit: transparent(digit, 0)),
     "white ink, transparent paper": ("x.png", lambda digit: transparent(digit, 255)),
     "16 bit": ("x.png", lambda digit: (255 - ink(digit)).astype(np.uint16) * 257),
-    "16 bit, colour": (
+    "16 bit, transparent paper": (
         "x.png",
-        lambda digit: np.repeat((255 - ink(digit))[..., None].astype(np.uint16) * 257, 3, axis=2),
+        lambda digit: transparent(digit, 0).astype(np.uint16) * 257,
     ),
     "black and white": ("x.png", lambda digit: (ink(digit) < 128).astype(np.uint8) * 255),
     "colour": ("x.jpg", coloured),
@@ -129,13 +128,6 @@ def test_thin_strokes_become_as_thick_as_a_pens(tmp_path: Path) -> None:
     assert image.max() > 240
 
 
-def test_a_tiny_picture_is_enlarged(tmp_path: Path) -> None:
-    tiny = cv2.resize(ink(1), (8, 8), interpolation=cv2.INTER_AREA)
-    image = read_image(save(tmp_path / "tiny.png", tiny))
-    assert image.shape == (28, 28)
-    assert image.max() > 240
-
-
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 @example(np.array([[0, 12, 0, 25, 0]], dtype=np.uint8))
 def test_whatever_is_in_a_picture_becomes_digits_or_none(grey: np.ndarray) -> None:
@@ -154,61 +146,28 @@ def test_an_image_in_mnists_form_passes_unchanged(tmp_path: Path) -> None:
         np.testing.assert_array_equal(same, as_it_is)
 
 
-def turned(picture: np.ndarray, orientation: int) -> np.ndarray:
-    """Store an upright picture in the way that this EXIF orientation sets right."""
-    stored = picture
-    if orientation in (3, 4, 7, 8):
-        stored = stored[::-1]
-    if orientation in (2, 3, 6, 7):
-        stored = stored[:, ::-1]
-    return np.ascontiguousarray(stored.swapaxes(0, 1) if orientation > 4 else stored)
-
-
-def with_exif(content: bytes, orientation: int) -> bytes:
-    """Add EXIF data with one entry, the orientation, to a JPEG's or PNG's bytes."""
-    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0%c\0\0\0\0\0\0" % orientation
-    if content.startswith(b"\xff\xd8"):
-        segment = b"Exif\0\0" + exif
-        return (
-            content[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + content[2:]
-        )
-    return content[:33] + png_chunk(b"eXIf", exif) + content[33:]  # after the header
-
-
-PHOTOS = {
-    "colour": ("x.jpg", coloured),
-    "grey": ("x.jpg", lambda digit: 255 - ink(digit)),
-    "grey, as PNG": ("x.png", lambda digit: 255 - ink(digit)),
-    "transparent": ("x.png", lambda digit: transparent(digit, 0)),
-}
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", PHOTOS)
 def test_a_photo_is_set_upright_as_its_exif_orientation_says(
-    kind: str, orientation: int, tmp_path: Path
+    orientation: int, tmp_path: Path
 ) -> None:
-    name, draw = PHOTOS[kind]
-    upright = read_image(save(tmp_path / name, draw(7)))
-    stored = save(tmp_path / name, turned(draw(7), orientation))
-    stored.write_bytes(with_exif(stored.read_bytes(), orientation))
-    assert likeness(read_image(stored), upright) > 0.95
+    upright = read_image(save(tmp_path / "upright.jpg", coloured(7)))
+    held = coloured(7)
+    if orientation in (3, 4, 7, 8):
+        held = held[::-1]
+    if orientation in (2, 3, 6, 7):
+        held = held[:, ::-1]
+    if orientation > 4:
+        held = held.swapaxes(0, 1)
+    path = save(tmp_path / "held.jpg", np.ascontiguousarray(held))
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0%c\0\0\0\0\0\0" % orientation
+    marker, rest = path.read_bytes()[:2], path.read_bytes()[2:]
+    path.write_bytes(marker + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + rest)
+    assert likeness(read_image(path), upright) > 0.95
 
 
-def huge_jpg(side: int) -> bytes:
-    """A small file whose header promises a picture of `side` by `side` pixels."""
-    content = cv2.imencode(".jpg", np.zeros((16, 16, 3), dtype=np.uint8))[1].tobytes()
-    start = content.index(b"\xff\xc0") + 5
-    return content[:start] + struct.pack(">HH", side, side) + content[start + 4 :]
-
-
-@pytest.mark.parametrize("huge", [huge_png, huge_jpg])
-def test_a_picture_of_too_many_pixels_is_refused_by_its_header(
-    huge: Callable[[int], bytes], tmp_path: Path
-) -> None:
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
-    path.write_bytes(huge(10_000))
-    assert path.stat().st_size < 1_000_000
+    path.write_bytes(huge_png(10_000))
     with pytest.raises(FileError) as caught:
         read_image(path)
     assert str(caught.value) == f"{path}: has more than 64 million pixels: send a smaller one"
@@ -221,10 +180,9 @@ def paper_in_uneven_light() -> np.ndarray:
 
 
 BLANK = {
-    **{f"shade {shade}": np.full((100, 100), shade, dtype=np.uint8) for shade in (0, 128, 255)},
-    **{
-        f"{shape}": np.zeros(shape, dtype=np.uint8) for shape in [(1, 1), (1, 50), (3, 3), (28, 28)]
-    },
+    "white": np.full((100, 100), 255, dtype=np.uint8),
+    "one pixel": np.zeros((1, 1), dtype=np.uint8),
+    "28x28": np.zeros((28, 28), dtype=np.uint8),
     "paper in uneven light": paper_in_uneven_light(),
 }
 

@@ -4,7 +4,6 @@
 """
 
 import math
-import re
 from pathlib import Path
 
 import cv2
@@ -15,12 +14,8 @@ from digit_recognizer import MAX_PICTURE_PIXELS
 from digit_recognizer.errors import FileError, NoDigitError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-EXIF_ORIENTATION = re.compile(  # the entry of an IFD in either byte order
-    rb"\x01\x12\0\x03\0{3}\x01\0([\x01-\x08])|\x12\x01\x03\0\x01\0{3}([\x01-\x08])"
-)
 MIN_CONTRAST = 24  # grey levels between paper and ink, of 255
 MAX_SIDE = 640  # pixels; a phone's photo holds no more of a digit than this
-MAX_DIGITS = 12  # in a row; of noise, there are more
 LARGEST_STROKE = 0.4  # of the picture's shorter side: pen strokes are narrower, shadows wider
 STROKE_WIDTH = 0.11  # of the digit's longer side: MNIST's strokes are 2 to 3 pixels of 20
 MIN_SPECK_AREA = 0.05  # of the largest piece of ink: what is smaller is dirt
@@ -45,21 +40,30 @@ def read_digits(path: Path) -> list[NDArray[np.uint8]]:
 def decode_digits(content: bytes, name: str) -> list[NDArray[np.uint8]]:
     """Return the digits in a picture's bytes, from left to right, as images [28, 28] uint8.
 
+    Light ink on black, fitted into 20x20, its centre of mass in the middle: after LeCun's
+    description of MNIST. An image of 28x28 that is black but for a digit is returned as it is.
     Error messages begin with `name`.
     """
-    digits = _find_digits(_to_grey(_decode(content, name)))
+    grey = _read_grey(content, name)
+    if _is_normalized(grey):
+        return [grey]
+    digits = _split_digits(_extract_ink(grey))
     if not digits:
         raise NoDigitError(f"{name}: shows no digit: its ink does not stand out from its paper")
-    if len(digits) > MAX_DIGITS:
-        raise NoDigitError(f"{name}: shows no single digit: {len(digits)} pieces of ink were found")
-    return digits
+    return [_center(_resize_to_box(_thicken(digit))) for digit in digits]
 
 
-def _decode(content: bytes, name: str) -> NDArray[np.integer]:
-    """Return the picture with the channels and depth of the file, as its EXIF orientation says."""
+def _read_grey(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Return a picture as grey [H, W] uint8, turned as its EXIF orientation says.
+
+    What is transparent counts as paper: white, unless the ink itself is light.
+    """
+    packed = np.frombuffer(content, dtype=np.uint8)
     try:
-        # Other flags would turn it, and drop the alpha channel.
-        picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        # The only way to the alpha channel; it leaves the picture as the camera held it.
+        picture = cv2.imdecode(packed, cv2.IMREAD_UNCHANGED)
+        if picture is None or picture.ndim < 3 or picture.shape[2] < 4:
+            picture = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
         if "MAX_IMAGE" in str(error):
             most = f"{MAX_PICTURE_PIXELS // 1_000_000} million pixels"
@@ -67,47 +71,17 @@ def _decode(content: bytes, name: str) -> NDArray[np.integer]:
         picture = None  # nothing in it
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
         raise FileError(f"{name}: is not a PNG or JPEG picture")
-    found = EXIF_ORIENTATION.search(content)
-    return _upright(picture, (found[1] or found[2])[0] if found else 1)
+    return np.asarray(picture) if picture.ndim == 2 else _without_alpha(picture)
 
 
-def _upright(picture: NDArray[np.integer], orientation: int) -> NDArray[np.integer]:
-    """Return a picture [H, W] or [H, W, C] turned and mirrored as an EXIF orientation says."""
-    if orientation > 4:
-        picture = picture.swapaxes(0, 1)
-    rows = -1 if orientation in (3, 4, 7, 8) else 1
-    columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return np.ascontiguousarray(picture[::rows, ::columns])
-
-
-def _to_grey(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Convert a picture (grey, BGR or BGRA, 8 or 16 bit) to grey [H, W] uint8.
-
-    What is transparent counts as paper: white, unless the ink itself is light.
-    """
-    if picture.dtype == np.uint16:
-        picture = picture // 257
-    pixels = picture.astype(np.uint8, copy=False)
-    if pixels.ndim == 2:
-        return pixels
+def _without_alpha(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Convert a picture [H, W, 4], 8 or 16 bit, to grey [H, W] uint8."""
+    pixels = (picture // 257 if picture.dtype == np.uint16 else picture).astype(np.uint8)
     grey = np.asarray(cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY))
-    if pixels.shape[2] == 3:
-        return grey
     alpha = pixels[..., 3] / np.float32(255)
     ink = grey[alpha > 0.5]
     paper = 0 if ink.size and ink.mean() > 127 and alpha.min() < 0.5 else 255
     return np.asarray((grey * alpha + paper * (1 - alpha)).round().clip(0, 255).astype(np.uint8))
-
-
-def _find_digits(grey: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Return the digits in grey [H, W], from left to right, in MNIST's form [28, 28] uint8.
-
-    Light ink on black, fitted into 20x20, its centre of mass in the middle: after LeCun's
-    description of MNIST. An image of 28x28 that is black but for a digit is returned as it is.
-    """
-    if _is_normalized(grey):
-        return [grey]
-    return [_center(_resize_to_box(_thicken(digit))) for digit in _split_digits(_extract_ink(grey))]
 
 
 def _extract_ink(grey: NDArray[np.uint8]) -> Floats:

@@ -105,7 +105,7 @@ def test_without_a_network_it_says_so_and_checks_the_rest(
     point_to(monkeypatch, "http://no-such-host.invalid")
     checks = check(desk, 1)
     assert checks["access to Kaggle"] == (
-        "✗ not confirmed -> no-such-host.invalid: cannot be reached (asked 3x): check the network"
-        " and the proxy"
+        "✗ not confirmed -> no-such-host.invalid: the connection failed (ConnectionError): check"
+        " network, proxy and clock, then repeat the command"
     )
     assert all(checks[name][0] == "✓" for name in ("Python", "device", "disk, data"))

@@ -43,7 +43,7 @@ def test_when_kaggle_fails_the_table_is_shown_and_the_failure_told(
     desk.submit()
     kaggle.replies["ListSubmissions"] = [refusal(500)] * 3
     code, out, err = desk.run("scores")
-    assert (code, err) == (1, "error: Kaggle fails (500; asked 3x): repeat the command later\n")
+    assert (code, err) == (1, "error: Kaggle cannot answer now (500): repeat the command later\n")
     assert "0.99400" in out
 
 

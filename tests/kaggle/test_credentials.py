@@ -9,9 +9,26 @@ from support.loopback import Kaggle, Reply, refusal
 
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle.client import Kaggle as Client
-from digit_recognizer.kaggle.credentials import find_credentials
+from digit_recognizer.kaggle.credentials import Credentials, find_credentials
 
 KEY = {"username": "someone", "key": SECRET}
+OAUTH = {
+    "refresh_token": "refresh",
+    "access_token": SECRET,
+    "access_token_expiration": "2999-01-01T00:00:00+00:00",
+    "username": "someone",
+}
+PAIR = {"KAGGLE_USERNAME": "someone", "KAGGLE_KEY": SECRET}
+WAYS: list[tuple[str, object, dict[str, str], str]] = [  # a file, variables, the kind
+    (".kaggle/kaggle.json", KEY, {}, "API key"),
+    (".config/kaggle/kaggle.json", KEY, {}, "API key"),
+    ("elsewhere/kaggle.json", KEY, {"KAGGLE_CONFIG_DIR": "{home}/elsewhere"}, "API key"),
+    ("KAGGLE_USERNAME and KAGGLE_KEY", None, PAIR, "API key"),
+    (".kaggle/access_token", SECRET, {}, "access token"),
+    ("KAGGLE_API_TOKEN", None, {"KAGGLE_API_TOKEN": SECRET}, "access token"),
+    ("KAGGLE_API_TOKEN", SECRET, {"KAGGLE_API_TOKEN": "{home}/KAGGLE_API_TOKEN"}, "access token"),
+    (".kaggle/credentials.json", OAUTH, {}, "OAuth"),
+]
 
 
 def put(path: Path, content: object, mode: int = 0o600) -> Path:
@@ -21,62 +38,28 @@ def put(path: Path, content: object, mode: int = 0o600) -> Path:
     return path
 
 
-@pytest.mark.parametrize("place", [".kaggle", ".config/kaggle", "elsewhere"])
-def test_kaggle_json_serves_in_its_three_places(
-    home: Path, desk: Desk, kaggle: Kaggle, place: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("location", "content", "variables", "kind"), WAYS)
+def test_credentials_serve_in_each_of_their_places(
+    location: str,
+    content: object,
+    variables: dict[str, str],
+    kind: str,
+    home: Path,
+    desk: Desk,
+    kaggle: Kaggle,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = put(home / place / "kaggle.json", KEY)
-    if place == "elsewhere":
-        monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(path.parent))
+    if content:
+        put(home / location, content)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(home=home))
     found = find_credentials()
-    assert found is not None
-    assert (found.kind, found.location, found.warning) == ("API key", str(path), "")
+    is_file = "/" in location
+    assert found == Credentials(kind, str(home / location) if is_file else location)
+    assert found.warning == ""
     Client().quota()
-    assert "Authorization" in kaggle.requests[-1][1]
-
-
-@pytest.mark.parametrize("way", ["variable", "variable with a path", "file"])
-def test_an_access_token_serves_in_its_three_ways(
-    home: Path, desk: Desk, kaggle: Kaggle, way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if way == "file":
-        where = str(put(home / ".kaggle" / "access_token", SECRET))
-    else:
-        where = "KAGGLE_API_TOKEN"
-        path = put(home / "token", SECRET)
-        monkeypatch.setenv(where, SECRET if way == "variable" else str(path))
-    found = find_credentials()
-    assert found is not None
-    assert (found.kind, found.location) == ("access token", where)
-    Client().quota()
-    assert kaggle.steps == ["IntrospectToken", "GetSubmissionLimits"]
-    assert kaggle.requests[-1][1]["Authorization"] == f"Bearer {SECRET}"
-
-
-def test_user_name_and_key_in_the_environment_serve(
-    home: Path, desk: Desk, kaggle: Kaggle, key: None
-) -> None:
-    found = find_credentials()
-    assert found is not None
-    assert found.location == "KAGGLE_USERNAME and KAGGLE_KEY"
-    Client().quota()
-    assert kaggle.requests[-1][1]["Authorization"].startswith("Basic ")
-    assert list(home.iterdir()) == []
-
-
-def test_oauth_serves(home: Path, desk: Desk, kaggle: Kaggle) -> None:
-    content = {
-        "refresh_token": "refresh",
-        "access_token": SECRET,
-        "access_token_expiration": "2999-01-01T00:00:00+00:00",
-        "username": "someone",
-    }
-    path = put(home / ".kaggle" / "credentials.json", content)
-    found = find_credentials()
-    assert found is not None
-    assert (found.kind, found.location) == ("OAuth", str(path))
-    Client().quota()
-    assert kaggle.requests[-1][1]["Authorization"] == f"Bearer {SECRET}"
+    sent = kaggle.requests[-1][1]["Authorization"]
+    assert sent.startswith("Basic ") if kind == "API key" else sent == f"Bearer {SECRET}"
 
 
 def test_a_file_that_others_can_read_is_warned_of(home: Path, desk: Desk, kaggle: Kaggle) -> None:
@@ -134,12 +117,8 @@ def test_no_credentials_for_a_submission_tells_how_to_upload_by_hand(
 
 
 @pytest.mark.parametrize(
-    ("replies", "active", "why"),
-    [
-        ([refusal(404, "no such token")], True, "wrong, expired or revoked"),
-        ([], False, "wrong, expired or revoked"),
-        ([refusal(401, "no")], True, "401"),
-    ],
+    ("replies", "active"),
+    [([refusal(404, "no such token")], True), ([], False), ([refusal(401, "no")], True)],
     ids=["unknown", "expired", "not even checked"],
 )
 def test_a_bad_token(
@@ -148,13 +127,12 @@ def test_a_bad_token(
     monkeypatch: pytest.MonkeyPatch,
     replies: list[Reply],
     active: bool,
-    why: str,
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
     kaggle.replies["IntrospectToken"], kaggle.active = list(replies), active
     assert desk.fail("download") == (
-        f"KAGGLE_API_TOKEN: Kaggle does not accept this access token ({why}): make a new"
-        " token at https://www.kaggle.com/settings/api and put it there"
+        "KAGGLE_API_TOKEN: Kaggle does not accept this access token: make a new token at"
+        " https://www.kaggle.com/settings/api and put it there"
     )
 
 

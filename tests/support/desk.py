@@ -170,7 +170,7 @@ def cv_report(cv: float, may_submit: bool) -> CvReport:
     )
 
 
-def make_archive(leave_out: str = "") -> bytes:
+def make_archive() -> bytes:
     """The competition's zip with 60 + 20 rows, 2.5 MB that hardly compress, and an intruder."""
     noise = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
@@ -182,8 +182,7 @@ def make_archive(leave_out: str = "") -> bytes:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
             for path in sorted(folder.iterdir()):
-                if path.name != leave_out:
-                    bundle.write(path, path.name)
+                bundle.write(path, path.name)
             bundle.writestr("../evil.csv", "")
             bundle.writestr("notes.bin", noise.bytes(2_500_000))
         return packed.getvalue()

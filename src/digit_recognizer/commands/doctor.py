@@ -89,7 +89,7 @@ def _kaggle() -> Iterator[Check]:
     try:
         kaggle = Kaggle()
         kaggle.check_access()
-        remaining = kaggle.quota().remaining
+        remaining = kaggle.quota()
     except KaggleError as error:
         yield Check("access to Kaggle", False, "not confirmed", str(error))
         return

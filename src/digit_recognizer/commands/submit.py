@@ -14,10 +14,10 @@ from digit_recognizer.commands.console import ask, echo, waiting_progress
 from digit_recognizer.commands.options import FinishedRun, Flag, Folders
 from digit_recognizer.errors import FileError, KaggleError, RunError
 from digit_recognizer.kaggle.credentials import PAGE, TOKEN_HELP, find_credentials
-from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, PendingUpload
+from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, PendingUpload, Submission
 
 if TYPE_CHECKING:
-    from digit_recognizer.kaggle.client import Kaggle, Quota, Submission
+    from digit_recognizer.kaggle.client import Kaggle
     from digit_recognizer.runs.metrics import CvReport
     from digit_recognizer.runs.submission import CheckedSubmission
 
@@ -92,14 +92,13 @@ def _refuse_repeat(checked: "CheckedSubmission", ledger: Ledger) -> None:
 
 
 def _is_wanted(
-    kaggle: "Kaggle", checked: "CheckedSubmission", listing: "list[Submission]", yes: bool
+    kaggle: "Kaggle", checked: "CheckedSubmission", listing: list[Submission], yes: bool
 ) -> bool:
     """Show what is about to be uploaded; return whether the user agrees."""
     quota = kaggle.quota()
-    if quota.remaining <= 0:
+    if quota <= 0:
         raise KaggleError(
-            f"nothing was uploaded: no submission is left today ({quota.used} made), the next is"
-            " from 00:00 UTC"
+            "nothing was uploaded: no submission is left today, the next is from 00:00 UTC"
         )
     echo(_plan(checked, quota, listing))
     if not yes and not sys.stdin.isatty():
@@ -107,7 +106,7 @@ def _is_wanted(
     return yes or ask("upload it?")
 
 
-def _plan(checked: "CheckedSubmission", quota: "Quota", listing: "list[Submission]") -> str:
+def _plan(checked: "CheckedSubmission", quota: int, listing: list[Submission]) -> str:
     """Return what is about to be uploaded, with the last three submissions."""
     lines = [
         f"submission of {checked.name}",
@@ -120,7 +119,7 @@ def _plan(checked: "CheckedSubmission", quota: "Quota", listing: "list[Submissio
             f"  CV accuracy     {checked.cv.cv_accuracy:.5f}",
             f"  expected score  {expected.low:.5f} to {expected.high:.5f}",
         ]
-    lines.append(f"  left today      {quota.remaining}")
+    lines.append(f"  left today      {quota}")
     for item in listing[:3]:
         score = "no score" if item.public_score is None else f"{item.public_score:.5f}"
         lines.append(f"  before          {score}  {' '.join(item.description.split())[:60]}")
@@ -128,7 +127,7 @@ def _plan(checked: "CheckedSubmission", quota: "Quota", listing: "list[Submissio
 
 
 def _upload(
-    kaggle: "Kaggle", ledger: Ledger, checked: "CheckedSubmission", listing: "list[Submission]"
+    kaggle: "Kaggle", ledger: Ledger, checked: "CheckedSubmission", listing: list[Submission]
 ) -> LedgerEntry:
     """Upload once: the note written before finds the upload if this process is killed."""
     time = datetime.now(UTC).isoformat(timespec="seconds")
@@ -164,11 +163,6 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
     if item.status == "ERROR":
         reason = item.reason or "it gives no reason"
         raise KaggleError(f"Kaggle could not score {checked.file} ({ref}): {reason}")
-    if item.status not in ("PENDING", "COMPLETE"):
-        raise KaggleError(
-            f"the file is uploaded ({ref}), with the status {item.status!r}, which is new to"
-            f" this program: look at {PAGE}/submissions; 'make scores' asks again"
-        )
     if item.status == "PENDING":
         echo("no score yet: 'make scores' asks for it later")
     elif item.public_score is None:
@@ -179,7 +173,7 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
             echo(_rank(item.public_score, kaggle.leaderboard()))
 
 
-def _poll(kaggle: "Kaggle", ref: int) -> "Submission":
+def _poll(kaggle: "Kaggle", ref: int) -> Submission:
     """Return the listed submission once it is scored, or as it is at the time limit."""
     policy, item = kaggle.policy, None
     with waiting_progress() as waiting:

@@ -45,7 +45,6 @@ class _Overrides:
         super().__init__()
         self.config = str(kaggle_json())  # the class has the one from its import
         self.uploaded = False
-        self.listing: list[dict[str, Any]] = []  # the last list of submissions, as it came
         self._policy = policy
 
     def download_file(self, response: Any, outfile: str, *rest: Any, **named: Any) -> None:
@@ -65,14 +64,6 @@ class _Overrides:
             raise error
         status = response.status_code
         raise KaggleError(f"{path}: Kaggle's store refuses it ({status}): repeat the command")
-
-    def get_response_processor(self) -> Any:
-        return self._keep_listing
-
-    def _keep_listing(self, response: Any) -> None:
-        # The client cannot read a list that holds a status new to it.
-        if response.url.endswith("/ListSubmissions"):
-            self.listing = response.json().get("submissions") or []
 
 
 @contextmanager

@@ -3,48 +3,25 @@
 import json
 import math
 import re
-import zipfile
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from digit_recognizer.data.dataset import COMPETITION
-from digit_recognizer.data.files import Progress, is_bad_zip, silent
+from digit_recognizer.data.files import Progress, silent
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle import retry
 from digit_recognizer.kaggle.api import bounded, new_client
 from digit_recognizer.kaggle.credentials import find_credentials, missing_credentials_error
+from digit_recognizer.kaggle.ledger import Submission
 from digit_recognizer.kaggle.retry import REQUEST_ERRORS, describe, is_transient, status_of
 
 PAGE_SIZE = 100  # submissions
 AUTHORIZATION = re.compile(r"(authorization\W{1,5}\w+ +)[\w+/=.~-]+", re.IGNORECASE)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Submission:
-    """An entry of Kaggle's list. ``status`` is PENDING, COMPLETE, ERROR, or a new one."""
-
-    ref: int
-    description: str
-    file_name: str
-    status: str
-    public_score: float | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class Quota:
-    """Number of submissions made today and allowed now."""
-
-    used: int
-    remaining: int
 
 
 class Kaggle:
@@ -61,36 +38,32 @@ class Kaggle:
         self._client = new_client(self.policy, progress)
         self._request(self._sign_in)
 
-    def quota(self) -> Quota:
-        """Return what is left of today's submissions."""
+    def quota(self) -> int:
+        """Return how many submissions are left today."""
         limits = self._request(lambda: self._client.competition_get_submission_limits(COMPETITION))
-        return Quota(limits.num_today, limits.num_allowed_now)
+        return int(limits.num_allowed_now)
 
     def submissions(self) -> list[Submission]:
         """Return the latest submissions, newest first."""
 
         def fetch() -> list[Submission]:
-            self._client.listing = []
-            with suppress(KeyError):  # a status that the client does not know
-                self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
-            return [self._submission(entry) for entry in self._client.listing]
+            listing = self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
+            return [self._submission(item) for item in listing]
 
         return sorted(self._request(fetch), key=lambda item: item.ref, reverse=True)
 
-    def _submission(self, entry: dict[str, Any]) -> Submission:
-        """Read an entry; what it lacks has the default of Kaggle's format."""
-        texts = {name: self.hide_secrets(str(value or "")) for name, value in entry.items()}
+    def _submission(self, item: Any) -> Submission:
         try:
-            score = float(texts.get("publicScore") or "nan")
+            score = float(item.public_score or "nan")
         except ValueError:
             score = math.nan
         return Submission(
-            ref=int(entry.get("ref") or 0),
-            description=texts.get("description", ""),
-            file_name=texts.get("fileName", ""),
-            status=(texts.get("status") or "PENDING").upper().removeprefix("SUBMISSION_STATUS_"),
+            ref=int(item.ref),
+            description=self.hide_secrets(item.description or ""),
+            file_name=item.file_name or "",
+            status=item.status.name,
             public_score=score if math.isfinite(score) else None,
-            reason=" ".join(texts.get("errorDescription", "").split()),
+            reason=self.hide_secrets(" ".join((item.error_description or "").split())),
         )
 
     def leaderboard(self) -> list[float]:
@@ -132,28 +105,23 @@ class Kaggle:
         self._request(open_and_close)
 
     def download(self, folder: Path) -> Path:
-        """Fetch the competition's data and return the path of a verified zip in `folder`.
+        """Fetch the competition's data and return the path of the zip in `folder`.
 
         A broken transfer found there is resumed; a failure leaves what was transferred.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         archive = folder / f"{COMPETITION}.zip"
 
-        def fetch(force: bool) -> None:
+        def fetch() -> None:
             try:
-                self._client.competition_download_files(COMPETITION, str(folder), force)
+                self._client.competition_download_files(COMPETITION, str(folder))
             except ValueError:
-                archive.unlink(missing_ok=True)  # a wrong length, or something else than the zip
+                archive.unlink(missing_ok=True)  # of a wrong length
                 raise
 
-        for force in (False, True):
-            self._request(partial(fetch, force))
-            if not archive.is_file():
-                raise KaggleError(f"Kaggle served something else than {archive.name}: repeat later")
-            if _is_valid_zip(archive):
-                return archive
-            archive.unlink()
-        raise KaggleError(f"{archive.name}: came twice as a corrupt zip: repeat the command later")
+        self._request(fetch)
+        if not archive.is_file():
+            raise KaggleError(f"Kaggle served something else than {archive.name}: repeat later")
+        return archive
 
     def upload(self, file: Path, message: str, find: Callable[[], Submission | None]) -> int:
         """Submit a file once and return Kaggle's reference number.
@@ -168,7 +136,7 @@ class Kaggle:
             self._client.uploaded = False
             try:
                 answer = self._client.competition_submit(str(file), message, COMPETITION, True)
-            except REQUEST_ERRORS as error:  # a 429 made no submission, anything else may have
+            except Exception as error:  # a 429 made no submission, anything else may have
                 self.may_have_arrived |= self._client.uploaded and status_of(error) != 429
                 raise
             if answer.ref:
@@ -187,8 +155,7 @@ class Kaggle:
         try:
             self._client.authenticate()
         except SystemExit:  # the client exits where no credentials are good
-            line = self.credentials.rejection_message("wrong, expired or revoked")
-            raise KaggleError(line) from None
+            raise KaggleError(self.credentials.rejection_message) from None
 
     def _request(
         self, call: Callable[[], T], is_retried: Callable[[BaseException], bool] = is_transient
@@ -202,12 +169,10 @@ class Kaggle:
                 except (LookupError, TypeError, AttributeError) as error:  # an odd answer
                     raise json.JSONDecodeError(repr(error), "", 0) from error
 
-        retrying = self.policy.retrying(is_retried)
         try:
-            return retrying(once)
+            return self.policy.retrying(is_retried)(once)
         except REQUEST_ERRORS as error:
-            n_attempts = retrying.statistics["attempt_number"]
-            line = describe(error, self.credentials, n_attempts, self.hide_secrets)
+            line = describe(error, self.credentials, self.hide_secrets)
             raise KaggleError(line, status=status_of(error)) from None
 
     def hide_secrets(self, text: str) -> str:
@@ -220,14 +185,3 @@ class Kaggle:
                 for form in (*coded, secret):
                     text = text.replace(form, "***")
         return AUTHORIZATION.sub(r"\1***", text)
-
-
-def _is_valid_zip(archive: Path) -> bool:
-    """Return whether every entry unpacks to what its checksum says."""
-    try:
-        with zipfile.ZipFile(archive) as file:
-            return file.testzip() is None
-    except Exception as error:
-        if is_bad_zip(error):
-            return False
-        raise

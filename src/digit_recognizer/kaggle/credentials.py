@@ -36,11 +36,12 @@ class Credentials:
             return ""
         return f"{path}: other users of this machine can read it: run 'chmod 600 {path}'"
 
-    def rejection_message(self, reason: str) -> str:
-        """Return the line to show where Kaggle does not accept them."""
+    @property
+    def rejection_message(self) -> str:
+        """The line to show where Kaggle does not accept them."""
         return (
-            f"{self.location}: Kaggle does not accept this {self.kind} ({reason}): make a new"
-            f" token at {TOKEN_URL} and put it there"
+            f"{self.location}: Kaggle does not accept this {self.kind}: make a new token at"
+            f" {TOKEN_URL} and put it there"
         )
 
 

@@ -1,19 +1,23 @@
 """The table of uploads, ``submissions/ledger.csv``, and the note of one under way."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from digit_recognizer.data.files import lock, read_csv_as, read_json_as, write_csv, write_json
 
-from digit_recognizer.data.files import read_csv_as, read_json_as, write_csv, write_json
-from digit_recognizer.errors import FileError
 
-if TYPE_CHECKING:  # the client takes long to import
-    from digit_recognizer.kaggle.client import Submission
+@dataclass(frozen=True)
+class Submission:
+    """An entry of Kaggle's list. ``status`` is PENDING, COMPLETE or ERROR."""
+
+    ref: int
+    description: str
+    file_name: str
+    status: str
+    public_score: float | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -49,19 +53,11 @@ class Ledger:
     def __init__(self, submissions_dir: Path) -> None:
         self.path = submissions_dir / "ledger.csv"
         self._pending_path = submissions_dir / ".uploading.json"
-        self._lock_path = submissions_dir / ".ledger.lock"
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Keep other processes from uploading."""
-        try:
-            self._lock_path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._lock_path).acquire(timeout=0):
-                yield
-        except Timeout:
-            raise FileError(
-                f"{self.path}: another 'make submit' or 'make scores' is running: wait for it"
-            ) from None
+        taken = f"{self.path}: another 'make submit' or 'make scores' is running: wait for it"
+        return lock(self.path.with_name(".ledger.lock"), taken)
 
     def entries(self) -> list[LedgerEntry]:
         """Return every upload, oldest first."""
@@ -72,13 +68,6 @@ class Ledger:
     def add(self, entry: LedgerEntry) -> None:
         """Append a row."""
         self._write([*self.entries(), entry])
-
-    def update(self, ref: int, **changes: Any) -> None:
-        """Change the row of an upload, if there is one."""
-        entries = self.entries()
-        updated = [replace(item, **changes) if item.ref == ref else item for item in entries]
-        if updated != entries:
-            self._write(updated)
 
     def begin(self, upload: PendingUpload) -> None:
         """Note an upload before it begins."""
@@ -91,7 +80,7 @@ class Ledger:
         advice = "look at your submissions on Kaggle, then delete it"
         return read_json_as(self._pending_path, PendingUpload, advice)
 
-    def find(self, upload: PendingUpload, listing: "list[Submission]") -> "Submission | None":
+    def find(self, upload: PendingUpload, listing: list[Submission]) -> Submission | None:
         """Return the listed submission that an upload became, if it arrived."""
         known = {entry.ref for entry in self.entries()}
         for item in listing:
@@ -113,7 +102,7 @@ class Ledger:
         self._pending_path.unlink(missing_ok=True)
 
     def reconcile(
-        self, upload: PendingUpload | None, listing: "list[Submission]"
+        self, upload: PendingUpload | None, listing: list[Submission]
     ) -> LedgerEntry | None:
         """Add the upload that was begun if Kaggle lists it, and remove its note."""
         if upload is None:
@@ -123,13 +112,22 @@ class Ledger:
         self.forget()
         return None
 
-    def refresh(self, listing: "list[Submission]") -> None:
+    def refresh(self, listing: list[Submission]) -> None:
         """Fill in the status and public score of every upload that Kaggle lists."""
-        for item in listing:
-            status = item.status.lower()
-            self.update(item.ref, public_score=item.public_score, status=status, reason=item.reason)
+        listed = {item.ref: item for item in listing}
+        entries = self.entries()
+        updated = [_updated(entry, listed.get(entry.ref)) for entry in entries]
+        if updated != entries:
+            self._write(updated)
 
     def _write(self, entries: list[LedgerEntry]) -> None:
         import pandas as pd
 
         write_csv(self.path, pd.DataFrame(map(asdict, entries)))
+
+
+def _updated(entry: LedgerEntry, item: Submission | None) -> LedgerEntry:
+    if item is None:
+        return entry
+    status = item.status.lower()
+    return replace(entry, status=status, public_score=item.public_score, reason=item.reason)

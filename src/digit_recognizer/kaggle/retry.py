@@ -79,16 +79,18 @@ class RetryPolicy:
 RETRY_POLICY = RetryPolicy()
 
 
-def describe(
-    error: Exception, credentials: Credentials, n_attempts: int, hide_secrets: Callable[[str], str]
-) -> str:
-    """Return one line about an exception that remained after `n_attempts` attempts."""
+def describe(error: Exception, credentials: Credentials, hide_secrets: Callable[[str], str]) -> str:
+    """Return one line about an exception that remained after the last attempt."""
     status = status_of(error)
     if status is None:
-        return _describe_connection(error, n_attempts)
-    answer = ": ".join(filter(None, [str(status), _server_message(error, hide_secrets)]))
+        return _describe_connection(error)
     if status == 401:
-        return credentials.rejection_message("401")
+        return credentials.rejection_message
+    if is_transient(error):
+        seconds = retry_after_of(error)
+        wait = "later" if seconds is None else f"in {seconds:.0f} s"
+        return f"Kaggle cannot answer now ({status}): repeat the command {wait}"
+    answer = ": ".join(filter(None, [str(status), _server_message(error, hide_secrets)]))
     if status == 403:
         return (
             f"Kaggle refuses access to {COMPETITION!r} ({answer}): accept the rules at {PAGE}/rules"
@@ -96,14 +98,6 @@ def describe(
             f" press 'Join Competition' at {PAGE}, or first verify the account's phone number at"
             " https://www.kaggle.com/settings"
         )
-    if status == 404:
-        return f"Kaggle knows nothing called {COMPETITION!r} ({answer}): see whether {PAGE} opens"
-    if status == 429:
-        seconds = retry_after_of(error)
-        wait = "a few minutes" if seconds is None else f"{seconds:.0f} s"
-        return f"Kaggle says 'too many requests' (429; asked {n_attempts}x): repeat in {wait}"
-    if status >= 500:
-        return f"Kaggle fails ({status}; asked {n_attempts}x): repeat the command later"
     return f"Kaggle refuses ({answer})"
 
 
@@ -117,16 +111,12 @@ def _server_message(error: Exception, hide_secrets: Callable[[str], str]) -> str
     return hide_secrets(" ".join(str(message).split())).strip(".")[:300]
 
 
-def _describe_connection(error: Exception, n_attempts: int) -> str:
+def _describe_connection(error: Exception) -> str:
     url = getattr(getattr(error, "request", None), "url", None) or ""
     host = urllib.parse.urlsplit(url).netloc or "api.kaggle.com"
-    asked = f"asked {n_attempts}x"
-    if isinstance(error, requests.exceptions.SSLError):
-        return f"{host}: cannot be reached securely (TLS): check the clock, proxy and certificates"
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return f"{host}: does not answer in time ({asked}): check the network, repeat the command"
     if isinstance(error, json.JSONDecodeError):
         return f"{host}: answers with something else than Kaggle's API: check the network"
-    if "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error):
-        return f"{host}: cannot be reached ({asked}): check the network and the proxy"
-    return f"{host}: the connection broke off ({asked}): repeat the command, it goes on from there"
+    return (
+        f"{host}: the connection failed ({type(error).__name__}): check network, proxy and clock,"
+        " then repeat the command"
+    )

@@ -242,7 +242,7 @@ def test_a_push_is_repeated_only_where_it_was_refused_for_certain(
     desk: Desk, kernels: KernelKaggle
 ) -> None:
     kernels.replies["SaveKernel"] = [refusal(429, "slow down"), Reply(500, {}, acts=True)]
-    assert "Kaggle fails (500; asked 2x): repeat the command" in fail(desk)
+    assert "Kaggle cannot answer now (500)" in fail(desk)
     assert len(kernels.pushes) == 1
     assert ok(desk).startswith("found: ")
     assert len(kernels.pushes) == 1
@@ -251,7 +251,7 @@ def test_a_push_is_repeated_only_where_it_was_refused_for_certain(
 def test_when_kaggle_falls_silent_the_next_call_goes_on(desk: Desk, kernels: KernelKaggle) -> None:
     silent = [refusal(500) for _ in range(3)]
     kernels.replies["GetKernelSessionStatus"] = [refusal(404), *silent]
-    assert "Kaggle fails (500; asked 3x): repeat the command" in fail(desk)
+    assert "Kaggle cannot answer now (500)" in fail(desk)
     ok(desk)
     assert len(kernels.pushes) == 1
 

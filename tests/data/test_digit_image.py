@@ -56,7 +56,6 @@ FORMS = {
     "light on grey": ("x.png", lambda digit: (150 + ink(digit) * 0.3).astype(np.uint8)),
     "black ink, transparent paper": ("x.png", lambda digit: transparent(digit, 0)),
     "white ink, transparent paper": ("x.png", lambda digit: transparent(digit, 255)),
-    "16 bit": ("x.png", lambda digit: (255 - ink(digit)).astype(np.uint16) * 257),
     "16 bit, transparent paper": (
         "x.png",
         lambda digit: transparent(digit, 0).astype(np.uint16) * 257,

@@ -54,10 +54,7 @@ def decode_digits(content: bytes, name: str) -> list[NDArray[np.uint8]]:
 
 
 def _read_grey(content: bytes, name: str) -> NDArray[np.uint8]:
-    """Return a picture as grey [H, W] uint8, turned as its EXIF orientation says.
-
-    What is transparent counts as paper: white, unless the ink itself is light.
-    """
+    """Return a picture as grey [H, W] uint8, turned as its EXIF orientation says."""
     packed = np.frombuffer(content, dtype=np.uint8)
     try:
         # The only way to the alpha channel; it leaves the picture as the camera held it.
@@ -75,7 +72,10 @@ def _read_grey(content: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _without_alpha(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Convert a picture [H, W, 4], 8 or 16 bit, to grey [H, W] uint8."""
+    """Convert a picture [H, W, 4], 8 or 16 bit, to grey [H, W] uint8.
+
+    What is transparent counts as paper: white, unless the ink itself is light.
+    """
     pixels = (picture // 257 if picture.dtype == np.uint16 else picture).astype(np.uint8)
     grey = np.asarray(cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY))
     alpha = pixels[..., 3] / np.float32(255)

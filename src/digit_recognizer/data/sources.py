@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.data import competition
-from digit_recognizer.data.competition import DATA_FILES, check_csv_size
+from digit_recognizer.data.competition import DATA_FILES
 from digit_recognizer.data.dataset import COMPETITION, UNSUBMITTABLE, read_provenance
 from digit_recognizer.data.files import Progress, is_bad_zip, silent
 from digit_recognizer.errors import FileError
@@ -80,7 +80,7 @@ def _copy(source: Path, name: str, folder: Path) -> None:
     if not path.is_file():
         raise _missing(source, name)
     facts = path.stat()
-    check_csv_size(path, facts.st_size)
+    competition.check_csv_size(path, facts.st_size)
     (folder / name).write_bytes(path.read_bytes())
     # Dates are part of what tells a source's versions apart.
     os.utime(folder / name, ns=(facts.st_atime_ns, facts.st_mtime_ns))
@@ -111,7 +111,7 @@ def _checked_entries(archive: Path, bundle: zipfile.ZipFile) -> dict[str, zipfil
         if path.name in DATA_FILES and not entry.is_dir() and "__MACOSX" not in path.parts:
             if path.name in found:
                 raise FileError(f"{archive}: holds {path.name} twice: not unpacked")
-            check_csv_size(f"{archive}: {path.name}", entry.file_size)
+            competition.check_csv_size(f"{archive}: {path.name}", entry.file_size)
             found[path.name] = entry
     for name in DATA_FILES:
         if name not in found:

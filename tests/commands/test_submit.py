@@ -191,8 +191,14 @@ UPLOADED = "the file is uploaded (1000)"
             "Kaggle could not score {} (1000): it gives no reason",
             ",1000,error,",
         ),
+        (
+            {"status": "QUEUED_TWICE"},
+            f"{UPLOADED}, with the status 'QUEUED_TWICE', which is new to this program: look at"
+            f" {PAGE}/submissions; 'make scores' asks again",
+            ",1000,queued_twice,",
+        ),
     ],
-    ids=["a reason", "no reason"],
+    ids=["a reason", "no reason", "a new status"],
 )
 def test_a_submission_without_a_score_is_one_line_and_in_the_ledger(
     desk: Desk, kaggle: Kaggle, verdict: dict[str, str], line: str, row: str

@@ -163,6 +163,11 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
     if item.status == "ERROR":
         reason = item.reason or "it gives no reason"
         raise KaggleError(f"Kaggle could not score {checked.file} ({ref}): {reason}")
+    if item.status not in ("PENDING", "COMPLETE"):
+        raise KaggleError(
+            f"the file is uploaded ({ref}), with the status {item.status!r}, which is new to this"
+            f" program: look at {PAGE}/submissions; 'make scores' asks again"
+        )
     if item.status == "PENDING":
         echo("no score yet: 'make scores' asks for it later")
     elif item.public_score is None:

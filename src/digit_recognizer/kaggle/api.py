@@ -45,7 +45,16 @@ class _Overrides:
         super().__init__()
         self.config = str(kaggle_json())  # the class has the one from its import
         self.uploaded = False
+        self.listing: list[dict[str, Any]] = []  # the last list of submissions, as it came
         self._policy = policy
+
+    def get_response_processor(self) -> Any:
+        return self._keep_listing
+
+    def _keep_listing(self, response: Any) -> None:
+        # The client cannot read a list that holds a status new to it.
+        if response.url.endswith("/ListSubmissions"):
+            self.listing = response.json().get("submissions") or []
 
     def download_file(self, response: Any, outfile: str, *rest: Any, **named: Any) -> None:
         # One attempt: its own repeats do not know our limits. The next call resumes.

@@ -5,6 +5,7 @@ import math
 import re
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -47,23 +48,27 @@ class Kaggle:
         """Return the latest submissions, newest first."""
 
         def fetch() -> list[Submission]:
-            listing = self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
-            return [self._submission(item) for item in listing]
+            self._client.listing = []
+            with suppress(KeyError):  # a status that the client does not know
+                self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
+            return [self._submission(entry) for entry in self._client.listing]
 
         return sorted(self._request(fetch), key=lambda item: item.ref, reverse=True)
 
-    def _submission(self, item: Any) -> Submission:
+    def _submission(self, entry: dict[str, Any]) -> Submission:
+        """Read an entry; what it lacks has the default of Kaggle's format."""
+        texts = {name: self.hide_secrets(str(value or "")) for name, value in entry.items()}
         try:
-            score = float(item.public_score or "nan")
+            score = float(texts.get("publicScore") or "nan")
         except ValueError:
             score = math.nan
         return Submission(
-            ref=int(item.ref),
-            description=self.hide_secrets(item.description or ""),
-            file_name=item.file_name or "",
-            status=item.status.name,
+            ref=int(entry.get("ref") or 0),
+            description=texts.get("description", ""),
+            file_name=texts.get("fileName", ""),
+            status=(texts.get("status") or "PENDING").upper().removeprefix("SUBMISSION_STATUS_"),
             public_score=score if math.isfinite(score) else None,
-            reason=self.hide_secrets(" ".join((item.error_description or "").split())),
+            reason=" ".join(texts.get("errorDescription", "").split()),
         )
 
     def leaderboard(self) -> list[float]:

@@ -10,7 +10,7 @@ from digit_recognizer.data.files import lock, read_csv_as, read_json_as, write_c
 
 @dataclass(frozen=True)
 class Submission:
-    """An entry of Kaggle's list. ``status`` is PENDING, COMPLETE or ERROR."""
+    """An entry of Kaggle's list. ``status`` is PENDING, COMPLETE, ERROR, or a new one."""
 
     ref: int
     description: str

@@ -1,8 +1,8 @@
 """``predict``: predict the digits of pictures or of a CSV of pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,8 +64,7 @@ def predict(
     proba = np.empty((0, 10))
     if images:
         proba = ensemble_proba(answering.run, np.stack(images), find_devices(device)[0])
-    rest = iter(proba)
-    answers = [_answers(one, list(islice(rest, len(one.digits)))) for one in pictures]
+    answers = list(_answers(pictures, proba))
     echo(f"answers of {answering.title}")
     if answering.warning:
         echo(f"warning: {answering.warning}")
@@ -74,11 +73,8 @@ def predict(
         echo(f"... and {len(answers) - MOST_SHOWN:,} more")
     labels = [picture.label for picture in pictures if picture.label is not None]
     if labels:
-        echo(
-            _accuracy(int((proba.argmax(axis=1) == labels).sum()), len(labels), file[0], answering)
-        )
-    rows = [row for answer in answers for row in answer]
-    table = pd.DataFrame(rows, columns=[heading, "label", "note", *PROBA])
+        echo(_accuracy(proba.argmax(axis=1) == labels, file[0], answering))
+    table = pd.DataFrame(chain(*answers), columns=[heading, "label", "note", *PROBA])
     if out is None:
         own = answering.run.predictions_csv_path
         out = folders.submissions_dir / own.name if answering.run == PRETRAINED else own
@@ -159,13 +155,22 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
         return blend_proba([list(pool.map(answer, part)) for part in parts])
 
 
-def _answers(picture: Picture, proba: "Sequence[Proba]") -> list[tuple[Any, ...]]:
-    """Return a row ``name,label,note,proba_0..proba_9`` for each digit, or for its lack."""
+def _answers(
+    pictures: Sequence[Picture], proba: "Iterable[Proba]"
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield each picture's rows ``name,label,note,proba_0..proba_9``, one for each digit.
+
+    A picture without a digit has one row, which says so.
+    """
     from digit_recognizer.runs.answering import doubt
 
-    if not picture.digits:
-        return [(picture.name, None, picture.note, *[None] * 10)]
-    return [(picture.name, int(row.argmax()), doubt(row), *row) for row in proba]
+    rest = iter(proba)
+    for picture in pictures:
+        if picture.digits:
+            rows = islice(rest, len(picture.digits))
+            yield [(picture.name, int(row.argmax()), doubt(row), *row) for row in rows]
+        else:
+            yield [(picture.name, None, picture.note, *[None] * 10)]
 
 
 def _line(answers: Sequence[tuple[Any, ...]]) -> tuple[str, str, str, str]:
@@ -179,11 +184,12 @@ def _line(answers: Sequence[tuple[Any, ...]]) -> tuple[str, str, str, str]:
     return name, labels, f"{100 * least:.1f} %", notes
 
 
-def _accuracy(n_correct: int, n_rows: int, path: Path, answering: "AnsweringRun") -> str:
+def _accuracy(correct: "NDArray[np.bool_]", path: Path, answering: "AnsweringRun") -> str:
     """Return how many labels of a ``train.csv`` are met, and whether the run learned from them."""
     from digit_recognizer.data.files import sha256
 
-    text = f"accuracy {n_correct / n_rows:.5f} ({n_rows - n_correct:,} errors in {n_rows:,} rows)"
+    n_rows, n_errors = len(correct), int((~correct).sum())
+    text = f"accuracy {correct.mean():.5f} ({n_errors:,} errors in {n_rows:,} rows)"
     if sha256(path) in answering.run.environment().data.values():
         text += f"\nnote: {answering.run.name} was trained on these rows: out of fold, it has "
         text += f"{answering.cv.cv_accuracy:.5f}"

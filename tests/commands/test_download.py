@@ -168,7 +168,7 @@ AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if IS_ROO
     ("mode", "below", "complaint"),
     [
         (0o555, "", "/sample: cannot be written (Permission denied): make room"),
-        (0o755, "a" * 300, ": File name too long: look at what is there"),
+        (0o755, "a" * 300, ": File name too long: give another path"),
         (None, "", "/sample: cannot be written (File exists): make room"),
     ],
 )

@@ -14,7 +14,7 @@ from digit_recognizer.errors import RecipeError
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import torch_seed
-from digit_recognizer.training.zoo import ZOO, PreNormBlock
+from digit_recognizer.training.zoo import ZOO, PreNormBlock, pre_norm_blocks
 
 
 class ResidualBlock(nn.Module):
@@ -82,9 +82,7 @@ def residual() -> nn.Module:
         ResidualBlock(64),
         conv_norm_relu(64, 128, 3),  # [B, 128, 4, 4]
         ResidualBlock(128),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(128, 10),
+        *_mean_and_linear(128),
     )
 
 
@@ -119,7 +117,8 @@ def pooled() -> nn.Module:
         nn.Conv2d(1, 64, 5, padding=2),
         nn.MaxPool2d(2),
         nn.ReLU(inplace=True),
-        *_blocks(64, 128, 128),
+        *pre_norm_blocks(64, 128, 128, skip_norm=True),  # [B, 128, 3, 3]
+        *_mean_and_linear(128),
     )
 
 
@@ -134,40 +133,19 @@ def narrow(width: int = 32) -> nn.Module:
         nn.ReLU(inplace=True),
         PreNormBlock(width, skip_norm=True),
         nn.MaxPool2d(2),
-        *_blocks(width, 2 * width, 4 * width),
+        *pre_norm_blocks(width, 2 * width, 4 * width, skip_norm=True),  # [B, 4 width, 3, 3]
+        *_mean_and_linear(4 * width),
     )
 
 
-def wide() -> nn.Module:
-    """Return `narrow` at twice the widths, 64-128-256: half of ttdoucet's."""
-    return narrow(64)
-
-
-def _blocks(first: int, second: int, third: int) -> list[nn.Module]:
-    """Return a block at 12x12, 6x6 and 3x3 pixels, of so many channels each, and the last layers."""
-    return [
-        PreNormBlock(first, skip_norm=True),  # [B, first, 12, 12]
-        *_norm_conv_pool_relu(first, second),
-        PreNormBlock(second, skip_norm=True),  # [B, second, 6, 6]
-        *_norm_conv_pool_relu(second, third),
-        PreNormBlock(third, skip_norm=True),  # [B, third, 3, 3]
-        nn.BatchNorm2d(third),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(third, 10),
-    ]
-
-
-def _norm_conv_pool_relu(channels_in: int, channels_out: int) -> list[nn.Module]:
-    conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-    pool = nn.MaxPool2d(2)  # before ReLU: the same values, and less for it to do
-    return [nn.BatchNorm2d(channels_in), conv, pool, nn.ReLU(inplace=True)]
+def _mean_and_linear(channels: int) -> list[nn.Module]:
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)]
 
 
 NETWORKS = {
     "pooled": pooled,
     "narrow": narrow,
-    "wide": wide,
+    "wide": lambda: narrow(64),  # of no recipe any more, but of earlier runs
     "plain": plain,
     "residual": residual,
     **ZOO,

@@ -8,12 +8,11 @@ from typing import Any
 
 from digit_recognizer.errors import RecipeError
 
-OWN_NETWORKS = ("pooled", "narrow", "wide", "plain", "residual")
-ZOO_NAMES = (
-    *("lenet5", "simple-cnn", "two-conv", "mlp", "keras-cnn"),
+NETWORK_NAMES = (
+    *("pooled", "narrow", "wide", "plain", "residual"),  # models.py
+    *("lenet5", "simple-cnn", "two-conv", "mlp", "keras-cnn"),  # zoo.py
     *("deotte", "ttdoucet", "mnist-m3", "mnist-m5", "mnist-m7", "matuzas77"),
 )
-NETWORK_NAMES = (*OWN_NETWORKS, *ZOO_NAMES)
 OPTIMIZERS = ("muon", "adamw", "adam")
 SCHEDULES = ("one-cycle", "constant", "exponential", "exponential-cosine", "steps")
 SCALINGS = ("mnist", "half", "unit", "image")
@@ -66,42 +65,38 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            is_own = item.name == "network" and bool(self.network_source)
-            _check_setting(item, getattr(self, item.name), is_own)
+            if item.name != "network" or not self.network_source:
+                _check_setting(item, getattr(self, item.name))
         if self.tta not in (1, 5):
             raise RecipeError(f"tta is {self.tta}: give 1 or 5")
-        _check_folds(self.folds, self.n_splits)
+        folds = map(str, range(self.n_splits))
+        chosen = self.folds.split(",")
+        # One spelling only, because it enters a run's name.
+        if self.folds != "all" and chosen != [fold for fold in folds if fold in chosen]:
+            raise RecipeError(
+                f"folds is {self.folds!r}: give all, or numbers from 0 to {self.n_splits - 1} in"
+                " rising order, such as 0,1"
+            )
 
     @property
     def trained_folds(self) -> tuple[int, ...]:
-        """The folds whose members are trained, ascending, parsed from the setting `folds`."""
+        """The folds whose members are trained, ascending."""
         if self.folds == "all":
             return tuple(range(self.n_splits))
         return tuple(int(number) for number in self.folds.split(","))
 
 
-def _check_setting(item: Field[Any], value: Any, is_own_network: bool) -> None:
+def _check_setting(item: Field[Any], value: Any) -> None:
     limits = item.metadata
     kind: Any = item.type
     fits = isinstance(value, (int, float) if kind is float else kind)
     if not fits or isinstance(value, bool):
         raise RecipeError(f"{item.name} is {value!r}: give a value of type {kind.__name__}")
-    if limits["choices"] and value not in limits["choices"] and not is_own_network:
+    if limits["choices"] and value not in limits["choices"]:
         raise RecipeError(f"{item.name} is {value!r}: give one of {', '.join(limits['choices'])}")
     if limits["minimum"] is not None and not limits["minimum"] <= value <= limits["maximum"]:
         allowed = f"from {limits['minimum']:g} to {limits['maximum']:g}"
         raise RecipeError(f"{item.name} is {value}: give a number {allowed}")
-
-
-def _check_folds(folds: str, n_splits: int) -> None:
-    """Allow one spelling of a choice of folds only, because it enters a run's name."""
-    known = [str(fold) for fold in range(n_splits)]
-    chosen = folds.split(",")
-    if folds != "all" and chosen != [fold for fold in known if fold in chosen]:
-        raise RecipeError(
-            f"folds is {folds!r}: give all, or numbers from 0 to {n_splits - 1} in rising order,"
-            " such as 0,1"
-        )
 
 
 # Other people's training on this project's folds, so that rows stay comparable. Settings that an
@@ -186,7 +181,10 @@ def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Reci
     """
     own: dict[str, Any] = {}
     if name.endswith(".toml"):
-        own = _parse_toml(name)
+        try:
+            own = tomllib.loads(_read(name))
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{name}: is not TOML: {error}") from None
         name = str(own.pop("recipe", "default"))
     if name not in RECIPES:
         known = ", ".join(RECIPES)
@@ -200,13 +198,6 @@ def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Reci
         return Recipe(**settings)
     except TypeError as error:
         raise RecipeError(f"unknown setting: {error}") from None
-
-
-def _parse_toml(file: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(_read(file))
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{file}: is not TOML: {error}") from None
 
 
 def _read(file: str) -> str:

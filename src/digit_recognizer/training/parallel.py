@@ -45,12 +45,9 @@ def count_cores() -> int:
 
 
 def worker_devices(devices: Sequence[Device], workers: int | None) -> list[Device]:
-    """Return the device of each worker.
+    """Return the device of each worker: the GPUs in turn, or the CPU each time.
 
-    Parameters
-    ----------
-    devices : the GPUs, or only the CPU
-    workers : members at a time, on the GPUs in turn; if None, one on each GPU or core
+    There are as many as asked for; if None, one for each GPU or core.
     """
     n_workers = workers or (count_cores() if devices[0].name == "cpu" else len(devices))
     return list(islice(cycle(devices), n_workers))
@@ -81,27 +78,27 @@ def train_members(
         busy = list(workers)
         while busy:
             for worker in _with_message(busy):
-                message = worker.receive()
-                if isinstance(message, tuple):
-                    on_step(*message)
-                    continue
-                if isinstance(message, Checkpoint):
-                    on_epoch(message)
-                    continue
-                if isinstance(message, Exception):
-                    raise message
-                if message is None:
-                    worker.send((recipe, data))
-                if next_member := next(todo, None):
-                    worker.send((next_member, checkpoints.get(next_member)))
-                else:
-                    busy.remove(worker)
-                if message is not None:
-                    yield message
+                match worker.receive():
+                    case Exception() as error:
+                        raise error
+                    case Checkpoint() as epoch:
+                        on_epoch(epoch)
+                    case member, epochs_done:
+                        on_step(member, epochs_done)
+                    case TrainedMember() | None as trained:
+                        if next_member := next(todo, None):
+                            checkpoint = checkpoints.get(next_member)
+                            worker.send((recipe, data, next_member, checkpoint))
+                        else:
+                            busy.remove(worker)
+                        if trained:
+                            yield trained
     finally:
         lifeline.close()
         for worker in workers:
-            worker.kill()
+            worker.process.kill()
+            worker.process.join()
+            worker.pipe.close()
         parent_pipe.close()
 
 
@@ -128,11 +125,6 @@ class _Worker:
         with _worker_died():
             message: Message = self.pipe.recv()
         return message
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
 
 
 def _with_message(workers: Sequence[_Worker]) -> list[_Worker]:
@@ -172,21 +164,20 @@ def _work(pipe: Connection, parent_pipe: Connection, device: Device) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     exit_with_parent(parent_pipe)
     torch.set_num_threads(1)
+    message: Message = None
     with suppress(EOFError, OSError):  # the parent ended
-        pipe.send(None)
-        recipe, data = pipe.recv()
         while True:
-            member, checkpoint = pipe.recv()
-            pipe.send(_train(recipe, data, member, checkpoint, device, pipe))
+            pipe.send(message)
+            message = _train(pipe, device, *pipe.recv())
 
 
 def _train(
+    pipe: Connection,
+    device: Device,
     recipe: Recipe,
     data: Dataset,
     member: Member,
     checkpoint: Checkpoint | None,
-    device: Device,
-    pipe: Connection,
 ) -> TrainedMember | Exception:
     def on_step(epochs_done: float) -> None:
         pipe.send((member, epochs_done))

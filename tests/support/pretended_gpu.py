@@ -39,7 +39,6 @@ class Gpu:
 
     name: str = "Pretended A100"
     major: int = 8
-    minor: int = 0
     total_memory: int = 40 * 2**30
     works: bool = True
 
@@ -61,19 +60,13 @@ def _numbered(device: Any) -> torch.device:
 
 
 class PretendedGpus(TorchFunctionMode):
-    """While entered, ``cuda:0``, ``cuda:1``, ... and ``mps`` are there.
-
-    Attributes
-    ----------
-    waits : how often the host waited for a device
-    kernels : how often each operator ran on a device
-    """
+    """While entered, ``cuda:0``, ``cuda:1``, ... and ``mps`` are there."""
 
     def __init__(self, *gpus: Gpu) -> None:
         super().__init__()
         self.gpus: Sequence[Gpu] = gpus or (Gpu(), Gpu())
-        self.waits = 0
-        self.kernels: Counter[str] = Counter()
+        self.waits = 0  # of the host for a device
+        self.kernels: Counter[str] = Counter()  # how often each operator ran on a device
         self.destination: torch.device | None = None  # of what is made or copied at this moment
         self._stack = ExitStack()
 
@@ -98,12 +91,6 @@ class PretendedGpus(TorchFunctionMode):
             (cuda, "is_available", lambda: bool(self.gpus)),
             (cuda, "device_count", lambda: len(self.gpus)),
             (cuda, "get_device_properties", find),
-            (cuda, "get_device_name", lambda device: find(device).name),
-            (
-                cuda,
-                "get_device_capability",
-                lambda device: (find(device).major, find(device).minor),
-            ),
             (cuda, "get_rng_state", lambda device=None: torch.get_rng_state()),
             (cuda, "set_rng_state", lambda state, device=None: torch.set_rng_state(state)),
             (cuda, "manual_seed_all", lambda seed: None),

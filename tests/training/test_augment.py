@@ -1,11 +1,19 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.pretended_gpu import PretendedGpus
+from support.small import images as noise
 
-from digit_recognizer.training.augment import augment, build_transform, draw_warps, source_pixels
-from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.data.competition import Dataset
+from digit_recognizer.training import trainer
+from digit_recognizer.training.augment import augment, augment_on_device, build_transform
+from digit_recognizer.training.device import Device
+from digit_recognizer.training.members import Member
+from digit_recognizer.training.recipe import RECIPES, Recipe
+from digit_recognizer.training.trainer import fit_member
 
 STILL = replace(Recipe(), rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, elastic=0.0)
 
@@ -22,25 +30,20 @@ def distort(images: np.ndarray, recipe: Recipe, group_size: int = 1, seed: int =
 
 @given(st.integers(0, 40), st.integers(1, 50), st.integers(0, 2**63))
 def test_zero_strength_is_the_identity(n: int, group_size: int, seed: int) -> None:
-    images = np.random.default_rng(seed).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+    images = noise(n, seed)
     result = distort(images, STILL, group_size, seed)
     assert (result == images).all()
     assert result is not images
 
 
-def test_the_same_seed_draws_the_same_and_another_draws_differently() -> None:
-    first, again, other = (distort(blobs(32), Recipe(), 16, seed) for seed in (1, 1, 2))
-    assert (first == again).all()
-    assert (first != other).any()
-
-
-def test_global_seeds_neither_matter_nor_move() -> None:
+def test_the_generator_alone_decides_and_global_ones_neither_matter_nor_move() -> None:
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
     first = distort(blobs(16), Recipe(), 4, 5)
     assert (np.random.get_state()[1] == before).all()
     np.random.seed(1)
     assert (distort(blobs(16), Recipe(), 4, 5) == first).all()
+    assert (distort(blobs(16), Recipe(), 4, 6) != first).any()
 
 
 def test_images_of_a_group_share_a_draw_and_groups_do_not() -> None:
@@ -51,34 +54,15 @@ def test_images_of_a_group_share_a_draw_and_groups_do_not() -> None:
     assert (result[0] != result[16]).any()
 
 
-def test_transforms_of_a_recipe_are_not_correlated() -> None:
-    """Compose(seed=...) gives rotation and shift the same seed; ours must not."""
-    moved = distort(np.repeat(blobs(1), 400, axis=0), replace(STILL, shift=4.0)).astype(float)
-    total = moved.sum(axis=(1, 2))
-    rows = (moved.sum(axis=2) * np.arange(28)).sum(axis=1) / total
-    columns = (moved.sum(axis=1) * np.arange(28)).sum(axis=1) / total
-    assert rows.std() > 1.5
-    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.15
-
-
-def test_shifts_are_even_up_to_the_strength_and_not_of_whole_pixels() -> None:
+def test_shifts_are_even_up_to_the_strength_not_of_whole_pixels_and_not_correlated() -> None:
     moved = distort(np.repeat(blobs(1), 2000, axis=0), replace(STILL, shift=1.5)).astype(float)
-    rows = (moved.sum(axis=2) * np.arange(28)).sum(axis=1) / moved.sum(axis=(1, 2)) - 13.5
+    total, pixels = moved.sum(axis=(1, 2)), np.arange(28) - 13.5
+    rows, columns = ((moved.sum(axis=axis) * pixels).sum(axis=1) / total for axis in (2, 1))
     assert -1.6 < rows.min() < -1.4
     assert 1.4 < rows.max() < 1.6
     assert abs(rows.std() - 1.5 / 3**0.5) < 0.05
     assert np.ptp(np.histogram(rows, 6, (-1.5, 1.5))[0]) < 100
-
-
-@given(st.integers(1, 20), st.integers(0, 2**63))
-def test_warps_drawn_at_once_are_those_drawn_one_by_one(n_warps: int, seed: int) -> None:
-    at_once = draw_warps(np.random.default_rng(seed), n_warps)
-    rng = np.random.default_rng(seed)
-    one_by_one = np.concatenate([draw_warps(rng, 1) for _ in range(n_warps)])
-    assert (at_once == one_by_one).all()
-    maps = source_pixels(Recipe(), at_once)
-    each = np.concatenate([source_pixels(Recipe(), draw[None]) for draw in at_once])
-    assert np.abs(maps - each).max() < 1e-4
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.15
 
 
 def test_a_crop_is_shifted_and_resized_to_the_whole_image() -> None:
@@ -99,3 +83,25 @@ def test_elastic_strength_is_in_pixels() -> None:
     moved = distort(images, replace(STILL, elastic=1.0)).astype(float)
     inner = (moved - images.astype(float))[:, 8:20, 8:20] / 8
     assert 0.8 < inner.std() < 1.2
+
+
+@pytest.mark.parametrize("name", ["default", "deotte", "ttdoucet"])
+@pytest.mark.parametrize("n_images", [64, 37])  # the last group may be smaller
+def test_a_gpus_augmentation_gives_the_images_of_the_cpus(name: str, n_images: int) -> None:
+    recipe, rows = RECIPES[name], noise(n_images)
+    generators = [np.random.default_rng(1) for _ in range(2)]
+    by_cpu = augment(rows, build_transform(recipe), recipe.group_size, generators[0])
+    on_device = augment_on_device(rows, recipe, generators[1], "cpu").numpy()
+    assert on_device.dtype == np.uint8
+    assert np.abs(by_cpu.astype(int) - on_device).max() <= 2
+    assert np.abs(by_cpu.astype(int) - rows).max() > 100
+    assert generators[0].random() == generators[1].random()
+
+
+def test_a_gpu_augments_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "augment", lambda *_: pytest.fail("albumentations on the CPU"))
+    data = Dataset(noise(20), np.arange(20) % 10, noise(2, seed=1))
+    recipe = Recipe(network="lenet5", n_splits=2, epochs=1, batch_size=5, tta=1)
+    with PretendedGpus() as gpus:
+        fit_member(recipe, data, Member(0, 0), Device("cuda:1", "fp32"))
+    assert gpus.kernels["aten.grid_sampler_2d.default"] == 1

@@ -2,6 +2,5 @@
 
 import os
 
-os.environ.setdefault(
-    "NO_ALBUMENTATIONS_UPDATE", "1"
-)  # else its import asks the network for updates
+# Otherwise the import of albumentations asks the network for updates.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")

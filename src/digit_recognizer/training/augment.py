@@ -27,17 +27,16 @@ N_DRAWS = N_AFFINE + 2 * SIDE * SIDE  # of a warp: and two displacements of each
 
 
 def build_transform(recipe: Recipe) -> A.Compose:
-    """Return the recipe's warp; strengths of zero add nothing."""
+    """Return the recipe's warp, or nothing where all strengths are zero."""
     strengths = (recipe.rotation, recipe.zoom, recipe.shift, recipe.shear, recipe.elastic)
-    crops = recipe.crop not in (0, SIDE)
-    return A.Compose([Warp(recipe)] if any(strengths) or crops else [])
+    return A.Compose([Warp(recipe)] if any((*strengths, recipe.crop)) else [])
 
 
 class Warp(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
     """Crop, affine and elastic distortion of a 28x28 image in one interpolation.
 
-    albumentations' Affine and ElasticTransform, one after the other, interpolate and blur twice,
-    and Affine (2.0.8) truncates shifts to whole pixels: EXPERIMENTS.md compares.
+    albumentations' Affine and ElasticTransform, one after the other, blur twice, and Affine
+    (2.0.8) truncates shifts to whole pixels: EXPERIMENTS.md compares.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -62,18 +61,10 @@ def draw_warps(rng: np.random.Generator, n_warps: int) -> NDArray[np.float32]:
 
 
 def source_pixels(recipe: Recipe, draws: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return where in the image each pixel of the warped image comes from.
+    """Return where in the image each pixel of the warped image comes from, by `draw_warps`.
 
-    A crop that is resized equals a scaling and a translation.
-
-    Parameters
-    ----------
-    recipe : its `crop` and strengths of distortion
-    draws : array, shape [W, N_DRAWS], of `draw_warps`
-
-    Returns
-    -------
-    array, shape [W, 2, 28, 28], float32: columns (x) and rows (y), in pixels
+    These are columns (x) and rows (y) in pixels, [W, 2, 28, 28]. A crop that is resized equals a
+    scaling and a translation.
     """
     enlarged = SIDE / recipe.crop if recipe.crop else 1.0
     shift = (recipe.shift + SIDE * (enlarged - 1) / 2) * draws[:, 0:2, None]  # [W, 2, 1]
@@ -105,19 +96,11 @@ def _smooth(noise: NDArray[np.float32]) -> NDArray[np.float32]:
 def augment(
     images: NDArray[np.uint8], transform: A.Compose, group_size: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Distort every image; `group_size` images in a row get the same draw.
+    """Return images [N, 28, 28] distorted; `group_size` images in a row get the same draw.
 
     A draw takes eight times as long as the warp of an image, so groups of 16 make it some seven
-    times faster. In a shuffled epoch the groups differ every time.
-
-    Parameters
-    ----------
-    images : array, shape [N, 28, 28], uint8
-    rng : source of the draws; global generators are neither used nor changed
-
-    Returns
-    -------
-    array, shape [N, 28, 28], uint8, newly allocated
+    times faster. In a shuffled epoch the groups differ every time. Global generators are neither
+    used nor changed.
     """
     if not transform.transforms:
         return images.copy()
@@ -133,32 +116,17 @@ def augment(
 def augment_on_device(
     images: NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator, device: str
 ) -> Tensor:
-    """Return what `augment` returns, up to a grey level by rounding, as a tensor on `device`.
-
-    Parameters
-    ----------
-    images : array, shape [N, 28, 28], uint8
-    rng : source of the draws, in the state in which `augment` would get it
-    """
+    """Return what `augment` returns, up to a grey level by rounding, as a tensor on `device`."""
     rng.integers(2**63)  # the seed that `augment` draws for albumentations
-    n_warps = -(-len(images) // recipe.group_size)
-    sources = torch.from_numpy(source_pixels(recipe, draw_warps(rng, n_warps)))
-    return _warp(torch.from_numpy(images).to(device), sources.to(device), recipe.group_size)
-
-
-def _warp(images: Tensor, sources: Tensor, group_size: int) -> Tensor:
-    """Warp images [N, 28, 28] uint8, every `group_size` in a row by the same of the sources.
-
-    Parameters
-    ----------
-    sources : float32 [W, 2, 28, 28], of `source_pixels`; what lies outside of an image is black
-    """
-    n_missing = len(sources) * group_size - len(images)  # in the last group
-    x = F.pad(images.float(), (0, 0, 0, 0, 0, n_missing))
-    x = x.view(len(sources), group_size, *images.shape[1:])  # images as channels
-    grid = (sources.permute(0, 2, 3, 1) * 2 + 1) / images.shape[-1] - 1  # the image is -1 to 1
-    x = F.grid_sample(x, grid, padding_mode="zeros", align_corners=False)
-    return x.round_().to(torch.uint8).view(-1, *images.shape[1:])[: len(images)]
+    n_images, group_size = len(images), recipe.group_size
+    n_warps = -(-n_images // group_size)
+    sources = torch.from_numpy(source_pixels(recipe, draw_warps(rng, n_warps))).to(device)
+    n_missing = n_warps * group_size - n_images  # in the last group
+    x = F.pad(torch.from_numpy(images).to(device).float(), (0, 0, 0, 0, 0, n_missing))
+    x = x.view(n_warps, group_size, SIDE, SIDE)  # images as channels
+    grid = (sources.permute(0, 2, 3, 1) * 2 + 1) / SIDE - 1  # the image is -1 to 1
+    x = F.grid_sample(x, grid, padding_mode="zeros", align_corners=False)  # black outside
+    return x.round_().to(torch.uint8).view(-1, SIDE, SIDE)[:n_images]
 
 
 def augmentation_examples(

@@ -1,11 +1,12 @@
-"""Devices and the precision of their matrix products."""
+"""Devices, the precision of their matrix products, and CUDA graphs."""
 
 import logging
 import multiprocessing as mp
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,6 +28,10 @@ OUT_OF_MEMORY = (
     "unable to find an engine",
     "Unable to find a valid cuDNN algorithm",
 )
+# Steps before the capture: they set up the optimizers' state, and cuDNN chooses its algorithms.
+WARMUP_STEPS = 3
+
+Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,12 @@ class Device:
     def to_device(self, network: nn.Module) -> nn.Module:
         """Move a network to the device, in the memory format that is fast there."""
         network.to(self.name)
-        for value in (*network.parameters(), *network.buffers()):
-            if value.dim() == 4:
-                # Not contiguous(): it leaves kernels of one channel as they are, because they are
-                # contiguous in both formats. The first layer then returns channels-first images,
-                # later layers mix both formats, and training runs at half the speed.
-                copy = torch.empty_like(value, memory_format=self.memory_format)
-                value.data = copy.copy_(value.data)
+        for kernel in network.parameters():
+            if kernel.dim() == 4:
+                # Not contiguous(): kernels of one channel are contiguous in both formats, and as
+                # they are, the first layer returns channels-first images: half the speed.
+                copy = torch.empty_like(kernel, memory_format=self.memory_format)
+                kernel.data = copy.copy_(kernel.data)
         return network
 
     def autocast(self) -> torch.autocast:
@@ -65,14 +69,10 @@ class Device:
         return torch.autocast(self.kind, dtype, enabled=self.precision != "fp32")
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that a device's memory is too small.
-
-    Torch's own allocator raises `torch.OutOfMemoryError`; libraries that allocate for themselves
-    end in a plain RuntimeError.
-    """
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(part in str(error) for part in OUT_OF_MEMORY)
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether a device's memory was too small, for torch or for one of its libraries."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        part in str(error) for part in OUT_OF_MEMORY
     )
 
 
@@ -108,35 +108,22 @@ def probe_devices(device: str) -> list[Probe]:
     These are all GPUs for ``auto`` and ``cuda``, else a single device. For ``auto``, the CPU
     comes last where no GPU works.
     """
-    names = _device_names(_best_kind() if device == "auto" else device)
+    names = _device_names(device)
     probes = [Probe(describe_device("cpu"))] if names == ["cpu"] else _probe_in_children(names)
     if device == "auto" and all(probe.failure for probe in probes):
         probes.append(Probe(describe_device("cpu")))
     return probes
 
 
-def _best_kind() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def _device_names(device: str) -> list[str]:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    kind, _, number = device.partition(":")
-    if kind == "cuda" and not count:
-        raise DeviceError("device is 'cuda': torch finds no CUDA GPU here; give --device cpu")
-    if device == "cuda":
-        return [f"cuda:{index}" for index in range(count)]
-    if kind == "cuda" and number.isdecimal():
-        if int(number) >= count:
-            raise DeviceError(f"device is {device!r}: the last GPU here is cuda:{count - 1}")
-        return [device]
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device is 'mps': torch finds no Apple GPU here; give --device cpu")
-    if device not in ("cpu", "mps"):
-        raise DeviceError(f"device is {device!r}: give auto, cpu, cuda, cuda:N or mps")
-    return [device]
+    gpus = [f"cuda:{index}" for index in range(count)]
+    names = [*gpus, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+    if gpus and device in ("auto", "cuda"):
+        return gpus
+    if device not in ("auto", *names):
+        raise DeviceError(f"device is {device!r}: give auto or one of {', '.join(names)}")
+    return names[:1] if device == "auto" else [device]
 
 
 def _probe_in_children(names: Sequence[str]) -> list[Probe]:
@@ -155,17 +142,13 @@ def _probe_in_child(name: str) -> Probe:
     child = context.Process(target=_send_probe, args=(name, sender), daemon=True)
     child.start()
     sender.close()
-    try:
+    found = Probe(Device(name, "fp32"), f"no answer in {PROBE_SECONDS} s, or killed")
+    with receiver, suppress(EOFError):
         if receiver.poll(PROBE_SECONDS):
-            found: Probe = receiver.recv()
-            return found
-        return Probe(Device(name, "fp32"), f"no answer in {PROBE_SECONDS} s")
-    except EOFError:
-        return Probe(Device(name, "fp32"), "the process that tried it was killed")
-    finally:
-        child.kill()
-        child.join()
-        receiver.close()
+            found = receiver.recv()
+    child.kill()
+    child.join()
+    return found
 
 
 def _send_probe(name: str, sender: Connection) -> None:
@@ -175,19 +158,18 @@ def _send_probe(name: str, sender: Connection) -> None:
 
 def probe_here(name: str) -> Probe:
     """Try a tiny convolution in this process: some listed GPUs are not supported."""
+    device = Device(name, "fp32")
     try:
         device = describe_device(name)
-    except (RuntimeError, AssertionError) as error:
-        return Probe(Device(name, "fp32"), _first_line(error))
-    try:
         image = torch.ones(1, 1, 8, 8, device=name)
         torch.nn.functional.conv2d(image, image[..., :3, :3]).sum().item()
     except (RuntimeError, AssertionError) as error:
-        return Probe(device, _first_line(error))
+        return Probe(device, first_line(error))
     return Probe(device)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type's name."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
@@ -198,21 +180,45 @@ def describe_device(name: str) -> Device:
         # Tensor cores: of fp16 from Volta (7.0), of bf16 from Ampere (8.0).
         precision = "bf16" if gpu.major >= 8 else "fp16" if gpu.major == 7 else "fp32"
         return Device(name, precision, f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB")
-    return Device(name, "bf16" if name == "cpu" and _cpu_has_bf16() else "fp32", _processor())
-
-
-def _cpu_has_bf16() -> bool:
-    """Return whether bf16 matrix products run in hardware (AVX512-BF16 or AMX)."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return False
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    # AVX512-BF16 or AMX: then bf16 matrix products run in hardware.
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return Device(name, "bf16" if name == "cpu" and has_bf16 else "fp32", _processor())
 
 
 def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def graphed(step: Step, capture: Callable[[Step], Step]) -> Iterator[None]:
+    """Do a training step for every `next`: the first ones as they are, later ones as a CUDA graph.
+
+    A step of `narrow` runs more than 300 small kernels, which a graph launches all at once. It
+    repeats them on the same memory, with the same numbers from the host: so a step must read from
+    tensors whatever changes, and hand nothing to the host. Where a step cannot be captured, all
+    run as they are. `capture` records what a step does, without doing it, and returns what
+    repeats it.
+    """
+    for _ in range(WARMUP_STEPS):
+        step()
+        yield
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        step = capture(step)
+    except RuntimeError as error:
+        reason = first_line(error)
+        logger.warning("no CUDA graph (%s): training goes on without it, more slowly", reason)
+    while True:
+        step()
+        yield
+
+
+def cuda_capture(step: Step, device: str) -> Step:
+    """Record the kernels of a step on a CUDA device and return their replay."""
+    graph = torch.cuda.CUDAGraph()
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    # The outer context also leaves the stream after a capture that failed.
+    with torch.cuda.stream(stream), torch.cuda.graph(graph, stream=stream):
+        step()
+    return graph.replay

@@ -74,34 +74,23 @@ def all_members(recipe: Recipe) -> list[Member]:
 
 
 def assign_folds(data: Dataset, n_splits: int, split_seed: int) -> NDArray[np.int64]:
-    """Assign each row to the fold that holds it out, stratified by label.
+    """Return the fold, 0 to ``n_splits - 1``, that holds out each row [N], stratified by label.
 
     Rows of the same image are in one fold: a network that trained on a copy would know the
     answer. Distinct images are stratified, by the label of their first row, and their copies
     follow. scikit-learn's StratifiedGroupKFold takes 7.6 s for 42,000 rows; this takes 0.05 s,
     and is StratifiedKFold where all images are distinct.
-
-    Parameters
-    ----------
-    data : N training rows
-    n_splits : number of folds
-    split_seed : seed of the shuffle
-
-    Returns
-    -------
-    array, shape [N], int64, values 0 to ``n_splits - 1``
     """
     # Imported here: reading a run does without, and it takes 1 s.
     from sklearn.model_selection import StratifiedKFold
 
     rows, image_of_row = np.unique(data.first_rows(), return_inverse=True)
     labels = data.labels[rows]  # of each distinct image
-    counts = np.bincount(labels)
-    rarest = int(np.argmin(np.where(counts == 0, np.iinfo(np.int64).max, counts)))
-    if counts[rarest] < n_splits:
+    digits, counts = np.unique(labels, return_counts=True)
+    if counts.min() < n_splits:
         raise TrainingError(
-            f"label {rarest} has {counts[rarest]} distinct training images, fewer than {n_splits} folds:"
-            " use fewer folds (--n-splits) or more rows"
+            f"label {digits[counts.argmin()]} has {counts.min()} distinct training images, fewer"
+            f" than {n_splits} folds: use fewer folds (--n-splits) or more rows"
         )
     folds = np.empty(len(labels), dtype=np.int64)
     splitter = StratifiedKFold(n_splits, shuffle=True, random_state=split_seed)

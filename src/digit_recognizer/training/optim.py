@@ -23,8 +23,8 @@ UPDATE_RMS = 0.2  # of Muon's steps, as of AdamW's, in units of the learning rat
 class EMA:
     """An exponential moving average (EMA) of a network's weights, as a network of its own.
 
-    BatchNorm statistics are not averaged: see `update_bn`. Unlike torch's AveragedModel, the
-    weight of a step comes as a tensor, so that no step waits for a GPU.
+    BatchNorm statistics are not averaged: see `update_bn`. Unlike in torch's AveragedModel, the
+    weight of a step is a tensor, so that no step waits for a GPU.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -56,11 +56,8 @@ def update_bn(network: nn.Module, chunks: Sequence[Tensor]) -> None:
 
     With averaged weights the activations differ from those of every network in training. Images
     and the other layers are as at prediction, undistorted and without dropout: 159 errors in
-    42,000 held-out rows, against 162 with distorted images and dropout as in training.
-
-    Parameters
-    ----------
-    chunks : prepared images [B, 1, 28, 28] each, of nearly equal sizes: all weigh the same
+    42,000 held-out rows, against 162 with distorted images and dropout as in training. Chunks,
+    of prepared images [B, 1, 28, 28] each, all weigh the same.
     """
     network.eval()
     for layer in network.modules():
@@ -79,11 +76,8 @@ def build_optimizers(
     """Return the recipe's optimizers; each parameter is in one.
 
     With ``muon``, Muon updates the kernels of all convolutions but the first, and AdamW the rest:
-    the first layer, the last, biases and norms.
-
-    Parameters
-    ----------
-    lr : scalar of `lr_dtype`, on the parameters' device; every step reads it anew
+    the first layer, the last, biases and norms. `lr` is a scalar of `lr_dtype`, on the parameters'
+    device; every step reads it anew.
     """
     kernels: list[Parameter] = []
     rest: list[Parameter] = []
@@ -97,7 +91,7 @@ def build_optimizers(
         betas=(0.9, recipe.beta2),
         weight_decay=recipe.weight_decay,
         fused=True,
-        capturable=lr.is_cuda,  # as a CUDA graph: see `graph`
+        capturable=lr.is_cuda,  # as a CUDA graph: see `graphed`
     )
     # The first steps run without a graph on purpose, of which torch would warn.
     adam._warned_capturable_if_run_uncaptured = True
@@ -117,24 +111,23 @@ class Muon(torch.optim.Optimizer):
     learning rate and weight decay suit both (Liu et al. 2025, arXiv:2502.16982).
     """
 
-    def __init__(self, kernels: Iterable[Parameter], lr: Tensor, weight_decay: float) -> None:
+    def __init__(self, kernels: Sequence[Parameter], lr: Tensor, weight_decay: float) -> None:
         super().__init__(kernels, {"lr": lr, "weight_decay": weight_decay})
+        for kernel in kernels:
+            self.state[kernel]["momentum_buffer"] = torch.zeros_like(kernel)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every kernel."""
-        for group in self.param_groups:
-            kernels, lr = group["params"], group["lr"]
-            torch._foreach_mul_(kernels, 1 - lr * group["weight_decay"])
-            for kernel, update in zip(kernels, self._updates(kernels), strict=True):
-                kernel.addcmul_(update.reshape(kernel.shape), lr, value=-1)
+        [group] = self.param_groups
+        kernels, lr = group["params"], group["lr"]
+        updates = self._updates([kernel.grad for kernel in kernels])
+        torch._foreach_mul_(kernels, 1 - lr * group["weight_decay"])
+        for kernel, update in zip(kernels, updates, strict=True):
+            kernel.addcmul_(update.reshape(kernel.shape), lr, value=-1)
 
-    def _updates(self, kernels: list[Parameter]) -> list[Tensor]:
-        gradients = [kernel.grad for kernel in kernels if kernel.grad is not None]
-        for kernel in kernels:
-            if not self.state[kernel]:
-                self.state[kernel]["momentum_buffer"] = torch.zeros_like(kernel)
-        buffers = [self.state[kernel]["momentum_buffer"] for kernel in kernels]
+    def _updates(self, gradients: list[Tensor]) -> list[Tensor]:
+        buffers = [state["momentum_buffer"] for state in self.state.values()]
         torch._foreach_lerp_(buffers, gradients, 1 - MOMENTUM)
         nesterov = torch._foreach_lerp(gradients, buffers, MOMENTUM)
         matrices = [gradient.flatten(1) for gradient in nesterov]
@@ -146,10 +139,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize_batch(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Return `orthogonalize` of every matrix, iterating on all Gram matrices at once.
-
-    They are padded with zeros to the size of the largest.
-    """
+    """Return `orthogonalize` of every matrix, from all Gram matrices at once, padded with zeros."""
     wide = [_wide(matrix) for matrix in matrices]
     norms = torch._foreach_norm(wide)
     torch._foreach_add_(norms, EPS)
@@ -206,7 +196,7 @@ def lr_lambda(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
             case "exponential":
                 return float(recipe.lr_decay ** (step // steps_per_epoch))
             case "exponential-cosine":
-                return exponential_cosine(step / steps_per_epoch, recipe.epochs, recipe.lr_decay)
+                return exponential_cosine(step / steps_per_epoch, recipe)
             case "steps":
                 epoch = step // steps_per_epoch / recipe.epochs
                 return float(0.1 ** sum(epoch >= fall for fall in LR_STEPS))
@@ -226,12 +216,13 @@ def one_cycle(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * fall))
 
 
-def exponential_cosine(epoch: float, epochs: int, decay: float) -> float:
-    """Return the factor at `epoch`, 0 to `epochs`: exponential decay, in the last epoch a cosine.
+def exponential_cosine(epoch: float, recipe: Recipe) -> float:
+    """Return the factor at `epoch`: exponential decay, and in the last epoch a cosine.
 
     The cosine falls to `FINAL_LR_FRACTION`. After ttdoucet's MNIST networks
     (https://github.com/ttdoucet/mnist).
     """
-    last = min(1.0, max(0.0, epoch - (epochs - 1)))  # progress through the last epoch
+    before = recipe.epochs - 1
+    last = min(1.0, max(0.0, epoch - before))  # progress through the last epoch
     down = FINAL_LR_FRACTION + (1 - FINAL_LR_FRACTION) * 0.5 * (1 + math.cos(math.pi * last))
-    return float(decay ** min(epoch, epochs - 1) * down)
+    return float(recipe.lr_decay ** min(epoch, before) * down)

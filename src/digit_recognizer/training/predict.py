@@ -22,19 +22,15 @@ SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # the views: (rows, columns
 # TTA is only applied to images whose confidence is below this. Of 42,000 rows that is 5 %, and
 # the errors are the same as with five views of every image, for a quarter of the passes.
 TTA_CONFIDENCE = 0.97
-BATCH_SIZE_GPU, BATCH_SIZE_CPU = (
-    1000,
-    128,
-)  # 128 images fit a core's cache: 1.2 times as many a second
+BATCH_SIZE_GPU = 1000
+BATCH_SIZE_CPU = 128  # these fit a core's cache: 1.2 times as many images a second
 MIN_BATCH_SIZE = 16
 
 
 def normalize(images: Tensor, device: Device, normalization: str) -> Tensor:
     """Normalize images [B, 28, 28] of 0 to 255 to a network's input, float32 [B, 1, 28, 28].
 
-    Parameters
-    ----------
-    normalization : a key of `MEAN_STD`, or ``image`` for each image's own mean and standard deviation
+    By mean and deviation of `MEAN_STD`, or for ``image`` by each image's own.
     """
     x = images.to(torch.float32).unsqueeze(1) / 255
     if normalization == "image":
@@ -67,59 +63,39 @@ def shift_images(images: Tensor, rows: int, columns: int) -> Tensor:
 
 def views(images: Tensor, recipe: Recipe) -> list[Tensor]:
     """Return the `recipe.tta` views of the images, each [B, 28, 28]; the first is not shifted."""
-    return [
-        center_crop(shift_images(images, *shift), recipe.crop) for shift in SHIFTS[: recipe.tta]
-    ]
+    shifted = [shift_images(images, *shift) for shift in SHIFTS[: recipe.tta]]
+    return [center_crop(view, recipe.crop) for view in shifted]
 
 
 @torch.inference_mode()
 def predict_logits(
-    network: nn.Module,
-    images: NDArray[np.uint8],
-    recipe: Recipe,
-    device: Device,
-    batch_size: int | None = None,
+    network: nn.Module, images: NDArray[np.uint8], recipe: Recipe, device: Device
 ) -> NDArray[np.float32]:
-    """Return each image's logits, or their mean over its views where confidence is low.
+    """Return each image's logits [N, 10], or their mean over its views where confidence is low.
 
-    Parameters
-    ----------
-    network : already on ``device.name``
-    images : array, shape [N, 28, 28], uint8
-    recipe : `tta` (the number of `SHIFTS` that are averaged), `scaling` and `crop` count
-    batch_size : images at a time, by default as suits the device; halved when GPU memory runs out
-
-    Returns
-    -------
-    array, shape [N, 10], float32
+    The network is on the device; images are [N, 28, 28]. Of the recipe, `tta`, `scaling` and
+    `crop` count.
     """
     network.eval()
-    logits = _predict_batches(network, images, replace(recipe, tta=1), device, batch_size)
+    logits = _predict_batches(network, images, replace(recipe, tta=1), device)
     if recipe.tta > 1:
-        uncertain = np.flatnonzero(~is_confident(torch.from_numpy(logits)).numpy())
-        logits[uncertain] = _predict_batches(network, images[uncertain], recipe, device, batch_size)
+        uncertain = torch.from_numpy(logits).softmax(1).amax(1).numpy() < TTA_CONFIDENCE
+        logits[uncertain] = _predict_batches(network, images[uncertain], recipe, device)
     return logits
 
 
-def is_confident(logits: Tensor) -> Tensor:
-    """Return whether logits [N, 10] of the unshifted images suffice without TTA: [N] bool."""
-    return logits.softmax(1).amax(1) >= TTA_CONFIDENCE
-
-
 def _predict_batches(
-    network: nn.Module,
-    images: NDArray[np.uint8],
-    recipe: Recipe,
-    device: Device,
-    batch_size: int | None,
+    network: nn.Module, images: NDArray[np.uint8], recipe: Recipe, device: Device
 ) -> NDArray[np.float32]:
-    batch_size = batch_size or (BATCH_SIZE_CPU if device.name == "cpu" else BATCH_SIZE_GPU)
+    """Halve the batch size where a GPU's memory is too small."""
+    batch_size = BATCH_SIZE_CPU if device.name == "cpu" else BATCH_SIZE_GPU
     done: list[NDArray[np.float32]] = [np.empty((0, 10), dtype=np.float32)]
     start = 0
     while start < len(images):
         batch = torch.from_numpy(images[start : start + batch_size])
         try:
             done.append(_mean_over_views(network, batch.to(device.name), recipe, device))
+            start += len(batch)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -129,17 +105,13 @@ def _predict_batches(
                     f"{device.name} has too little free memory for {MIN_BATCH_SIZE} images:"
                     " close other programs that use it, or give --device cpu"
                 ) from None
-            continue
-        start += len(batch)
     return np.concatenate(done)
 
 
 def _mean_over_views(
     network: nn.Module, images: Tensor, recipe: Recipe, device: Device
 ) -> NDArray[np.float32]:
+    inputs = [normalize(view, device, recipe.scaling) for view in views(images, recipe)]
     with device.autocast():
-        logits = [
-            network(normalize(view, device, recipe.scaling)).float()
-            for view in views(images, recipe)
-        ]
+        logits = [network(x).float() for x in inputs]
     return torch.stack(logits).mean(0).cpu().numpy()

@@ -20,21 +20,14 @@ class RngPurpose(IntEnum):
 def make_rng(
     seed: int, purpose: RngPurpose, member_seed: int, fold: int, epoch: int = 0
 ) -> np.random.Generator:
-    """Return a generator that depends on the arguments only.
-
-    Device, number of workers and earlier draws do not matter, so a member that is trained again
-    on its own comes out the same.
-    """
+    """Return a generator that depends on the arguments only, and not on earlier draws."""
     key = (seed, int(purpose), member_seed, fold, epoch)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
 @contextmanager
 def torch_seed(rng: np.random.Generator, device: str = "cpu") -> Iterator[None]:
-    """Seed torch's global generators from `rng`; restore their state on exit.
-
-    Initial weights and dropout draw from them.
-    """
+    """Seed torch's global generators, of initial weights and dropout; restore them on exit."""
     devices = [device] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(int(rng.integers(2**63)))

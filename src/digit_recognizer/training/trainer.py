@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import TrainingError
+from digit_recognizer.training import optim
 from digit_recognizer.training.augment import augment, augment_on_device, build_transform
-from digit_recognizer.training.device import Device, is_out_of_memory
-from digit_recognizer.training.graph import cuda_capture, graphed
+from digit_recognizer.training.device import Device, cuda_capture, graphed, is_out_of_memory
 from digit_recognizer.training.members import (
     Checkpoint,
     EpochMetrics,
@@ -27,14 +27,6 @@ from digit_recognizer.training.members import (
     assign_folds,
 )
 from digit_recognizer.training.models import build_network
-from digit_recognizer.training.optim import (
-    EMA,
-    build_optimizers,
-    ema_weight,
-    lr_dtype,
-    lr_lambda,
-    update_bn,
-)
 from digit_recognizer.training.predict import center_crop, normalize, predict_logits
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import RngPurpose, make_rng, torch_seed
@@ -61,9 +53,10 @@ def fit_member(
     so. Held-out rows are only reported on: they decide nothing. With a checkpoint of an earlier
     training, which was cut short, it goes on from there, and ends with the same bytes.
     """
-    checkpoint = checkpoint or Checkpoint(member, (), {})
+    cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
+    torch.backends.cudnn.benchmark = True  # on CUDA, the fastest algorithm for each shape
     try:
-        return _fit(recipe, data, checkpoint, device, on_epoch, on_step)
+        return _Trainer(recipe, data, member, device, on_step).fit(on_epoch, checkpoint)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -71,30 +64,6 @@ def fit_member(
             f"{member.name}: {device.name} has too little free memory: give a smaller"
             f" --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
         ) from None
-
-
-def _fit(
-    recipe: Recipe,
-    data: Dataset,
-    checkpoint: Checkpoint,
-    device: Device,
-    on_epoch: Callable[[Checkpoint], None],
-    on_step: Callable[[float], None],
-) -> TrainedMember:
-    cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
-    torch.backends.cudnn.benchmark = True  # on CUDA, the fastest algorithm for each shape
-    member, history = checkpoint.member, [*checkpoint.history]
-    trainer = _Trainer(recipe, data, member, device, on_step)
-    if history:
-        trainer.load_state(checkpoint.state)
-    for epoch in range(len(history) + 1, recipe.epochs + 1):
-        history.append(trainer.run_epoch(epoch))
-        on_epoch(Checkpoint(member, tuple(history), trainer.state()))
-    network = trainer.predictor
-    weights = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
-    test_logits = predict_logits(network, data.test_images, recipe, device)
-    predictions = Predictions(trainer.val_index, trainer.val_logits, test_logits)
-    return TrainedMember(member, weights, predictions, tuple(history))
 
 
 class _Trainer:
@@ -119,32 +88,47 @@ class _Trainer:
         self.train_index = np.flatnonzero(folds != member.fold)
         self.val_index = np.flatnonzero(folds == member.fold)
         self.val_logits = np.empty((0, 10), dtype=np.float32)
-        self.transform = build_transform(recipe)
-        network = build_network(recipe, self._rng(RngPurpose.WEIGHTS))
-        self.network = device.to_device(network)
-        self._ema = EMA(self.network) if recipe.ema_decay else None
+        self.network = device.to_device(build_network(recipe, self._rng(RngPurpose.WEIGHTS)))
+        self._ema = optim.EMA(self.network) if recipe.ema_decay else None
         self.batch_size = min(recipe.batch_size, len(self.train_index))
         self.steps_per_epoch = len(self.train_index) // self.batch_size
-        self._lr_factor = lr_lambda(recipe, self.steps_per_epoch)
-        self._allocate(device.name)
-        self.optimizers = build_optimizers(recipe, self.network.parameters(), self._lr)
+        self._lr_factor = optim.lr_lambda(recipe, self.steps_per_epoch)
+        self._allocate()
+        self.optimizers = optim.build_optimizers(recipe, self.network.parameters(), self._lr)
         self.step = self._step
         if device.kind == "cuda":
             capture = partial(cuda_capture, device=device.name)
             self.step = partial(next, graphed(self._step, capture))
 
-    def _allocate(self, device: str) -> None:
+    def _allocate(self) -> None:
         """Allocate what the steps read and write."""
-        steps, shape = self.steps_per_epoch, (self.steps_per_epoch, self.batch_size)
-        side = self.data.images.shape[1:]
+        device, steps = self.device.name, self.steps_per_epoch
+        shape, side = (steps, self.batch_size), self.data.images.shape[1:]
         self._images = torch.zeros(*shape, *side, dtype=torch.uint8, device=device)
         self._targets = torch.zeros(shape, dtype=torch.int64, device=device)
-        self._lrs = torch.zeros(steps, dtype=lr_dtype(device), device=device)
+        self._lrs = torch.zeros(steps, dtype=optim.lr_dtype(device), device=device)
         self._ema_weights = torch.zeros(steps, device=device)
         self._lr = self._lrs[0].clone()  # of the step
         self._step_index = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss_sum = torch.zeros((), device=device)
         self._n_correct = torch.zeros((), device=device)
+
+    def fit(
+        self, on_epoch: Callable[[Checkpoint], None], checkpoint: Checkpoint | None
+    ) -> TrainedMember:
+        """Train for all epochs, or those that `checkpoint` lacks, and predict the test rows."""
+        history: list[EpochMetrics] = []
+        if checkpoint:
+            history += checkpoint.history
+            self.load_state(checkpoint.state)
+        for epoch in range(len(history) + 1, self.recipe.epochs + 1):
+            history.append(self.run_epoch(epoch))
+            on_epoch(Checkpoint(self.member, tuple(history), self.state()))
+        network = self.predictor
+        weights = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
+        test_logits = predict_logits(network, self.data.test_images, self.recipe, self.device)
+        predictions = Predictions(self.val_index, self.val_logits, test_logits)
+        return TrainedMember(self.member, weights, predictions, tuple(history))
 
     @property
     def predictor(self) -> nn.Module:
@@ -181,26 +165,25 @@ class _Trainer:
         """Train on every training row once, then evaluate on held-out rows."""
         start = time.perf_counter()
         order = self._rng(RngPurpose.ORDER, epoch).permutation(self.train_index)
-        rng = self._rng(RngPurpose.AUGMENT, epoch)
-        images = self._augment(self.data.images[order], rng)
+        images = self._augment(self.data.images[order], self._rng(RngPurpose.AUGMENT, epoch))
         augment_seconds = time.perf_counter() - start
         self._load_batches(images, self.data.labels[order])
         first_step = (epoch - 1) * self.steps_per_epoch
         self._load_schedule(first_step)
         with torch_seed(self._rng(RngPurpose.DROPOUT, epoch), self.device.name):
             training = self._train_epoch(first_step)
-        self._check_finite(training[0], epoch)
         validation = self._evaluate(on_all_rows=epoch == self.recipe.epochs)
-        self._check_finite(validation[0], epoch)  # the last step may have spoilt the weights
+        # The last step may have spoilt the weights, which only the second loss shows.
+        self._check_finite(training[0] + validation[0], epoch)
         lr = self.recipe.lr * self._lr_factor(epoch * self.steps_per_epoch)
         seconds = time.perf_counter() - start
         return EpochMetrics(epoch, lr, *training, *validation, seconds, augment_seconds)
 
     def _augment(self, images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
-        if self.device.kind == "cpu" or not self.transform.transforms:
-            group_size = self.recipe.group_size
-            return torch.from_numpy(augment(images, self.transform, group_size, rng))
-        return augment_on_device(images, self.recipe, rng, self.device.name)
+        if self.device.kind != "cpu":
+            return augment_on_device(images, self.recipe, rng, self.device.name)
+        transform = build_transform(self.recipe)
+        return torch.from_numpy(augment(images, transform, self.recipe.group_size, rng))
 
     def _load_batches(self, images: Tensor, labels: NDArray[np.int64]) -> None:
         """Put an epoch's rows, in order, on the device, as whole batches only."""
@@ -213,7 +196,7 @@ class _Trainer:
         steps = range(first_step, first_step + self.steps_per_epoch)
         lrs = [self.recipe.lr * self._lr_factor(step) for step in steps]
         self._lrs.copy_(torch.tensor(lrs, dtype=self._lrs.dtype))
-        weights = [ema_weight(step, self.recipe.ema_decay) for step in steps]
+        weights = [optim.ema_weight(step, self.recipe.ema_decay) for step in steps]
         self._ema_weights.copy_(torch.tensor(weights))
 
     def _train_epoch(self, first_step: int) -> tuple[float, float]:
@@ -231,8 +214,7 @@ class _Trainer:
     def _step(self) -> None:
         """Train on the next batch."""
         tables = (self._images, self._targets, self._lrs, self._ema_weights)
-        rows = [table.index_select(0, self._step_index)[0] for table in tables]
-        images, target, lr, weight = rows
+        images, target, lr, weight = (x.index_select(0, self._step_index)[0] for x in tables)
         self._lr.copy_(lr)
         with self.device.autocast():
             logits = self.network(normalize(images, self.device, self.recipe.scaling))
@@ -261,7 +243,7 @@ class _Trainer:
             raise TrainingError(
                 f"{self.member.name}: the loss is {loss} in epoch {epoch}:"
                 f" lower the learning rate (--lr, now {self.recipe.lr:g})"
-                + (fp16 if self.device.precision == "fp16" else "")
+                f"{fp16 if self.device.precision == 'fp16' else ''}"
             )
 
     def _evaluate(self, on_all_rows: bool) -> tuple[float, float]:
@@ -287,7 +269,9 @@ class _Trainer:
         chunks = images.tensor_split(math.ceil(len(images) / BN_CHUNK))
         cropped = [center_crop(chunk, self.recipe.crop) for chunk in chunks]  # as at prediction
         with self.device.autocast():
-            update_bn(network, [normalize(x, self.device, self.recipe.scaling) for x in cropped])
+            optim.update_bn(
+                network, [normalize(x, self.device, self.recipe.scaling) for x in cropped]
+            )
 
     def _rng(self, purpose: RngPurpose, epoch: int = 0) -> np.random.Generator:
         return make_rng(self.recipe.seed, purpose, self.member.seed, self.member.fold, epoch)

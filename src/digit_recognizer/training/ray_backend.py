@@ -6,14 +6,19 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import cycle, islice
-from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import DeviceError, TrainingError
-from digit_recognizer.training.device import Device, describe_device, find_devices, probe_here
+from digit_recognizer.training.device import (
+    Device,
+    describe_device,
+    find_devices,
+    first_line,
+    probe_here,
+)
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.parallel import (
     MALLOC_ENV,
@@ -32,7 +37,7 @@ if os.environ.get("RAY_ADDRESS", "local") != "local":
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
 
 MAX_RETRIES = 3  # of a member whose worker or node is lost
-
+NAMES_IN_TASK = {"cpu": "cpu", "cuda": "cuda:0"}  # of each kind: a task only sees its own GPU
 
 try:
     import ray
@@ -43,23 +48,27 @@ except ImportError as error:
         " install --constraint constraints.lock --editable '.[cluster]'"
     ) from error
 
+LOST = (  # whatever Ray raises where a node or a worker is gone
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.OutOfMemoryError,
+)
+
 
 def cluster_devices(device: str, workers: int | None) -> list[Device]:
     """Return the device of each member at a time: of the cluster of RAY_ADDRESS, else of this machine.
 
-    Parameters
-    ----------
-    device : ``auto`` for the cluster's GPUs, or its cores if it has none; ``cpu`` or ``cuda``
-    workers : members at a time, in turn on the devices; if None, one on each
+    A cluster's GPUs count, or for ``cpu`` and where it has none, its cores; `workers` members at a
+    time take them in turn, or if None, one each.
     """
+    if device not in ("auto", *NAMES_IN_TASK):
+        raise DeviceError(f"device is {device!r}: for Ray give auto, cpu or cuda")
     if _address() == "local":
         return worker_devices(find_devices(device), workers)
     with _cluster([]):
-        kind = device
-        if device == "auto":
-            kind = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
-        if kind not in ("cpu", "cuda"):
-            raise DeviceError(f"device is {device!r}: on a Ray cluster give auto, cpu or cuda")
+        has_gpus = bool(ray.cluster_resources().get("GPU"))
+        kind = device if device != "auto" else "cuda" if has_gpus else "cpu"
         found = _devices_of_nodes(kind)
     if not found:
         raise DeviceError(f"device is {device!r}: the Ray cluster has none; give auto or cpu")
@@ -78,7 +87,7 @@ def _devices_of_nodes(kind: str) -> list[Device]:
 
 
 def _working_device(kind: str) -> Device:
-    probe = probe_here(_name_in_task(kind))
+    probe = probe_here(NAMES_IN_TASK[kind])
     if probe.failure:
         raise DeviceError(f"on a node of the Ray cluster, {probe}: give --device cpu")
     return probe.device
@@ -90,8 +99,8 @@ def train_members_on_ray(
     members: Sequence[Member],
     devices: Sequence[Device],
     on_epoch: OnEpoch,
-    on_step: OnStep = lambda member, epochs_done: None,
-    checkpoints: Checkpoints = MappingProxyType({}),
+    on_step: OnStep,
+    checkpoints: Checkpoints,
 ) -> Generator[TrainedMember, None, None]:
     """Train as many members at a time as there are devices, as Ray tasks; yield each when done.
 
@@ -128,58 +137,37 @@ def _task_options(kind: str, n_tasks: int) -> dict[str, Any]:
     return options
 
 
-@contextmanager
-def _cluster(devices: Sequence[Device]) -> Iterator[None]:
-    """Join the cluster of RAY_ADDRESS, or start a local one for `devices`; leave it at the end."""
-    _connect(devices)
-    try:
-        yield
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
-    except ray.exceptions.RayError as error:
-        raise _user_error(error) from None
-    finally:
-        ray.shutdown()  # ends tasks that are still running
-
-
 def _address() -> str:
     return os.environ.get("RAY_ADDRESS", "local")
 
 
-def _connect(devices: Sequence[Device]) -> None:
-    gpus = list(dict.fromkeys(device.name for device in devices if device.kind == "cuda"))
-    size: dict[str, Any] = {}
+@contextmanager
+def _cluster(devices: Sequence[Device]) -> Iterator[None]:
+    """Join the cluster of RAY_ADDRESS, or start a local one for `devices`; leave it at the end."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if _address() == "local":
-        size = {"num_cpus": len(devices), "num_gpus": len(gpus), "include_dashboard": False}
+        n_gpus = len({device.name for device in devices if device.kind == "cuda"})
+        options |= {"num_cpus": len(devices), "num_gpus": n_gpus, "include_dashboard": False}
     try:
-        quiet = {"log_to_driver": False, "logging_level": "error"}
-        with _visible(gpus):
-            ray.init(_address(), runtime_env={"env_vars": MALLOC_ENV}, **quiet, **size)
+        ray.init(_address(), runtime_env={"env_vars": MALLOC_ENV}, **options)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise TrainingError(
-            f"Ray cluster {_address()!r}: {_first_line(error)}:"
-            " check RAY_ADDRESS and that 'ray status' answers there"
+            f"Ray cluster {_address()!r}: {first_line(error)}: check RAY_ADDRESS"
         ) from None
-
-
-@contextmanager
-def _visible(gpus: Sequence[str]) -> Iterator[None]:
-    """Show only these GPUs to a local cluster that is started meanwhile."""
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if gpus:
-        numbers = [int(name.partition(":")[2]) for name in gpus]
-        names = before.split(",") if before else list(map(str, range(max(numbers) + 1)))
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[number] for number in numbers)
     try:
         yield
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except LOST:
+        raise TrainingError(
+            f"a member was lost {MAX_RETRIES + 1} times, perhaps because its node ran out of"
+            " memory: finished members are kept; repeat the command"
+        ) from None
+    except ray.exceptions.RayError as error:
+        reason = first_line(error)
+        raise TrainingError(f"Ray: {reason}: is this package installed on every node?") from None
     finally:
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        if before is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
-
-
-def _name_in_task(kind: str) -> str:
-    return "cuda:0" if kind == "cuda" else kind  # a task only sees its own GPU
+        ray.shutdown()  # ends tasks that are still running
 
 
 def _train(
@@ -187,28 +175,9 @@ def _train(
 ) -> TrainedMember:
     """Train one member with one thread, like a worker of `parallel`, so the bytes are equal."""
     torch.set_num_threads(1)
-    device = describe_device(_name_in_task(kind))  # of this node, in its precision
+    device = describe_device(NAMES_IN_TASK[kind])  # of this node, in its precision
     recipe, data = shared
     # Ray's arrays are read-only views of shared memory, of which torch warns.
     arrays = {key: getattr(data, key).copy() for key in ("images", "labels", "test_images")}
     data = replace(data, **arrays)
     return fit_member(recipe, data, member, device, checkpoint=checkpoint)
-
-
-def _user_error(error: Exception) -> TrainingError:
-    lost = (
-        ray.exceptions.WorkerCrashedError,
-        ray.exceptions.NodeDiedError,
-        ray.exceptions.ObjectLostError,
-        ray.exceptions.OutOfMemoryError,
-    )
-    if isinstance(error, lost):
-        return TrainingError(
-            f"a member was lost {MAX_RETRIES + 1} times, perhaps because its node ran out of"
-            " memory: finished members are kept; repeat the command"
-        )
-    return TrainingError(f"Ray: {_first_line(error)}: is this package installed on every node?")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")

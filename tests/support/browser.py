@@ -1,14 +1,7 @@
-"""Headless Chromium as fixtures; any test can use ``visit``.
+"""Headless Chromium as fixtures, of which tests use ``visit``.
 
-    def test_the_page_greets(visit):
-        opened = visit(path_or_url, dark=True, width=360)
-        opened.page.get_by_role("button", name="Greet").click()
-        assert opened.page.locator("#answer").inner_text() == "hello"
-        assert opened.violations() == []
-
-``page`` is a Playwright page. When the test ends, every page that it opened must have
-logged no error and sent no request to another machine; a test that causes an error on purpose
-clears ``errors`` itself.
+When a test ends, every page that it opened must have logged no error and sent no request to
+another machine; a test that causes an error on purpose clears ``errors`` itself.
 """
 
 import shutil

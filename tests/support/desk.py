@@ -65,10 +65,7 @@ class Desk:
 
     @property
     def folders(self) -> list[str]:
-        return [
-            f"--data-dir={self.data_dir}",
-            f"--submissions-dir={self.submissions_dir}",
-        ]
+        return [f"--data-dir={self.data_dir}", f"--submissions-dir={self.submissions_dir}"]
 
     @property
     def file(self) -> Path:
@@ -120,11 +117,7 @@ def desk(
     """Folders with one finished run called ``first``; three attempts, and pauses that are noted."""
     pauses: list[float] = []
     quick = retry.RetryPolicy(
-        connect_timeout=2,
-        read_timeout=0.5,
-        attempts=3,
-        poll_timeout=20,
-        sleep=pauses.append,
+        connect_timeout=2, read_timeout=0.5, attempts=3, poll_timeout=20, sleep=pauses.append
     )
     monkeypatch.setattr(retry, "RETRY_POLICY", quick)
     desk = Desk(tmp_path / "data", tmp_path / "submissions", pauses, capsys)
@@ -149,7 +142,6 @@ def make_run(desk: Desk, name: str, cv: float = 0.995, seed: int = 0, **environm
 
 def cv_report(cv: float, may_submit: bool) -> CvReport:
     """Return scores with this CV accuracy, whose interval is 0.002 wide."""
-    classes = [ClassScores(digit, cv, cv, cv, 2) for digit in range(10)]
     return CvReport(
         cv_accuracy=cv,
         cv_interval=(cv - 0.001, cv + 0.001),
@@ -159,7 +151,7 @@ def cv_report(cv: float, may_submit: bool) -> CvReport:
         fold_mean=cv,
         fold_std=0.0,
         log_loss=0.02,
-        classes=classes,
+        classes=[ClassScores(digit, cv, cv, cv, 2) for digit in range(10)],
         confusion=[[2 * (i == j) for j in range(10)] for i in range(10)],
         expected_score=ExpectedScore(cv - 0.002, cv, cv + 0.002, 0.0, 0.0),
         n_members=1,

@@ -4,13 +4,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.loopback import Kaggle, Reply, refusal
+from support.loopback import FILE, Kaggle, Reply, refusal
 
-FINE = {
-    "ref": "/code/someone/x",
-    "url": "https://www.kaggle.com/code/someone/x",
-    "versionNumber": 1,
-}
+PUSHED = {"ref": "/code/x", "url": "https://www.kaggle.com/code/someone/x", "versionNumber": 1}
+STATUSES = ("QUEUED", "RUNNING", "RUNNING", "COMPLETE")
 
 
 @dataclass
@@ -20,14 +17,9 @@ class KernelKaggle(Kaggle):
     # What a status question is answered with, one after the other; the last stays.
     statuses: list[dict[str, Any] | None] = field(default_factory=lambda: [None])
     pushes: list[dict[str, Any]] = field(default_factory=list)
-    push_answer: dict[str, Any] = field(default_factory=lambda: dict(FINE))
+    push_answer: dict[str, Any] = field(default_factory=lambda: dict(PUSHED))
     after_push: list[dict[str, Any] | None] = field(
-        default_factory=lambda: [
-            {"status": "QUEUED"},
-            {"status": "RUNNING"},
-            {"status": "RUNNING"},
-            {"status": "COMPLETE"},
-        ]
+        default_factory=lambda: [{"status": status} for status in STATUSES]
     )
     outputs: dict[str, bytes] = field(default_factory=dict)
     log: str = ""
@@ -51,6 +43,5 @@ class KernelKaggle(Kaggle):
         path = self.requests[-1][0]
         if step == "GET" and path.startswith("/output/"):
             content = list(self.outputs.values())[int(path.rsplit("/", 1)[1])]
-            dates = {"Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"}
-            return Reply(body=content, headers=dates)
+            return Reply(body=content, headers=FILE)
         return super().answer(step, headers, body)

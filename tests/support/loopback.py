@@ -10,7 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-MODIFIED = "Wed, 01 Jan 2025 00:00:00 GMT"
+FILE = {
+    **{"Content-Type": "application/zip", "Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"},
+    **{"ETag": '"one"', "Accept-Ranges": "bytes"},
+}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -58,32 +61,29 @@ class Kaggle:
     end: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, step: str, headers: dict[str, str], body: bytes) -> Reply:
-        asked = json.loads(body) if body and step != "PUT" else {}
-        if step == "IntrospectToken":
-            return Reply(body={"active": self.active, "username": "someone"})
+        made = {"numToday": 5 - self.left, "numTotal": 9, "numAllowedNow": self.left}
+        answers = {
+            "IntrospectToken": {"active": self.active, "username": "someone"},
+            "StartSubmissionUpload": {"token": "blob-1", "createUrl": f"{self.url}/upload/1"},
+            "GetSubmissionLimits": made,
+            "ListSubmissions": {"submissions": self.submissions[::-1], "nextPageToken": ""},
+            "GetAcceleratorQuotaStatistics": self.gpu_quota and {"gpuQuota": self.gpu_quota},
+        }
         if step == "DownloadDataFiles":
-            return Reply(
-                302, headers={"Location": f"{self.url}/files/digit-recognizer.zip?signed=1"}
-            )
+            location = f"{self.url}/files/digit-recognizer.zip?signed=1"
+            return Reply(302, headers={"Location": location})
         if step == "GET":
-            return self._file(headers)
+            start = int(headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+            return Reply(206 if start else 200, self.archive[start:], FILE)
         if step == "DownloadLeaderboard" and self.leaderboard:
-            file_headers = {"Content-Type": "application/zip", "Last-Modified": MODIFIED}
-            return Reply(body=self.leaderboard, headers=file_headers)
-        if step == "GetAcceleratorQuotaStatistics" and self.gpu_quota:
-            return Reply(body={"gpuQuota": self.gpu_quota})
-        if step == "StartSubmissionUpload":
-            return Reply(body={"token": "blob-1", "createUrl": f"{self.url}/upload/1"})
+            return Reply(body=self.leaderboard, headers=FILE)
         if step == "PUT":
             self.blobs.append(body)
-            return Reply(body={})
+            return Reply()
         if step == "CreateSubmission":
-            return self._create(asked)
-        if step == "GetSubmissionLimits":
-            made = {"numToday": 5 - self.left, "numTotal": 9, "numAllowedNow": self.left}
-            return Reply(body=made)
-        if step == "ListSubmissions":
-            return Reply(body={"submissions": self.submissions[::-1], "nextPageToken": ""})
+            return self._create(json.loads(body))
+        if answers.get(step):
+            return Reply(body=answers[step])
         return refusal(404, f"unknown step {step}")
 
     def _create(self, asked: dict[str, Any]) -> Reply:
@@ -98,16 +98,6 @@ class Kaggle:
             }
         )
         return Reply(body={"message": "Successfully submitted to Digit Recognizer", "ref": ref})
-
-    def _file(self, headers: dict[str, str]) -> Reply:
-        about = {
-            "Content-Type": "application/zip",
-            "Last-Modified": MODIFIED,
-            "ETag": '"one"',
-            "Accept-Ranges": "bytes",
-        }
-        start = int(headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        return Reply(206 if start else 200, self.archive[start:], about)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ class Gpu:
 
     name: str = "Pretended A100"
     major: int = 8
+    minor: int = 0
     total_memory: int = 40 * 2**30
     works: bool = True
 

@@ -37,7 +37,8 @@ if os.environ.get("RAY_ADDRESS", "local") != "local":
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
 
 MAX_RETRIES = 3  # of a member whose worker or node is lost
-NAMES_IN_TASK = {"cpu": "cpu", "cuda": "cuda:0"}  # of each kind: a task only sees its own GPU
+# Of each kind of device, as a task only sees its own GPU.
+NAMES_IN_TASK = {"cpu": "cpu", "cuda": "cuda:0", "mps": "mps"}
 
 try:
     import ray

@@ -10,7 +10,7 @@ never decide anything: the length of training is fixed, and the last averaged we
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -33,10 +33,12 @@ logger = logging.getLogger(__name__)
 class Progress(Protocol):
     """Callbacks for a training's progress."""
 
-    def begin(self, missing: Sequence[Member], n_kept: int, epochs: int, begun: int) -> None:
-        """Show that training starts; an earlier session left `n_kept` members.
+    def training(
+        self, n_members: int, n_kept: int, epochs: int, begun: int
+    ) -> AbstractContextManager[None]:
+        """Show a training of members of `epochs` epochs each, until the block ends.
 
-        `begun` is how many epochs it left of others, which are to have `epochs`.
+        An earlier session left `n_kept` of the members, and of others `begun` epochs.
         """
 
     def step(self, member: Member, epochs_done: float) -> None:
@@ -47,9 +49,6 @@ class Progress(Protocol):
 
     def finished(self, member: Member) -> None:
         """Show that a member is trained and on disk."""
-
-    def end(self) -> None:
-        """Stop, whether training ended or failed."""
 
 
 @dataclass(frozen=True)
@@ -99,35 +98,28 @@ class Pipeline:
 
     def _train_missing(self, part: TrainedRun, missing: Sequence[Member]) -> None:
         """Train members, and keep each on disk and in `part` as soon as it is trained."""
-        progress, run = self.progress, part.run
+        run, recipe, progress = part.run, part.recipe, self.progress
 
         def on_epoch(checkpoint: Checkpoint) -> None:
-            if len(checkpoint.history) < part.recipe.epochs:
+            if len(checkpoint.history) < recipe.epochs:
                 run.write_checkpoint(checkpoint)
             progress.epoch(checkpoint.member, checkpoint.history[-1])
 
-        begun = [checkpoint for member in missing if (checkpoint := run.read_checkpoint(member))]
-        n_epochs = sum(len(checkpoint.history) for checkpoint in begun)
-        progress.begin(missing, len(part.predictions), part.recipe.epochs, n_epochs)
-        started = time.time()
+        n_kept, checkpoints = len(part.predictions), run.read_checkpoints(missing)
+        begun = sum(len(checkpoint.history) for checkpoint in checkpoints.values())
+        display = progress.training(n_kept + len(missing), n_kept, recipe.epochs, begun)
         training = self.train_members(
-            part.recipe,
-            self.dataset,
-            missing,
-            self.devices,
-            on_epoch,
-            progress.step,
-            {checkpoint.member: checkpoint for checkpoint in begun},
+            recipe, self.dataset, missing, self.devices, on_epoch, progress.step, checkpoints
         )
+        started = time.time()
         try:
-            with closing(training) as results:
+            with display, closing(training) as results:
                 for trained in results:
                     run.write_member(trained)
                     part.predictions[trained.member] = trained.predictions
                     part.histories[trained.member] = trained.history
                     progress.finished(trained.member)
         finally:
-            progress.end()
             run.add_seconds(time.time() - started)
 
 

@@ -20,18 +20,17 @@ from digit_recognizer.commands.training_display import TrainingDisplay
 from digit_recognizer.training.members import EpochMetrics, Member
 members = [Member(fold, 0) for fold in range(5)]
 display = TrainingDisplay()
-display.begin(members[1:], 1, 2, 1)
-for member in members[1:3]:
-    display.step(member, 0.0)
-    for number in (1, 2):
-        time.sleep(0.15)
-        metrics = EpochMetrics(number, 1e-3, 0.5, 0.9, 0.4, 0.99 + member.fold / 1000, 60.0, 1.0)
-        display.epoch(member, metrics)
-    display.finished(member)
-display.step(members[3], 1.0)  # goes on from a checkpoint
-display.step(members[3], 1.25)
-time.sleep(1.3)
-display.end()
+with display.training(5, 1, 2, 1):
+    for member in members[1:3]:
+        display.step(member, 0.0)
+        for number in (1, 2):
+            time.sleep(0.15)
+            metrics = EpochMetrics(number, 1e-3, 0.5, 0.9, 0.4, 0.99 + member.fold / 1000, 60.0, 1.0)
+            display.epoch(member, metrics)
+        display.finished(member)
+    display.step(members[3], 1.0)  # goes on from a checkpoint
+    display.step(members[3], 1.25)
+    time.sleep(1.3)
 """
 
 

@@ -95,7 +95,7 @@ def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_pat
     changes = {"n_splits": 2, "epochs": 1, "batch_size": 5, "tta": 1, **AS_THEY_ARE}
 
     def train_all(place: Path, devices: Sequence[Device]) -> Path:
-        pipeline = Pipeline(place, "small", data, devices, in_this_process, mock.Mock())
+        pipeline = Pipeline(place, "small", data, devices, in_this_process, mock.MagicMock())
         parts = [pipeline.train_recipe(name, changes).run.name for name in ("default", "plain")]
         return blend(tmp_path, place, parts, "both").run.run_dir
 

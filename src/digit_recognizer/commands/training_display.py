@@ -1,17 +1,10 @@
 """The members in training: bars on a terminal, a line for each epoch elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from digit_recognizer.commands.console import print_error
 from digit_recognizer.runs.metrics import duration
@@ -21,38 +14,49 @@ from digit_recognizer.training.members import EpochMetrics, Member
 class TrainingDisplay:
     """A bar for all epochs, and one for each member in training."""
 
-    def begin(self, missing: Sequence[Member], n_kept: int, epochs: int, begun: int) -> None:
-        """Start the display; an earlier session left `n_kept` members and `begun` epochs more."""
-        self._n_kept, self._n_members, self._epochs = n_kept, n_kept + len(missing), epochs
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True, highlight=False),
+    @contextmanager
+    def training(self, n_members: int, n_kept: int, epochs: int, begun: int) -> Iterator[None]:
+        """Show a training until the block ends, and what is kept where it was cut short.
+
+        An earlier session left `n_kept` of the members, and of others `begun` epochs.
+        """
+        self._n_members, self._n_done, self._epochs = n_members, n_kept, epochs
+        self._tasks: dict[Member, progress.Task] = {}
+        self._begun = 0.0  # epochs that an earlier session left of the members in `_tasks`
+        console = Console(stderr=True, highlight=False)
+        self._bars = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.MofNCompleteColumn(),
+            progress.BarColumn(bar_width=None),
+            progress.TextColumn("{task.fields[figures]}"),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
             transient=True,
             expand=True,
             speed_estimate_period=3600,
         )
-        self._tasks: dict[Member, Task] = {}
-        self._n_finished, self._n_kept_epochs = 0, 0.0
-        self._bars.add_task("", total=epochs * len(missing) - begun, figures="")
+        self._bars.add_task("", total=epochs * (n_members - n_kept) - begun, figures="")
         self._show_total()
-        kept = [_count(n_kept, "member")] * (n_kept > 0) + [_count(begun, "epoch")] * (begun > 0)
+        kept = [_count(n, noun) for n, noun in ((n_kept, "member"), (begun, "epoch")) if n]
         before = f" (kept: {', '.join(kept)})" if kept else ""
-        members = _count(self._n_members, "member")
-        self._bars.console.print(f"training {members} of {_count(epochs, 'epoch')}{before}")
-        if self._bars.console.is_terminal:
-            self._bars.start()
+        console.print(
+            f"training {_count(n_members, 'member')} of {_count(epochs, 'epoch')}{before}"
+        )
+        try:
+            with self._bars:
+                yield
+        finally:
+            if self._n_done < n_members:
+                print_error(self._loss())
 
     def step(self, member: Member, epochs_done: float) -> None:
         """Show how far a member is; the first call is its start."""
         if member not in self._tasks:
             self._bars.add_task(member.name, total=self._epochs, figures="")
             self._tasks[member] = self._bars.tasks[-1]
-            self._n_kept_epochs += epochs_done  # by an earlier session
+            self._begun += epochs_done
         self._bars.update(self._tasks[member].id, completed=epochs_done)
         self._show_total()
 
@@ -72,30 +76,26 @@ class TrainingDisplay:
 
     def finished(self, member: Member) -> None:
         """Take a member away that is trained and on disk."""
-        self._n_finished += 1
+        self._n_done += 1
         self._bars.update(self._tasks[member].id, visible=False)
         self._show_total()
 
-    def end(self) -> None:
-        """Stop the display; where training was cut short, say what is kept and what is lost."""
-        if self._bars.console.is_terminal:
-            self._bars.stop()
-        n_kept = self._n_kept + self._n_finished
-        if n_kept < self._n_members:
-            kept, lost = [f"{n_kept} of {_count(self._n_members, 'member')}"], []
-            for task in self._tasks.values():
-                if task.visible:
-                    # The last epoch leaves no checkpoint: the member follows at once.
-                    n_epochs = min(int(task.completed), self._epochs - 1)
-                    kept += [f"{_count(n_epochs, 'epoch')} of {task.description}"] * (n_epochs > 0)
-                    lost.append(f"{task.completed - n_epochs:.1f} of {task.description}")
-            print_error(f"kept: {', '.join(kept)}; epochs lost: {', '.join(lost) or 'none'}")
+    def _loss(self) -> str:
+        """Return what a training that was cut short leaves, and what is lost."""
+        kept, lost = [f"{self._n_done} of {_count(self._n_members, 'member')}"], []
+        for task in self._tasks.values():
+            if task.visible:
+                # The last epoch leaves no checkpoint: the member follows at once.
+                n_epochs = min(int(task.completed), self._epochs - 1)
+                kept += [f"{_count(n_epochs, 'epoch')} of {task.description}"] * (n_epochs > 0)
+                lost.append(f"{task.completed - n_epochs:.1f} of {task.description}")
+        return f"kept: {', '.join(kept)}; epochs lost: {', '.join(lost) or 'none'}"
 
     def _show_total(self) -> None:
         self._bars.update(
             self._bars.task_ids[0],
-            description=f"{self._n_kept + self._n_finished}/{self._n_members} members",
-            completed=sum(task.completed for task in self._tasks.values()) - self._n_kept_epochs,
+            description=f"{self._n_done}/{self._n_members} members",
+            completed=sum(task.completed for task in self._tasks.values()) - self._begun,
         )
 
     def _time_left(self) -> str:

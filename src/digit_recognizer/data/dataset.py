@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from os.path import realpath  # unlike Path.resolve, without an error for a loop of links
 from pathlib import Path
 
 from digit_recognizer.data import competition, files
@@ -124,7 +125,7 @@ def replacing(folder: Path, source: str, may_submit: bool, version: str = "") ->
 
     Whatever fails, `folder` is as it was.
     """
-    folder = folder.resolve()  # only the target of a link has neighbours on the same disk
+    folder = Path(realpath(folder))  # only the target of a link has neighbours on the same disk
     new = folder.with_name(f".new-{folder.name}")
     taken = f"{folder}: another process is replacing it: wait for it, then repeat"
     try:
@@ -166,7 +167,7 @@ def _replace(folder: Path, new: Path) -> None:
 def recover(folder: Path) -> None:
     """Finish a replacement that was cut short, and move over a user's own files."""
     with suppress(OSError):  # another process may be tidying up too
-        folder = folder.resolve()
+        folder = Path(realpath(folder))
         old = _old_dir(folder)
         if not folder.exists():
             old.rename(folder)

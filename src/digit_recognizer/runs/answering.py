@@ -11,7 +11,7 @@ from digit_recognizer.data.files import write_bytes, write_json
 from digit_recognizer.errors import UserError
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import Proba
-from digit_recognizer.runs.run import Run, all_runs, find_run
+from digit_recognizer.runs.run import Run, all_runs, damaged_error, find_run
 from digit_recognizer.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -84,11 +84,21 @@ def find_answering_run(submissions_dir: Path, name: str | None) -> AnsweringRun:
 
 
 def load_networks(run: Run, device: "Device") -> "list[list[tuple[nn.Module, Recipe]]]":
-    """Return the networks on `device` of each part of a run, with their recipes."""
-    return [
-        [(part.load_network(member, device), part.recipe()) for member in part.request().members]
-        for part in run.parts()
-    ]
+    """Return the networks of each part of a run, ready to predict on `device`, and their recipes."""
+    return [_load_part(part, device) for part in run.parts()]
+
+
+def _load_part(part: Run, device: "Device") -> "list[tuple[nn.Module, Recipe]]":
+    from digit_recognizer.training.models import load_network
+
+    recipe, networks = part.recipe(), []
+    for member in part.request().members:
+        weights = part.read_weights(member)
+        try:
+            networks.append((load_network(recipe, weights, device), recipe))
+        except ValueError as error:
+            raise damaged_error(part.weights_path(member), str(error)) from None
+    return networks
 
 
 def doubt(proba: Proba) -> str:

@@ -2,14 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
@@ -26,11 +25,6 @@ from digit_recognizer.training.members import (
     TrainedMember,
 )
 from digit_recognizer.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from digit_recognizer.training.device import Device
 
 MEMBER_REMEDY = "delete its folder and run 'make train' again"
 
@@ -150,18 +144,10 @@ class Run:
                 files.write_json(self.recipe_path, request.as_dict())
             yield
 
-    def lock(self) -> FileLock:
-        """Take the run's lock; the operating system releases it however this process ends."""
-        try:
-            self.run_dir.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.run_dir / ".lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            reason = "another process is working on this run: wait for it, or give another RUN"
-            raise RunError(f"{self.run_dir}: {reason}") from None
-        except OSError as error:
-            raise RunError(f"{self.run_dir}: cannot be written ({error.strerror})") from None
-        return lock
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the run's lock; the operating system releases it however this process ends."""
+        advice = "another process is working on this run: wait for it, or give another RUN"
+        return files.lock(self.run_dir / ".lock", f"{self.run_dir}: {advice}")
 
     def _find_change(self, request: Request, environment: Environment) -> str:
         """Return what differs from when the run began, "" if nothing does."""
@@ -218,18 +204,18 @@ class Run:
         arrays = {"history": np.array([astuple(epoch) for epoch in checkpoint.history])}
         files.write_arrays(self._checkpoint_path(checkpoint.member), arrays | checkpoint.state)
 
-    def read_checkpoint(self, member: Member) -> Checkpoint | None:
-        """Read the last checkpoint of a member that is trained in part."""
-        path = self._checkpoint_path(member)
-        if not path.is_file():
-            return None
-        with _checked(path):
-            arrays = files.read_arrays(path)
-            rows = arrays.pop("history").tolist()
-            history = tuple(EpochMetrics(int(epoch), *rest) for epoch, *rest in rows)
-            if [epoch.epoch for epoch in history] != [*range(1, len(history) + 1)]:
-                raise ValueError("its epochs are not complete")
-        return Checkpoint(member, history, arrays)
+    def read_checkpoints(self, members: Iterable[Member]) -> dict[Member, Checkpoint]:
+        """Read the checkpoints of those members that are trained in part."""
+        checkpoints = {}
+        for member in members:
+            path = self._checkpoint_path(member)
+            if path.is_file():
+                with _checked(path):
+                    arrays = files.read_arrays(path)
+                    rows = arrays.pop("history").tolist()
+                    history = tuple(EpochMetrics(int(epoch), *rest) for epoch, *rest in rows)
+                checkpoints[member] = Checkpoint(member, history, arrays)
+        return checkpoints
 
     def _checkpoint_path(self, member: Member) -> Path:
         return self.member_dir(member) / "checkpoint.npz"
@@ -250,16 +236,6 @@ class Run:
             if not all(np.isfinite(array).all() for array in weights.values()):
                 raise ValueError("a weight is not finite")
         return weights
-
-    def load_network(self, member: Member, device: "Device") -> "nn.Module":
-        """Return a member's network on its device, in evaluation mode."""
-        from digit_recognizer.training.models import load_network
-
-        recipe, weights = self.recipe(), self.read_weights(member)
-        try:
-            return load_network(recipe, weights, device)
-        except ValueError as error:
-            raise damaged_error(self.weights_path(member), str(error)) from None
 
 
 @contextmanager

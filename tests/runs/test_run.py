@@ -12,7 +12,7 @@ from support.small import contents
 from support.written_runs import ENVIRONMENT
 
 from digit_recognizer.data.files import write_json
-from digit_recognizer.errors import RunError
+from digit_recognizer.errors import FileError, RunError
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run, find_run, new_run, validate_name
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
@@ -176,9 +176,9 @@ HOLD = """
 import sys
 from pathlib import Path
 from digit_recognizer.runs.run import Run
-lock = Run(Path(sys.argv[1])).lock()
-print("locked", flush=True)
-sys.stdin.read()
+with Run(Path(sys.argv[1])).lock():
+    print("locked", flush=True)
+    sys.stdin.read()
 """
 
 
@@ -190,7 +190,9 @@ def test_a_second_process_is_turned_away_until_the_first_ends_even_by_a_kill(run
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"locked\n"
-        with pytest.raises(RunError, match="another process is working on this run: wait for it"):
-            run.lock()
+        turned_away = "another process is working on this run: wait for it"
+        with pytest.raises(FileError, match=turned_away), run.lock():
+            pass
         holder.kill()
-    run.lock().release()
+    with run.lock():
+        pass

@@ -136,6 +136,7 @@ CASES: dict[str, dict[str, Tamper]] = {
         "a column missing": put("epoch,lr\n1,0.1\n"),
         "not finite": cell(2, "inf"),
         "no time": cell(6, "0.0"),
+        "less than no augmentation": cell(7, "-1.0"),
         "missing": Path.unlink,
     },
     f"{MEMBER}/predictions.npz": {

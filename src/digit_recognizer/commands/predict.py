@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,16 +140,20 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
     from digit_recognizer.training.parallel import count_cores
     from digit_recognizer.training.predict import predict_logits
 
-    def answer(loaded: Any) -> "NDArray[np.float32]":
-        network, recipe = loaded
-        return predict_logits(network, images, recipe, device)
-
     # A member a core, one thread each. Beside other programs, torch's own two threads took 2 to
     # 15 times as long for 4,096 rows (four rounds, load 6), and 4 to 16 times the CPU time.
     n_workers = count_cores() if device.name == "cpu" else 1
-    parts = load_networks(run, device)
+    parts, n_done = load_networks(run, device), count(1)
+    n_networks = sum(map(len, parts))
+
+    def answer(loaded: Any) -> "NDArray[np.float32]":
+        network, recipe = loaded
+        logits = predict_logits(network, images, recipe, device)
+        show(f"predicting: {next(n_done)} of {n_networks} networks are done")
+        return logits
+
     with (
-        working("predicting"),
+        working("predicting") as show,
         ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         return blend_proba([list(pool.map(answer, part)) for part in parts])

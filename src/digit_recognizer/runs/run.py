@@ -224,7 +224,10 @@ class Run:
         """Read a member's epochs."""
         path = self.history_path(member)
         epochs = files.read_csv_as(path, EpochMetrics, MEMBER_REMEDY)
-        if [e.epoch for e in epochs if e.seconds > 0] != [*range(1, self.recipe().epochs + 1)]:
+        is_whole = [e.epoch for e in epochs if e.seconds > 0] == [
+            *range(1, self.recipe().epochs + 1)
+        ]
+        if not is_whole or any(not 0 <= e.augment_seconds <= e.seconds for e in epochs):
             raise damaged_error(path, "does not hold the recipe's epochs, one by one")
         return tuple(epochs)
 

@@ -61,7 +61,7 @@ newer_pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check 
 endif
 python_is_good = $(python) -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || { echo "$(subst ",,$(python)) is missing, has no venv module, or is not Python 3.11 to 3.14: give PYTHON=/path/to/python3.12" >&2; exit 1; }
 
-setup: .venv/.ready ## build or repair .venv: TORCH=cpu takes PyTorch's CPU build, PYTHON= another Python
+setup: .venv/.ready ## build .venv, anew where it is broken or out of date: TORCH=cpu takes PyTorch's CPU build, PYTHON= another Python
 
 .venv/.ready: pyproject.toml constraints.lock $(anew)
 	@$(check_python)

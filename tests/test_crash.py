@@ -120,7 +120,7 @@ def test_ctrl_c_keeps_the_member_that_is_done(place: Path) -> None:
     if process.returncode != 0:  # the second member may have been done just then
         assert process.returncode == 130
         assert "Traceback" not in errors
-        assert "interrupted: the same command goes on with what is kept" in errors
+        assert "interrupted: repeat the command; a training goes on with what is kept" in errors
         assert re.search(r"\nkept: \d of 2 members.*; epochs lost: ", errors)
     kept = run.finished_members()
     stamps = {name: run.predictions_path(name).stat().st_mtime_ns for name in kept}

@@ -51,7 +51,7 @@ def build_app() -> App:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 on success, 1 for an error to fix, 2 for wrong usage."""
+    """Run one command; return 0, 1 for an error to fix, 2 for wrong usage, 130 for Ctrl-C."""
     logger = logging.getLogger("digit_recognizer")
     logger.handlers = [PrintHandler()]  # one, however often this is called
     logger.setLevel(logging.INFO)
@@ -71,11 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         advice = "give another path, fix the permissions, or make room"
         return _fail(1, f"{where}: {error.strerror or error}: {advice}")
     except KeyboardInterrupt:
-        return _fail(130, "interrupted: the same command goes on with what is kept")
+        return _fail(130, "interrupted: repeat the command; a training goes on with what is kept")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digit_recognizer"):
             raise
-        advice = "run 'make setup', or install digit-recognizer[notebook] or [cluster]"
+        advice = "install digit-recognizer[notebook,cluster], in a clone by 'make .venv/.cluster'"
         return _fail(1, f"{error.name} is not installed: {advice}")
 
 

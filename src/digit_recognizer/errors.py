@@ -42,7 +42,7 @@ class FormatError(FileError):
 
 
 class RunError(FileError):
-    """A run that is missing, unfinished, locked or of another request."""
+    """A run that is missing, unfinished, damaged or of another request."""
 
 
 class NoDigitError(FileError):
@@ -54,8 +54,4 @@ class TrainingError(UserError):
 
 
 class KaggleError(UserError):
-    """A request that Kaggle refuses, with its HTTP status, or that cannot reach it."""
-
-    def __init__(self, message: str, advice: str = "", status: int | None = None) -> None:
-        super().__init__(message, advice)
-        self.status = status
+    """A request that Kaggle refuses, or that cannot reach it."""

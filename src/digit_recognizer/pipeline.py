@@ -134,13 +134,13 @@ def find_backend(
     return train_members, worker_devices(find_devices(device), workers)
 
 
-def draw(results: RunResults) -> list[Path]:
-    """Draw the pictures and the report page of a finished run; return their paths.
+def draw(results: RunResults) -> bool:
+    """Draw the pictures and the report page of a finished run; return whether the page is there.
 
     A page that fails is a warning: the run is finished without it.
     """
-    paths = draw_pictures(results)
     run = results.run
+    draw_pictures(results)
     try:
         if not is_drawn(run):
             write_report(results)
@@ -149,5 +149,5 @@ def draw(results: RunResults) -> list[Path]:
         logger.warning(
             "warning: no report (%s): 'make report RUN=%s' tries again", reason, run.name
         )
-        return paths
-    return [*paths, run.report_path]
+        return False
+    return True

@@ -84,7 +84,8 @@ def test_a_file_that_changed_since_it_was_verified_is_named(name: str, folder: P
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:-2] + b"3\n")
     assert complaint_of(folder) == (
-        f"{folder / name}: is missing or no longer what was verified: run 'make download' again"
+        f"{folder / name}: is missing or no longer what was verified: run"
+        " 'make download SOURCE=a friend' again"
     )
 
 

@@ -2,11 +2,13 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support.desk import Desk, make_run
 
+from digit_recognizer.data.files import write_text
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.answering import (
     PRETRAINED,
@@ -25,13 +27,22 @@ def shelf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
     return Desk(tmp_path / "data", tmp_path / "submissions", [], capsys)
 
 
+def make_whole(shelf: Desk, name: str, **facts: Any) -> Path:
+    """A finished run with a file for each network."""
+    folder = make_run(shelf, name, **facts)
+    for member in Run(folder).request().members:
+        write_text(Run(folder).weights_path(member), "")
+    return folder
+
+
 def test_the_best_run_on_real_data_answers_not_the_latest(shelf: Desk) -> None:
-    make_run(shelf, "good", cv=0.996)
-    make_run(shelf, "best", cv=0.997)
-    make_run(shelf, "sample", cv=0.999, source="sample")
-    make_run(shelf, "toy", cv=0.91)
-    make_run(shelf, "damaged", cv=0.998).joinpath("cv.json").write_text("{")
-    make_run(shelf, "unfinished", cv=0.998).joinpath("cv.json").unlink()
+    make_whole(shelf, "good", cv=0.996)
+    make_whole(shelf, "best", cv=0.997)
+    make_whole(shelf, "sample", cv=0.999, source="sample")
+    make_whole(shelf, "toy", cv=0.91)
+    make_whole(shelf, "damaged", cv=0.998).joinpath("cv.json").write_text("{")
+    make_whole(shelf, "unfinished", cv=0.998).joinpath("cv.json").unlink()
+    make_run(shelf, "without networks", cv=0.998)
     ranked = [each.run.name for each in rank_runs(shelf.submissions_dir)]
     assert ranked == ["best", "good", "toy", "pretrained", "sample"]
     assert find_answering_run(shelf.submissions_dir, None).run.name == "best"
@@ -41,7 +52,7 @@ def test_the_best_run_on_real_data_answers_not_the_latest(shelf: Desk) -> None:
 
 
 def test_without_a_run_on_real_data_the_shipped_weights_answer(shelf: Desk) -> None:
-    make_run(shelf, "sample", cv=0.999, source="sample")
+    make_whole(shelf, "sample", cv=0.999, source="sample")
     found = find_answering_run(shelf.submissions_dir, None)
     assert found.run == PRETRAINED
     assert found.title.endswith(" (shipped)")

@@ -43,8 +43,7 @@ def test_without_ray_one_line_says_what_to_install_and_nothing_is_begun(place: P
     refused = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True)
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "--backend ray needs Ray" in refused.stderr
-    assert "pip install --constraint constraints.lock --editable '.[cluster]'" in refused.stderr
+    assert "ray is not installed: install digit-recognizer[notebook,cluster]" in refused.stderr
     assert not (place / "submissions" / "lacking").exists()
 
 

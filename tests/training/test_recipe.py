@@ -70,7 +70,7 @@ def test_a_recipe_of_ones_own_is_a_toml_file(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("epochs = ", "is not TOML"),
-        ("epoch = 3", "unknown setting: .*'epoch'"),
+        ("epoch = 3", "mine.toml: there is no setting called 'epoch'"),
         ('recipe = "best"', "no recipe is called 'best'"),
         ("recipe = [1]", "no recipe is called '\\[1\\]'"),
         ("network = 3", "network is 3: give a value of type str"),

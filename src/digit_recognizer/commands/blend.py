@@ -17,10 +17,6 @@ def blend(
 ) -> None:
     """Average finished runs into a new one."""
     began, names = time.time(), runs.split()
-    from digit_recognizer.runs.run import find_run
-
-    for name in names:  # before torch takes seconds to import
-        find_run(folders.submissions_dir, name)
     from digit_recognizer.runs.ensemble import blend as average
 
     show(average(folders.data_dir, folders.submissions_dir, names, run), began)

@@ -1,4 +1,4 @@
-"""The terminal: the only module that prints and asks."""
+"""The terminal: with the display of a training, the only module that prints and asks."""
 
 import logging
 import math
@@ -7,15 +7,13 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
-
-T = TypeVar("T")
 
 OPTION = r"(?:(?:FORCE|YES)=1|(?:DATA|FILE|MNIST_URL|OUT|RECIPES?|RUNS?|SOURCE)\b=?)"
 # An option stands after one of these; elsewhere it may be a user's own word.
@@ -121,12 +119,6 @@ def transfer_progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[what], completed=done)
 
         yield show
-
-
-def with_bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:
-    """Yield `total` items while a progress bar shows how many."""
-    with _bars() as bars:
-        yield from bars.track(items, total, description=what)
 
 
 def _bars(*columns: "ProgressColumn") -> "Progress":

@@ -47,7 +47,7 @@ RecipeName = Annotated[
 ]
 Workers = Annotated[
     Positive | None,
-    Parameter(help="members at a time; else one a GPU or core; on a cluster, Ray decides"),
+    Parameter(help="members at a time; else one for each GPU or core, of a Ray cluster too"),
 ]
 NewRun = Annotated[str | None, Parameter(help="the run's name; else made from dataset and recipe")]
 AnsweringRunName = Annotated[

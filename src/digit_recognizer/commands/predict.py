@@ -31,7 +31,7 @@ class Picture:
 
     name: str
     digits: "Sequence[NDArray[np.uint8]]"  # each [28, 28]
-    note: str = ""  # why there is none
+    note: str = ""  # why there are no digits
     label: int | None = None
 
 
@@ -108,12 +108,12 @@ def _pictures_of(source: Path) -> list[Path]:
 
 
 def _read_picture(path: Path) -> Picture:
-    from digit_recognizer.data.digit_image import read_digits
+    from digit_recognizer.data.digit_image import decode_digits
 
     try:
-        return Picture(path.name, read_digits(path))
-    except NoDigitError as error:
-        return Picture(path.name, (), str(error).removeprefix(f"{path}: ").partition(":")[0])
+        return Picture(path.name, decode_digits(path.read_bytes(), str(path)))
+    except NoDigitError:
+        return Picture(path.name, (), "shows no digit")
 
 
 def _read_table(path: Path) -> tuple[str, list[Picture]]:

@@ -1,7 +1,7 @@
 """``train``: train a recipe, ensemble its members, write submission.csv and the CV report."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ def train(
 ) -> None:
     """Train, ensemble, write submission.csv and the CV report."""
     began = time.time()
-    check_recipes([recipe], settings)
+    named_recipe(recipe, changes(settings))  # refused before anything begins
     if run:
         from digit_recognizer.runs.run import new_run
 
@@ -44,12 +44,6 @@ def train(
     dataset = ready_dataset(data, folders)
     pipeline = open_pipeline(dataset, execution, folders)
     show(pipeline.train_recipe(recipe, changes(settings), run), began)
-
-
-def check_recipes(names: Sequence[str], settings: Settings) -> None:
-    """Refuse unknown recipes and settings that do not fit, before anything begins."""
-    for name in names:
-        named_recipe(name, changes(settings))
 
 
 def open_pipeline(dataset: str, execution: Execution, folders: Folders) -> "Pipeline":
@@ -77,7 +71,7 @@ def show(results: "RunResults", began: float) -> None:
     if finished < began:
         when = datetime.fromtimestamp(finished).strftime("%Y-%m-%d %H:%M")
         echo(f"already finished on {when}: nothing was trained: give another RUN to train anew")
-    report = run.report_path if run.report_path in draw(results) else "-"
+    report = run.report_path if draw(results) else "-"
     if cv.suspicious:
         echo("warning: this is better than the labels allow: look for leaked test rows")
     expected = cv.expected_score

@@ -67,10 +67,12 @@ class TrainingDisplay:
         self._bars.update(self._tasks[member].id, figures=figures)
         if self._bars.console.is_terminal and epoch.epoch < self._epochs:
             return
+        left = self._bars.tasks[0].time_remaining  # at the speed of all epochs so far
+        when = "time left: unknown yet" if left is None else f"about {duration(left)} left"
         self._bars.console.print(
             f"{member.name}  epoch {epoch.epoch:>3}/{self._epochs}"
             f"  train loss {epoch.train_loss:.4f}  val loss {epoch.val_loss:.4f}"
-            f"  val accuracy {epoch.val_accuracy:.4f}  {self._time_left()}",
+            f"  val accuracy {epoch.val_accuracy:.4f}  {when}",
             soft_wrap=True,
         )
 
@@ -97,11 +99,6 @@ class TrainingDisplay:
             description=f"{self._n_done}/{self._n_members} members",
             completed=sum(task.completed for task in self._tasks.values()) - self._begun,
         )
-
-    def _time_left(self) -> str:
-        """Return the time left at the speed of all epochs so far."""
-        left = self._bars.tasks[0].time_remaining
-        return "time left: unknown yet" if left is None else f"about {duration(left)} left"
 
 
 def _count(number: int, noun: str) -> str:

@@ -29,7 +29,7 @@ def load(folder: Path) -> Dataset:
     if changed := _changed_file(folder, provenance):
         raise FileError(
             f"{changed}: is missing or no longer what was verified: run"
-            f" '{_download_command(folder)}' again"
+            f" 'make download SOURCE={provenance.source}' again"
         )
     key = "-".join(digest[:16] for digest in provenance.sha256.values())
     cache = folder / f".arrays-{key}.npz"
@@ -140,7 +140,7 @@ def replacing(folder: Path, source: str, may_submit: bool, version: str = "") ->
             finally:
                 shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
-        if error.filename and not str(error.filename).startswith(str(folder.parent)):
+        if error.filename and not Path(error.filename).is_relative_to(folder.parent):
             raise  # of a user's own file
         raise FileError(
             f"{folder}: cannot be written ({error.strerror or error}): make room (300 MB) or"

@@ -4,7 +4,6 @@
 """
 
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,15 +25,6 @@ MAX_OUTLINES = 24  # of pieces of ink and holes in them, without dots; noise has
 MIN_FRAMED_HEIGHT = 0.3  # of the frame around it
 
 Floats = NDArray[np.float32]
-
-
-def read_digits(path: Path) -> list[NDArray[np.uint8]]:
-    """Return the digits in a PNG or JPEG file, from left to right, as images [28, 28] uint8."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    return decode_digits(content, str(path))
 
 
 def decode_digits(content: bytes, name: str) -> list[NDArray[np.uint8]]:

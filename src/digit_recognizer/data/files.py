@@ -188,8 +188,12 @@ def is_bad_zip(error: Exception) -> bool:
 def lock(path: Path, taken: str) -> Iterator[None]:
     """Keep other processes out; `taken` is the error where one of them holds the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(path)
     try:
-        with FileLock(path, timeout=0):
-            yield
+        held.acquire(timeout=0)
     except Timeout:
         raise FileError(taken) from None
+    try:
+        yield
+    finally:
+        held.release()

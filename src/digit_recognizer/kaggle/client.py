@@ -178,7 +178,7 @@ class Kaggle:
             return self.policy.retrying(is_retried)(once)
         except REQUEST_ERRORS as error:
             line = describe(error, self.credentials, self.hide_secrets)
-            raise KaggleError(line, status=status_of(error)) from None
+            raise KaggleError(line) from None
 
     def hide_secrets(self, text: str) -> str:
         """Replace credentials, plain or in Base64, that a server or proxy put into `text`."""

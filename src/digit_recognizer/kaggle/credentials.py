@@ -39,10 +39,10 @@ class Credentials:
     @property
     def rejection_message(self) -> str:
         """The line to show where Kaggle does not accept them."""
-        return (
-            f"{self.location}: Kaggle does not accept this {self.kind}: make a new token at"
-            f" {TOKEN_URL} and put it there"
-        )
+        advice = f"make a new token at {TOKEN_URL} and put it there"
+        if self.kind == "OAuth":
+            advice = "run 'kaggle auth login' again"
+        return f"{self.location}: Kaggle does not accept this {self.kind}: {advice}"
 
 
 def find_credentials() -> Credentials | None:

@@ -4,7 +4,6 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -25,7 +24,7 @@ SCALE = 2  # screen pixels for one of an image's
 GAP = 4
 CAPTION = 14  # pixels of height for the text under a digit
 PAPER, INK = 255, 60
-MAX_ERRORS = 60
+N_HARDEST = 60
 
 
 @dataclass(frozen=True)
@@ -150,21 +149,19 @@ def label_issues(oof: OutOfFold, issues: NDArray[np.int64]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def draw_pictures(results: RunResults) -> list[Path]:
+def draw_pictures(results: RunResults) -> None:
     """Write ``augmented.png`` and ``hardest.png`` of a finished run, where they are missing.
 
-    A blend has no augmentation of its own, and so its errors only. Returns the paths of all.
+    A blend has no augmentation of its own, and so its errors only.
     """
     run, recipe, oof = results.run, results.request.recipe, results.oof
-    pictures = [run.augmented_path, run.hardest_path] if recipe else [run.hardest_path]
     if recipe and not run.augmented_path.is_file():
         write_bytes(run.augmented_path, png(augmentation_sheet(recipe, results.data)))
     if not run.hardest_path.is_file():
-        errors = oof.most_confident_errors()[:MAX_ERRORS]
+        errors = oof.most_confident_errors()[:N_HARDEST]
         captions = [f"{oof.labels[index]}, not {oof.predicted[index]}" for index in errors]
         hardest = sheet(results.data.images[oof.rows[errors]], 12, captions)
         write_bytes(run.hardest_path, png(hardest))
-    return pictures
 
 
 def augmentation_sheet(recipe: Recipe, data: Dataset) -> NDArray[np.uint8]:

@@ -87,7 +87,7 @@ def predict_logits(
 def _predict_batches(
     network: nn.Module, images: NDArray[np.uint8], recipe: Recipe, device: Device
 ) -> NDArray[np.float32]:
-    """Halve the batch size where a GPU's memory is too small."""
+    """Return the mean logits over the views [N, 10]; halve batches that a GPU has no memory for."""
     batch_size = BATCH_SIZE_CPU if device.name == "cpu" else BATCH_SIZE_GPU
     done: list[NDArray[np.float32]] = [np.empty((0, 10), dtype=np.float32)]
     start = 0

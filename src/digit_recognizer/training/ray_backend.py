@@ -36,18 +36,12 @@ if os.environ.get("RAY_ADDRESS", "local") != "local":
     # 40 s each; by default Ray tries for 13 minutes to reach a cluster that does not answer.
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
 
+import ray  # it reads these variables when it is imported
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 MAX_RETRIES = 3  # of a member whose worker or node is lost
 # Of each kind of device, as a task only sees its own GPU.
 NAMES_IN_TASK = {"cpu": "cpu", "cuda": "cuda:0", "mps": "mps"}
-
-try:
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-except ImportError as error:
-    raise TrainingError(
-        "--backend ray needs Ray, which is not installed here: run .venv/bin/python -m pip"
-        " install --constraint constraints.lock --editable '.[cluster]'"
-    ) from error
 
 LOST = (  # whatever Ray raises where a node or a worker is gone
     ray.exceptions.WorkerCrashedError,

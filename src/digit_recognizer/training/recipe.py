@@ -180,6 +180,7 @@ def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Reci
     ``default`` otherwise. The content of a network's file is read into the recipe.
     """
     own: dict[str, Any] = {}
+    file_or_name = name
     if name.endswith(".toml"):
         try:
             own = tomllib.loads(_read(name))
@@ -194,10 +195,13 @@ def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Reci
     if file.endswith(".py"):
         settings["network"] = f"{Path(file).name}:{function}"
         settings["network_source"] = _read(file)
-    try:
-        return Recipe(**settings)
-    except TypeError as error:
-        raise RecipeError(f"unknown setting: {error}") from None
+    types = {item.name: item.type for item in fields(Recipe)}
+    if unknown := sorted(set(settings) - set(types)):
+        raise RecipeError(f"{file_or_name}: there is no setting called {unknown[0]!r}")
+    for key, value in settings.items():
+        if types[key] is float and type(value) is int:  # 12 and 12.0 are one recipe
+            settings[key] = float(value)
+    return Recipe(**settings)
 
 
 def _read(file: str) -> str:

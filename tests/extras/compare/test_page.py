@@ -36,7 +36,7 @@ def test_the_text_has_every_figure_under_its_name() -> None:
     for name, text in figures.items():
         place = f"  {header}  ".index(f"  {name}  ")
         assert f"{line}  "[place:].startswith(f"{text}  ")
-    assert any("of which there is none" in note for note in rest)
+    assert any("McNemar p: none, as there is no run of default" in note for note in rest)
 
 
 @pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 390)])

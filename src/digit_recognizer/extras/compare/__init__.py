@@ -7,7 +7,8 @@ from cyclopts import Parameter
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.download import ready_dataset
 from digit_recognizer.commands.options import DatasetName, Execution, Folders, Settings, changes
-from digit_recognizer.commands.train import check_recipes, open_pipeline
+from digit_recognizer.commands.train import open_pipeline
+from digit_recognizer.training.recipe import named_recipe
 
 # Without RECIPES: what others publish for beginners, and ours, in minutes on two cores.
 COMPARED = "lenet5 simple-cnn two-conv mlp keras-cnn quick default"
@@ -25,7 +26,8 @@ def compare(
 ) -> None:
     """Train recipes on the same folds and compare them."""
     names = list(dict.fromkeys((recipes or COMPARED).split()))
-    check_recipes(names, settings)
+    for name in names:
+        named_recipe(name, changes(settings))  # refused before anything begins
     pipeline = open_pipeline(ready_dataset(data, folders), execution, folders)
     from digit_recognizer.extras.compare import comparison
 

@@ -107,13 +107,17 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
 
 def notes(reference: RunResults | None) -> list[str]:
     """Return what the columns mean."""
-    against = reference.run.name if reference else "default, of which there is none"
+    if reference:
+        against = (
+            f"the exact test against the run {reference.run.name}, on the rows that both predict"
+        )
+    else:
+        against = "none, as there is no run of default to test against"
     return [
         "out of fold: rows that the networks never saw; test: only where the dataset has a solution",
         "seconds: training, summed over members, each on one core or GPU; wall s: by the clock",
         "parameters, mult-adds: of one network and one image",
-        f"McNemar p: the exact test against the run {against}, on the rows that both predict; below"
-        " 0.05 one of the two is better, else the rows are too few to tell",
+        f"McNemar p: {against}; below 0.05 one of the two is better, else the rows are too few",
     ]
 
 

@@ -166,7 +166,9 @@ def train_on_kaggle(run: Run, request: Request, force: bool, limit: float) -> bo
             echo(f"GPU hours left this week: {left:.1f} of {total:.0f}")
         kernel.push(archive.kernel_script(run.name, request))
         echo(f"pushed: {kernel.page}")
-        echo(f"its log, from another terminal: kaggle kernels logs --follow {kernel.name}")
+        echo(
+            f"its log, from another terminal: .venv/bin/kaggle kernels logs --follow {kernel.name}"
+        )
         if status:  # for a moment, Kaggle may still answer for the version before
             kernel.policy.sleep(PAUSE)
     else:

@@ -20,7 +20,7 @@ REQUEST = "{}"
 INPUTS = ("digit-recognizer", "competitions/digit-recognizer")
 FILES = ("train.csv", "test.csv", "sample_submission.csv")
 NEEDED = (
-    *("albumentations", "cv2", "numpy", "pandas", "rich"),
+    *("albumentations", "cv2", "numpy", "pandas", "pydantic", "rich"),
     *("safetensors", "scipy", "sklearn", "torch"),
 )
 

@@ -15,10 +15,8 @@ from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.sources import copy_own_files
 from digit_recognizer.errors import UserError
 from digit_recognizer.extras.kernel.archive import OUTPUT, pack_run
-from digit_recognizer.pipeline import Pipeline
+from digit_recognizer.pipeline import Pipeline, find_backend
 from digit_recognizer.runs.request import Request
-from digit_recognizer.training.device import find_devices
-from digit_recognizer.training.parallel import train_members, worker_devices
 
 
 def main(request: str, source: Path, folder: Path, output: Path) -> None:
@@ -33,14 +31,9 @@ def main(request: str, source: Path, folder: Path, output: Path) -> None:
     with replacing(data_dir, str(source), may_submit=True) as aside:
         copy_own_files(aside, source)
     echo(f"data: {source}, verified")
-    pipeline = Pipeline(
-        folder / "submissions",
-        asked.dataset,
-        load(data_dir),
-        worker_devices(find_devices("auto"), None),
-        train_members,
-        TrainingDisplay(),
-    )
+    train, devices = find_backend("processes", "auto", None)
+    data, display = load(data_dir), TrainingDisplay()
+    pipeline = Pipeline(folder / "submissions", asked.dataset, data, devices, train, display)
     results = pipeline.train(asked, content["run"])
     shutil.copy(results.run.submission_path, output)
     pack_run(results.run, output / OUTPUT)

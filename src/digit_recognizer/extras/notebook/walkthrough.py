@@ -101,7 +101,7 @@ show_digits(shown, ["original", *[""] * 9] * 3)
 # ## The network
 #
 # A small convolutional network on the middle 24x24 pixels. Max pooling halves the features three
-# times, to 3x3, while the channels grow from 32 to 128; global average pooling and a linear layer
+# times, to 3x3, while the channels grow from 64 to 128; global average pooling and a linear layer
 # give ten *logits*. A softmax turns them into probabilities. Batch normalization keeps the features
 # of each layer at mean 0 and deviation 1, which lets the network learn faster.
 

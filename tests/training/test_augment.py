@@ -85,10 +85,10 @@ def test_elastic_strength_is_in_pixels() -> None:
     assert 0.8 < inner.std() < 1.2
 
 
-@pytest.mark.parametrize("name", ["default", "deotte", "ttdoucet"])
+@pytest.mark.parametrize("recipe", map(RECIPES.get, ("default", "deotte", "ttdoucet")))
 @pytest.mark.parametrize("n_images", [64, 37])  # the last group may be smaller
-def test_a_gpus_augmentation_gives_the_images_of_the_cpus(name: str, n_images: int) -> None:
-    recipe, rows = RECIPES[name], noise(n_images)
+def test_a_gpus_augmentation_gives_the_images_of_the_cpus(recipe: Recipe, n_images: int) -> None:
+    rows = noise(n_images)
     generators = [np.random.default_rng(1) for _ in range(2)]
     by_cpu = augment(rows, build_transform(recipe), recipe.group_size, generators[0])
     on_device = augment_on_device(rows, recipe, generators[1], "cpu").numpy()

@@ -10,10 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn
+from typing import TextIO
 
 OPTION = r"(?:(?:FORCE|YES)=1|(?:DATA|FILE|MNIST_URL|OUT|RECIPES?|RUNS?|SOURCE)\b=?)"
 # An option stands after one of these; elsewhere it may be a user's own word.
@@ -107,27 +104,22 @@ def ask(question: str) -> bool:
 @contextmanager
 def transfer_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function that shows a progress bar: of a text, bytes done, bytes in all or 0."""
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with _bars(*columns, TimeRemainingColumn()) as bars:
-        tasks = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total or None)
-            bars.update(tasks[what], completed=done)
-
-        yield show
-
-
-def _bars(*columns: "ProgressColumn") -> "Progress":
-    """Return progress bars that show themselves on a terminal only, and vanish at the end."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import Progress
 
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    console, tasks = Console(stderr=True), {}
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn())
+    times = (progress.DownloadColumn(), progress.TimeRemainingColumn())
+    disable = not console.is_terminal
+    bars = progress.Progress(*columns, *times, console=console, transient=True, disable=disable)
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total or None)
+        bars.update(tasks[what], completed=done)
+
+    with bars:
+        yield show
 
 
 @contextmanager
@@ -137,15 +129,6 @@ def working(text: str) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status(text) as status:
         yield status.update
-
-
-@contextmanager
-def waiting_progress() -> Iterator[Callable[[float, float], None]]:
-    """Yield a function that shows seconds waited for Kaggle, and seconds at most."""
-    with working("waiting for Kaggle") as show:
-        yield lambda waited, limit: show(
-            f"waiting for Kaggle: {waited:.0f} of at most {limit:.0f} s"
-        )
 
 
 def columns(table: Sequence[Sequence[str]]) -> str:

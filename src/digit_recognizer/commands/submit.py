@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from digit_recognizer.commands.console import ask, echo, waiting_progress
+from digit_recognizer.commands.console import ask, echo, working
 from digit_recognizer.commands.options import FinishedRun, Flag, Folders
 from digit_recognizer.errors import FileError, KaggleError, RunError
 from digit_recognizer.kaggle.credentials import PAGE, TOKEN_HELP, find_credentials
@@ -181,12 +181,12 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
 def _poll(kaggle: "Kaggle", ref: int) -> Submission:
     """Return the listed submission once it is scored, or as it is at the time limit."""
     policy, item = kaggle.policy, None
-    with waiting_progress() as waiting:
+    with working("waiting for Kaggle") as show:
         for waited in range(0, policy.poll_timeout, policy.poll_interval):
             item = next((item for item in kaggle.submissions() if item.ref == ref), None)
             if item is not None and item.status != "PENDING":
                 return item
-            waiting(waited, policy.poll_timeout)
+            show(f"waiting for Kaggle: {waited} of at most {policy.poll_timeout} s")
             policy.sleep(policy.poll_interval)
     if item is None:
         raise KaggleError(f"Kaggle does not list it: look at {PAGE}/submissions")

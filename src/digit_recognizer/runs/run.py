@@ -83,7 +83,7 @@ class Run:
         """Read ``recipe.json``."""
         if not self.recipe_path.is_file():
             raise RunError(f"{self.run_dir}: is not a run: 'make train' makes one")
-        remedy = "bring it back, or delete the run"
+        remedy = "bring it back, delete the run, or use the version that made it"
         content = files.read_json(self.recipe_path, remedy)
         try:
             return Request.from_dict(content)

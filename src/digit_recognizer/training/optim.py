@@ -75,8 +75,8 @@ def build_optimizers(
 ) -> list[torch.optim.Optimizer]:
     """Return the recipe's optimizers; each parameter is in one.
 
-    With ``muon``, Muon updates the kernels of all convolutions but the first, and AdamW the rest:
-    the first layer, the last, biases and norms. `lr` is a scalar of `lr_dtype`, on the parameters'
+    With ``muon``, Muon updates the kernels of convolutions with several channels in, and AdamW the
+    rest: the first layer, depthwise ones, the last, biases and norms. `lr` is a scalar of `lr_dtype`, on the parameters'
     device; every step reads it anew.
     """
     kernels: list[Parameter] = []

@@ -16,8 +16,6 @@ SECTIONS = {
         "images_per_second": ("this project, {processes} at a time", COUNT),
         "plain_images_per_second": ("plain PyTorch loop, fp32", COUNT),
         "speedup": ("ratio", "{:.1f}x"),
-        "images_per_second_of_half": ("this project, half the rows", COUNT),
-        "images_per_second_of_quarter": ("this project, a quarter of the rows", COUNT),
     },
     "time for the default score beside Deotte's 15 networks, both extrapolated from images/s": {
         "baseline_images_per_second": ("Deotte's in the plain loop, images/s", COUNT),

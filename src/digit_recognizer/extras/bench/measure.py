@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -68,21 +68,13 @@ def run_bench(
 
 def _measurements(data: Dataset, devices: Sequence[Device], seconds: float) -> Measurements:
     """Return what is measured in a round, the things compared one after the other."""
-    ours = partial(training_rate, RECIPE, devices=devices)
     plain = partial(plain_images_per_second, data=data, device=devices[0].name, seconds=seconds)
     return {
-        "images_per_second": partial(ours, data),
+        "images_per_second": partial(training_rate, RECIPE, data, devices),
         "plain_images_per_second": partial(plain, RECIPE),
         "baseline_images_per_second": partial(plain, BASELINE),
         "matrix_flops_per_second": partial(matrix_peak, devices, seconds / 4),
-        "images_per_second_of_half": partial(ours, _first_rows(data, 0.5)),
-        "images_per_second_of_quarter": partial(ours, _first_rows(data, 0.25)),
     }
-
-
-def _first_rows(data: Dataset, fraction: float) -> Dataset:
-    n_rows = round(fraction * len(data.labels))
-    return replace(data, images=data.images[:n_rows], labels=data.labels[:n_rows])
 
 
 def _measure_round(measurements: Measurements, prefix: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ import requests
 from cyclopts import Parameter
 
 from digit_recognizer.commands import options
-from digit_recognizer.commands.console import echo, waiting_progress
+from digit_recognizer.commands.console import echo, working
 from digit_recognizer.commands.cv import cv
 from digit_recognizer.data.dataset import COMPETITION
 from digit_recognizer.data.files import write_json, write_text
@@ -198,14 +198,14 @@ def slug(run_name: str, request: Request) -> str:
 def _wait_for_end(kernel: Kernel, limit: float) -> str:
     """Return the status once the kernel has ended, or as it is at the limit."""
     waited, before = 0.0, ""
-    with waiting_progress() as waiting:
+    with working("waiting for Kaggle") as show:
         while True:
             status = kernel.status() or "QUEUED"  # a kernel just pushed may not be listed yet
             if status != before:
                 echo(f"{waited / 60:5.1f} min  {status.lower()}")
             if status not in ACTIVE or waited >= limit:
                 return status
-            waiting(waited, limit)
+            show(f"waiting for Kaggle: {waited:.0f} of at most {limit:.0f} s")
             kernel.policy.sleep(PAUSE)
             waited, before = waited + PAUSE, status
 

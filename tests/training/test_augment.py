@@ -85,7 +85,7 @@ def test_elastic_strength_is_in_pixels() -> None:
     assert 0.8 < inner.std() < 1.2
 
 
-@pytest.mark.parametrize("recipe", map(RECIPES.get, ("default", "deotte", "ttdoucet")))
+@pytest.mark.parametrize("recipe", [RECIPES[name] for name in ("default", "deotte", "ttdoucet")])
 @pytest.mark.parametrize("n_images", [64, 37])  # the last group may be smaller
 def test_a_gpus_augmentation_gives_the_images_of_the_cpus(recipe: Recipe, n_images: int) -> None:
     rows = noise(n_images)

@@ -54,10 +54,10 @@ def test_each_folder_is_a_row_that_says_what_it_is(shelf: Path) -> None:
         " train' with the same settings writes it again",
         "odd json": "damaged: cv.json: cv_accuracy: input should be a valid number: delete it,"
         " and 'make train' with the same settings writes it again",
-        "odd recipe": "damaged: recipe.json: is not a run's recipe ('recipe'): bring it back, or"
-        " delete the run",
-        "list recipe": "damaged: recipe.json: is not a JSON object: bring it back, or delete the"
-        " run",
+        "odd recipe": "damaged: recipe.json: is not a run's recipe ('recipe'): bring it back,"
+        " delete the run, or use the version that made it",
+        "list recipe": "damaged: recipe.json: is not a JSON object: bring it back, delete the run,"
+        " or use the version that made it",
         "empty": "not a run: has no recipe.json",
         "orphan": f"damaged: {shelf}/submissions/gone: is not a run: 'make train' makes one",
     }

@@ -34,11 +34,11 @@ class Progress(Protocol):
     """Callbacks for a training's progress."""
 
     def training(
-        self, n_members: int, n_kept: int, epochs: int, begun: int
+        self, n_members: int, n_kept: int, epochs: int, epochs_kept: int
     ) -> AbstractContextManager[None]:
         """Show a training of members of `epochs` epochs each, until the block ends.
 
-        An earlier session left `n_kept` of the members, and of others `begun` epochs.
+        An earlier session left `n_kept` of the members, and of others `epochs_kept` epochs.
         """
 
     def step(self, member: Member, epochs_done: float) -> None:
@@ -81,7 +81,8 @@ class Pipeline:
             logger.info(
                 "note: %d of %d training rows have the image of another row: identical images are"
                 " kept in one fold",
-                *(n_duplicates, len(self.dataset.images)),
+                n_duplicates,
+                len(self.dataset.images),
             )
         environment = describe(self.devices, self.dataset)
         with run.begin(request, environment):
@@ -106,8 +107,8 @@ class Pipeline:
             progress.epoch(checkpoint.member, checkpoint.history[-1])
 
         n_kept, checkpoints = len(part.predictions), run.read_checkpoints(missing)
-        begun = sum(len(checkpoint.history) for checkpoint in checkpoints.values())
-        display = progress.training(n_kept + len(missing), n_kept, recipe.epochs, begun)
+        epochs_kept = sum(len(checkpoint.history) for checkpoint in checkpoints.values())
+        display = progress.training(n_kept + len(missing), n_kept, recipe.epochs, epochs_kept)
         training = self.train_members(
             recipe, self.dataset, missing, self.devices, on_epoch, progress.step, checkpoints
         )

@@ -15,14 +15,16 @@ class TrainingDisplay:
     """A bar for all epochs, and one for each member in training."""
 
     @contextmanager
-    def training(self, n_members: int, n_kept: int, epochs: int, begun: int) -> Iterator[None]:
+    def training(
+        self, n_members: int, n_kept: int, epochs: int, epochs_kept: int
+    ) -> Iterator[None]:
         """Show a training until the block ends, and what is kept where it was cut short.
 
-        An earlier session left `n_kept` of the members, and of others `begun` epochs.
+        An earlier session left `n_kept` of the members, and of others `epochs_kept` epochs.
         """
         self._n_members, self._n_done, self._epochs = n_members, n_kept, epochs
         self._tasks: dict[Member, progress.Task] = {}
-        self._begun = 0.0  # epochs that an earlier session left of the members in `_tasks`
+        self._epochs_kept = 0.0  # epochs that an earlier session left of the members in `_tasks`
         console = Console(stderr=True, highlight=False)
         self._bars = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -37,9 +39,9 @@ class TrainingDisplay:
             expand=True,
             speed_estimate_period=3600,
         )
-        self._bars.add_task("", total=epochs * (n_members - n_kept) - begun, figures="")
+        self._bars.add_task("", total=epochs * (n_members - n_kept) - epochs_kept, figures="")
         self._show_total()
-        kept = [_count(n, noun) for n, noun in ((n_kept, "member"), (begun, "epoch")) if n]
+        kept = [_count(n, noun) for n, noun in ((n_kept, "member"), (epochs_kept, "epoch")) if n]
         before = f" (kept: {', '.join(kept)})" if kept else ""
         console.print(
             f"training {_count(n_members, 'member')} of {_count(epochs, 'epoch')}{before}"
@@ -56,7 +58,7 @@ class TrainingDisplay:
         if member not in self._tasks:
             self._bars.add_task(member.name, total=self._epochs, figures="")
             self._tasks[member] = self._bars.tasks[-1]
-            self._begun += epochs_done
+            self._epochs_kept += epochs_done
         self._bars.update(self._tasks[member].id, completed=epochs_done)
         self._show_total()
 
@@ -97,7 +99,7 @@ class TrainingDisplay:
         self._bars.update(
             self._bars.task_ids[0],
             description=f"{self._n_done}/{self._n_members} members",
-            completed=sum(task.completed for task in self._tasks.values()) - self._begun,
+            completed=sum(task.completed for task in self._tasks.values()) - self._epochs_kept,
         )
 
 

@@ -198,8 +198,8 @@ def lr_lambda(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
             case "exponential-cosine":
                 return exponential_cosine(step / steps_per_epoch, recipe)
             case "steps":
-                epoch = step // steps_per_epoch / recipe.epochs
-                return float(0.1 ** sum(epoch >= fall for fall in LR_STEPS))
+                progress = step // steps_per_epoch / recipe.epochs
+                return float(0.1 ** sum(progress >= fall for fall in LR_STEPS))
         return 1.0  # constant
 
     return factor

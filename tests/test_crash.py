@@ -65,35 +65,35 @@ def first_epoch(process: subprocess.Popen[str]) -> None:
     raise AssertionError("no epoch was reported")
 
 
-def test_a_run_that_is_killed_inside_a_member_goes_on_from_its_last_epoch(place: Path) -> None:
-    process = start(place, "inside")
-    members = place / "submissions" / "inside" / "members"
+def killed_inside_a_member(place: Path, name: str) -> list[Path]:
+    """Kill a run after a first epoch; return the checkpoints that it left."""
+    process = start(place, name)
+    members = place / "submissions" / name / "members"
     wait_for(lambda: any(members.glob("*/checkpoint.npz")), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    begun = [path.parent.name for path in members.glob("*/checkpoint.npz")]
+    return list(members.glob("*/checkpoint.npz"))
+
+
+def test_a_run_that_is_killed_inside_a_member_goes_on_from_its_last_epoch(place: Path) -> None:
+    checkpoints = killed_inside_a_member(place, "inside")
     again = train(place, "inside")
     assert again.returncode == 0
-    assert not any(f"{name}  epoch   1/3" in again.stderr for name in begun)
-    assert all(f"{name}  epoch   3/3" in again.stderr for name in begun)
-    assert not list(members.glob("*/checkpoint.npz"))
+    for path in checkpoints:
+        assert f"{path.parent.name}  epoch   1/3" not in again.stderr
+        assert f"{path.parent.name}  epoch   3/3" in again.stderr
+        assert not path.exists()
     assert outcome(place / "submissions" / "inside") == outcome(place / "submissions" / "whole")
 
 
 def test_a_damaged_checkpoint_is_one_line(place: Path) -> None:
-    process = start(place, "damaged")
-    members = place / "submissions" / "damaged" / "members"
-    wait_for(lambda: any(members.glob("*/checkpoint.npz")), process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    path = next(members.glob("*/checkpoint.npz"))
+    path, *_ = killed_inside_a_member(place, "damaged")
     path.write_bytes(path.read_bytes()[:100_000])
     again = train(place, "damaged")
     assert again.returncode == 1
-    assert re.search(
-        r"^error: .*/checkpoint.npz: is damaged \(.*\): delete its folder", again.stderr
-    )
     assert len(again.stderr.splitlines()) == 1
+    line = r"error: .*/checkpoint.npz: is damaged \(.*\): delete its folder"
+    assert re.match(line, again.stderr)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ COMMANDS = {
     "compare": ("extras.compare", "Train recipes on the same folds and compare them."),
     "coverage": ("extras.coverage", "Count how often scores lie in their interval."),
     "bench": ("extras.bench", "Measure training speed beside a plain PyTorch loop."),
-    "kernel": ("extras.kernel.kernel", "Train on Kaggle's GPU and fetch the run."),
+    "kernel": ("extras.kernel.command", "Train on Kaggle's GPU and fetch the run."),
     "notebook": ("extras.notebook", "Run the whole workflow as a notebook."),
 }
 

@@ -45,13 +45,13 @@ def fetch_dataset(
     """
     from digit_recognizer.data import dataset, sources
 
-    folder = data_dir / sources.dataset_of(source)
+    is_own = source in dataset.UNSUBMITTABLE  # and has a folder of its name
+    folder = data_dir / (source if is_own else dataset.COMPETITION)
     dataset.recover(folder)
     origin, version = sources.source_and_version(source)
     is_new = not dataset.is_intact(folder, origin, version)
     if is_new:
-        may_submit = source not in dataset.UNSUBMITTABLE
-        with dataset.replacing(folder, origin, may_submit, version) as new:
+        with dataset.replacing(folder, origin, not is_own, version) as new:
             _fill(new, source, mnist_url, progress)
     return folder, dataset.read_provenance(folder), is_new
 

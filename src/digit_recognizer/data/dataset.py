@@ -49,7 +49,8 @@ def is_fetched(folder: Path) -> bool:
 
 def read_provenance(folder: Path) -> Provenance:
     """Read a dataset's ``source.json``."""
-    path, command, choice = folder / "source.json", _download_command(folder), ""
+    source = f" SOURCE={folder.name}" if folder.name in UNSUBMITTABLE else ""
+    path, command, choice = folder / "source.json", f"make download{source}", ""
     if not folder.is_dir():
         others = sorted(other.parent.name for other in folder.parent.glob("[!.]*/source.json"))
         choice = f", or use one of these datasets: {', '.join(others)}" if others else ""
@@ -63,11 +64,6 @@ def read_provenance(folder: Path) -> Provenance:
     if not set(DATA_FILES) <= set(provenance.sha256) <= {*DATA_FILES, "solution.csv"}:
         raise FileError(f"{path}: is damaged: {advice}")
     return provenance
-
-
-def _download_command(folder: Path) -> str:
-    source = f" SOURCE={folder.name}" if folder.name in UNSUBMITTABLE else ""
-    return f"make download{source}"
 
 
 def verify(folder: Path, source: str, may_submit: bool, version: str = "") -> Provenance:

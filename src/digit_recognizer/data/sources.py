@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.data import competition
 from digit_recognizer.data.competition import DATA_FILES
-from digit_recognizer.data.dataset import COMPETITION, UNSUBMITTABLE, read_provenance
+from digit_recognizer.data.dataset import UNSUBMITTABLE, read_provenance
 from digit_recognizer.data.files import Progress, is_bad_zip, silent
 from digit_recognizer.errors import FileError
 
@@ -32,11 +32,6 @@ MNIST_DIGESTS = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-
-
-def dataset_of(source: str) -> str:
-    """Return the name of the dataset that a source fills."""
-    return source if source in UNSUBMITTABLE else COMPETITION
 
 
 def source_and_version(source: str) -> tuple[str, str]:

@@ -1,1 +1,1 @@
-"""Training on Kaggle's own GPU. Kaggle imports this too, and lacks cyclopts: see `kernel.py`."""
+"""Training on Kaggle's own GPU. Kaggle imports this too, and lacks cyclopts."""

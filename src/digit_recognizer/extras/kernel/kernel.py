@@ -1,4 +1,4 @@
-"""`make kernel`: push a kernel that trains a run, wait for its end, and fetch the run."""
+"""Push a kernel that trains a run, wait for its end, and fetch the run."""
 
 import hashlib
 import json
@@ -6,14 +6,10 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
 
 import requests
-from cyclopts import Parameter
 
-from digit_recognizer.commands import options
 from digit_recognizer.commands.console import echo, working
-from digit_recognizer.commands.cv import cv
 from digit_recognizer.data.dataset import COMPETITION
 from digit_recognizer.data.files import write_json, write_text
 from digit_recognizer.errors import KaggleError, RunError
@@ -22,7 +18,7 @@ from digit_recognizer.kaggle.client import Kaggle
 from digit_recognizer.kaggle.credentials import PAGE
 from digit_recognizer.kaggle.retry import status_of
 from digit_recognizer.runs.request import Request
-from digit_recognizer.runs.run import Run, new_run
+from digit_recognizer.runs.run import Run
 
 PAUSE = 20.0  # seconds between two requests; a default run takes minutes
 ACTIVE = ("QUEUED", "RUNNING", "UNKNOWN")  # of a session that has not ended
@@ -39,33 +35,6 @@ METADATA = {
     "machine_shape": "NvidiaTeslaT4",
     "competition_sources": [COMPETITION],
 }
-
-
-def kernel(
-    *,
-    run: options.NewRun = None,
-    recipe: options.RecipeName = "default",
-    wait: Annotated[options.Positive, Parameter(help="for the end, minutes at most")] = 180,
-    force: Annotated[
-        options.Flag, Parameter(help="push it again although it ended, well or not")
-    ] = False,
-    notebook: Annotated[
-        Path | None,
-        Parameter(help="only write this .ipynb, for Kaggle's editor or Colab; needs no token"),
-    ] = None,
-    settings: options.Settings = options.Settings(),
-    folders: options.Folders = options.Folders(),
-) -> None:
-    """Train on Kaggle's GPU and fetch the run."""
-    request = Request.of(COMPETITION, recipe, options.changes(settings))
-    target = new_run(folders.submissions_dir, run or request.run_name)
-    if notebook:
-        archive.write_notebook(notebook, target.name, archive.kernel_script(target.name, request))
-        echo(f"{notebook}: import it in Kaggle's editor or Colab; its first cell says how to go on")
-        return
-    if train_on_kaggle(target, request, force, wait * 60.0):
-        cv(run=target.name, folders=folders)
-        echo(f"\nsubmission: {target.submission_path}")
 
 
 class Kernel(Kaggle):

@@ -23,6 +23,8 @@ PIXELS = np.mgrid[:SIDE, :SIDE][::-1].reshape(2, -1) - MIDDLE  # [2, 784]: x, y
 N_EXAMPLES = 11  # draws for each digit in `augmentation_examples`
 ELASTIC_SIGMA = 4.0  # pixels; the width of the Gaussian that smooths the displacement field
 N_AFFINE = 7  # random numbers of an affine map: shifts, shears, scales, rotation
+KERNEL = np.exp(-0.5 * (np.subtract.outer(range(SIDE), range(SIDE)) / ELASTIC_SIGMA) ** 2)
+KERNEL /= np.linalg.norm(KERNEL, axis=1, keepdims=True)  # [28, 28]; keeps the variance of noise
 N_DRAWS = N_AFFINE + 2 * SIDE * SIDE  # of a warp: and two displacements of each pixel
 
 
@@ -60,37 +62,36 @@ def draw_warps(rng: np.random.Generator, n_warps: int) -> NDArray[np.float32]:
     return 2 * rng.random((n_warps, N_DRAWS), dtype=np.float32) - 1
 
 
-def source_pixels(recipe: Recipe, draws: NDArray[np.float32]) -> NDArray[np.float32]:
+def source_pixels(recipe: Recipe, draws: Any) -> Any:
     """Return where in the image each pixel of the warped image comes from, by `draw_warps`.
 
-    These are columns (x) and rows (y) in pixels, [W, 2, 28, 28]. A crop that is resized equals a
-    scaling and a translation.
+    These are columns (x) and rows (y) in pixels, [W, 2, 28, 28]: an array, or a tensor on the
+    device of the draws. A crop that is resized equals a scaling and a translation.
     """
+    xp = torch if isinstance(draws, Tensor) else np
     enlarged = SIDE / recipe.crop if recipe.crop else 1.0
-    shift = (recipe.shift + SIDE * (enlarged - 1) / 2) * draws[:, 0:2, None]  # [W, 2, 1]
-    shear_x, shear_y = np.tan(np.deg2rad(recipe.shear) * draws[:, 2:4].T)
+    shift = draws[:, 0:2, None] * (recipe.shift + SIDE * (enlarged - 1) / 2)  # [W, 2, 1]
+    shear_x, shear_y = xp.tan(draws[:, 2:4] * np.deg2rad(recipe.shear)).T
     scale = enlarged * (1 + recipe.zoom * draws[:, 4:6, None])
-    angle = np.deg2rad(recipe.rotation) * draws[:, 6]
-    one, cos, sin = np.ones_like(angle), np.cos(angle), np.sin(angle)
-    matrix = _matrices(cos, -sin, sin, cos) @ _matrices(one, shear_x, shear_y, one)
-    sources: NDArray[np.floating] = matrix @ (PIXELS - shift) / scale + MIDDLE  # [W, 2, 784]
+    angle = draws[:, 6] * np.deg2rad(recipe.rotation)
+    one, cos, sin = xp.ones_like(angle), xp.cos(angle), xp.sin(angle)
+    rotation, shear = [cos, -sin, sin, cos], [one, shear_x, shear_y, one]
+    matrix = xp.stack(rotation, 1).reshape(-1, 2, 2) @ xp.stack(shear, 1).reshape(-1, 2, 2)
+    sources = matrix @ (_constant(PIXELS, draws) - shift) / scale + MIDDLE  # [W, 2, 784]
     sources = sources.reshape(-1, 2, SIDE, SIDE)
     if recipe.elastic:
-        sources += recipe.elastic * _smooth(draws[:, N_AFFINE:].reshape(sources.shape))
-    return sources.astype(np.float32)
+        # Uniform noise on [-1, 1), of variance 1/3; the kernel keeps it.
+        kernel = 3**0.5 * _constant(KERNEL, draws)
+        smooth = kernel @ draws[:, N_AFFINE:].reshape(sources.shape) @ _constant(KERNEL.T, draws)
+        sources = sources + recipe.elastic * xp.asarray(smooth, dtype=draws.dtype)
+    return xp.asarray(sources, dtype=draws.dtype)
 
 
-def _matrices(a: NDArray[Any], b: NDArray[Any], c: NDArray[Any], d: NDArray[Any]) -> NDArray[Any]:
-    return np.stack([a, b, c, d], axis=1).reshape(-1, 2, 2)
-
-
-def _smooth(noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Smooth noise [W, 2, 28, 28], uniform on [-1, 1), by a Gaussian; the variance becomes 1."""
-    distance = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
-    kernel = np.exp(-0.5 * (distance / ELASTIC_SIGMA) ** 2)
-    kernel /= np.linalg.norm(kernel, axis=1, keepdims=True)  # keeps the variance, 1/3
-    smooth: NDArray[np.float32] = (3**0.5 * kernel @ noise @ kernel.T).astype(np.float32)
-    return smooth
+def _constant(array: NDArray[np.float64], draws: Any) -> Any:
+    """Return `array` as a tensor on the device of the draws, unless these are an array too."""
+    if isinstance(draws, np.ndarray):
+        return array
+    return torch.from_numpy(array).to(draws.dtype).to(draws.device)
 
 
 def augment(
@@ -120,7 +121,7 @@ def augment_on_device(
     rng.integers(2**63)  # the seed that `augment` draws for albumentations
     n_images, group_size = len(images), recipe.group_size
     n_warps = -(-n_images // group_size)
-    sources = torch.from_numpy(source_pixels(recipe, draw_warps(rng, n_warps))).to(device)
+    sources = source_pixels(recipe, torch.from_numpy(draw_warps(rng, n_warps)).to(device))
     n_missing = n_warps * group_size - n_images  # in the last group
     x = F.pad(torch.from_numpy(images).to(device).float(), (0, 0, 0, 0, 0, n_missing))
     x = x.view(n_warps, group_size, SIDE, SIDE)  # images as channels

@@ -16,6 +16,7 @@ from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.files import read_json
 from digit_recognizer.data.sources import write_dataset
+from digit_recognizer.errors import TrainingError
 from digit_recognizer.pipeline import Pipeline
 from digit_recognizer.runs.ensemble import blend
 from digit_recognizer.training import optim
@@ -123,6 +124,15 @@ def test_a_gpu_predicts_the_bytes_of_the_cpu(network: str) -> None:
     on_cpu = logits(Device("cpu", "bf16"))
     with PretendedGpus():
         assert logits(Device("cuda:1", "bf16")) == on_cpu
+
+
+def test_a_network_for_which_a_gpu_has_no_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = train("lenet5", Device("cpu", "fp32")).weights
+    monkeypatch.setattr(Device, "to_device", mock.Mock(side_effect=torch.OutOfMemoryError))
+    with pytest.raises(TrainingError, match="cuda:0 has too little free memory: close other"):
+        load_network(Recipe(network="lenet5"), weights, Device("cuda:0", "fp32"))
 
 
 def test_dropout_draws_on_an_apple_gpu_too() -> None:

@@ -6,7 +6,7 @@ import platform
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from digit_recognizer.errors import DeviceError
+from digit_recognizer.errors import DeviceError, TrainingError
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,17 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(
         part in str(error) for part in OUT_OF_MEMORY
     )
+
+
+@contextmanager
+def out_of_memory_as(message: str) -> Iterator[None]:
+    """Replace an error for want of a device's memory by one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(message) from None
 
 
 @dataclass(frozen=True)

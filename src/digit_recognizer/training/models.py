@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from digit_recognizer.errors import RecipeError
-from digit_recognizer.training.device import Device
+from digit_recognizer.training.device import Device, out_of_memory_as
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import torch_seed
 from digit_recognizer.training.zoo import ZOO, PreNormBlock, pre_norm_blocks
@@ -191,7 +191,9 @@ def load_network(
         raise ValueError(
             f"holds other weights than those of the network {recipe.network}"
         ) from None
-    return device.to_device(network).eval()
+    message = f"{device.name} has too little free memory: close other programs that use it"
+    with out_of_memory_as(f"{message}, or give --device cpu"):
+        return device.to_device(network).eval()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training import optim
 from digit_recognizer.training.augment import augment, augment_on_device, build_transform
-from digit_recognizer.training.device import Device, cuda_capture, graphed, is_out_of_memory
+from digit_recognizer.training.device import Device, cuda_capture, graphed, out_of_memory_as
 from digit_recognizer.training.members import (
     Checkpoint,
     EpochMetrics,
@@ -55,15 +55,12 @@ def fit_member(
     """
     cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
     torch.backends.cudnn.benchmark = True  # on CUDA, the fastest algorithm for each shape
-    try:
+    message = (
+        f"{member.name}: {device.name} has too little free memory: give a smaller"
+        f" --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
+    )
+    with out_of_memory_as(message):
         return _Trainer(recipe, data, member, device, on_step).fit(on_epoch, checkpoint)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"{member.name}: {device.name} has too little free memory: give a smaller"
-            f" --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
-        ) from None
 
 
 class _Trainer:

@@ -23,6 +23,7 @@ class KernelKaggle(Kaggle):
     )
     outputs: dict[str, bytes] = field(default_factory=dict)
     log: str = ""
+    streams: list[list[str]] = field(default_factory=list)  # events of the log, request by request
     unknown: int = 404  # how a kernel that is not there is answered
 
     def answer(self, step: str, headers: dict[str, str], body: bytes) -> Reply:
@@ -41,6 +42,10 @@ class KernelKaggle(Kaggle):
             ]
             return Reply(body={"files": files, "log": self.log, "nextPageToken": ""})
         path = self.requests[-1][0]
+        if "/kernels/logs/stream/" in path:
+            events = self.streams.pop(0) if self.streams else ["END_OF_LOG"]
+            body = "".join(f"data: {event}\n\n" for event in events).encode()
+            return Reply(body=body, headers={"Content-Type": "text/event-stream"})
         if step == "GET" and path.startswith("/output/"):
             content = list(self.outputs.values())[int(path.rsplit("/", 1)[1])]
             return Reply(body=content, headers=FILE)

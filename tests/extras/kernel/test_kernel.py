@@ -159,6 +159,19 @@ def test_pushed_followed_brought_back_and_fit_for_cv_and_submit(
     assert kernels.submissions[0]["description"].startswith(f"{RUN} cv=0.")
 
 
+def test_the_log_of_a_running_kernel_is_printed_line_by_line_and_once(
+    desk: Desk, kernels: KernelKaggle
+) -> None:
+    """The stream may end early or not begin, and begins anew with each request."""
+    events = [json.dumps({"data": text}) for text in ("epoch 1\n", f"{SECRET} \x1b[31m", "epoch 2")]
+    kernels.streams = [events[:1], [*events, "END_OF_LOG"], [*events, "epoch 3", "END_OF_LOG"]]
+    kernels.after_push[2:2] = [{"status": "RUNNING"}]
+    kernels.replies["GET"] = [Reply(cut=0)]
+    out = ok(desk)
+    shown = [line.strip() for line in out.splitlines() if "epoch" in line or "***" in line]
+    assert shown == ["epoch 1", "*** \\x1b[31m", "epoch 2", "epoch 3"]
+
+
 def test_the_kernel_is_private_offline_on_a_t4_with_the_competition_s_data(
     desk: Desk, kernels: KernelKaggle
 ) -> None:
@@ -376,9 +389,11 @@ def test_only_a_runs_own_files_are_unpacked(
 
 
 def test_a_transfer_that_breaks_off_is_repeated(desk: Desk, kernels: KernelKaggle) -> None:
-    kernels.replies["GET"] = [Reply(acts=True, body=b"x" * 1000, cut=10)]
+    kernels.after_push = [{"status": "COMPLETE"}]
+    log = Reply(cut=0)
+    kernels.replies["GET"] = [log, Reply(acts=True, body=b"x" * 1000, cut=10)]
     ok(desk)
-    assert kernels.steps.count("GET") == 2
+    assert kernels.steps.count("GET") == 3
 
 
 # --- as a notebook

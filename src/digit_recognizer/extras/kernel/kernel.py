@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,6 +45,7 @@ class Kernel(Kaggle):
         super().__init__()
         self.name = f"{self._client.config_values['username']}/{slug}"
         self.page = f"https://www.kaggle.com/code/{self.name}"
+        self._n_events = 0  # of its log that were read
 
     def status(self) -> str | None:
         """Return the status of the latest session; None if the kernel is not there or never ran."""
@@ -96,6 +98,27 @@ class Kernel(Kaggle):
         self._request(lambda: self._client.kernels_output(*arguments))
         return (folder / archive.OUTPUT).is_file()
 
+    def new_log_lines(self) -> list[str]:
+        """Return the log's lines since the last call; while it runs, wait for some for `PAUSE`.
+
+        There are none where it cannot be read: nothing depends on it.
+        """
+        new, end = "", time.monotonic() + PAUSE
+
+        def read() -> None:
+            nonlocal new
+            # The stream starts anew with each request.
+            for index, event in enumerate(self._client.kernels_logs_stream(self.name)):
+                if index >= self._n_events:
+                    new += f"{event.get('data') or ''}\n"
+                    self._n_events = index + 1
+                if time.monotonic() > end:
+                    break
+
+        with suppress(KaggleError):
+            self._request(read, is_retried=lambda error: False)
+        return _log_lines(self.hide_secrets(new))
+
     def failure(self, end: str) -> KaggleError:
         """Return the error for a session without a run, with the end of its log if readable."""
         try:
@@ -135,9 +158,6 @@ def train_on_kaggle(run: Run, request: Request, force: bool, limit: float) -> bo
             echo(f"GPU hours left this week: {left:.1f} of {total:.0f}")
         kernel.push(archive.kernel_script(run.name, request))
         echo(f"pushed: {kernel.page}")
-        echo(
-            f"its log, from another terminal: .venv/bin/kaggle kernels logs --follow {kernel.name}"
-        )
         if status:  # for a moment, Kaggle may still answer for the version before
             kernel.policy.sleep(PAUSE)
     else:
@@ -172,11 +192,15 @@ def _wait_for_end(kernel: Kernel, limit: float) -> str:
             status = kernel.status() or "QUEUED"  # a kernel just pushed may not be listed yet
             if status != before:
                 echo(f"{waited / 60:5.1f} min  {status.lower()}")
+            start = time.monotonic()
+            if status in ("RUNNING", "COMPLETE"):
+                for line in kernel.new_log_lines():
+                    echo(f"  {line}")
             if status not in ACTIVE or waited >= limit:
                 return status
             show(f"waiting for Kaggle: {waited:.0f} of at most {limit:.0f} s")
             kernel.policy.sleep(PAUSE)
-            waited, before = waited + PAUSE, status
+            waited, before = waited + PAUSE + time.monotonic() - start, status
 
 
 def _fetch_run(kernel: Kernel, run: Run, request: Request) -> None:

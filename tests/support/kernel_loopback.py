@@ -40,10 +40,12 @@ class KernelKaggle(Kaggle):
                 {"url": f"{self.url}/output/{number}", "fileName": name}
                 for number, name in enumerate(self.outputs)
             ]
-            return Reply(body={"files": files, "log": self.log, "nextPageToken": ""})
+            return Reply(body={"files": files, "nextPageToken": ""})
         path = self.requests[-1][0]
         if "/kernels/logs/stream/" in path:
-            events = self.streams.pop(0) if self.streams else ["END_OF_LOG"]
+            if not self.streams:
+                return Reply(body=self.log.encode(), headers={"Content-Type": "application/json"})
+            events = self.streams.pop(0)
             body = "".join(f"data: {event}\n\n" for event in events).encode()
             return Reply(body=body, headers={"Content-Type": "text/event-stream"})
         if step == "GET" and path.startswith("/output/"):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,7 +46,7 @@ class Kernel(Kaggle):
         super().__init__()
         self.name = f"{self._client.config_values['username']}/{slug}"
         self.page = f"https://www.kaggle.com/code/{self.name}"
-        self._n_events = 0  # of its log that were read
+        self._log: list[str] = []  # what was read of it
 
     def status(self) -> str | None:
         """Return the status of the latest session; None if the kernel is not there or never ran."""
@@ -103,39 +104,30 @@ class Kernel(Kaggle):
 
         There are none where it cannot be read: nothing depends on it.
         """
-        new, end = "", time.monotonic() + PAUSE
+        n_before, end = len(self._log), time.monotonic() + PAUSE
 
         def read() -> None:
-            nonlocal new
             # The stream starts anew with each request.
             for index, event in enumerate(self._client.kernels_logs_stream(self.name)):
-                if index >= self._n_events:
-                    new += f"{event.get('data') or ''}\n"
-                    self._n_events = index + 1
+                if index >= len(self._log):
+                    self._log.append(str(event.get("data") or ""))
                 if time.monotonic() > end:
                     break
 
         with suppress(KaggleError):
             self._request(read, is_retried=lambda error: False)
-        return _log_lines(self.hide_secrets(new))
+        return self._lines(self._log[n_before:])
+
+    def _lines(self, events: Sequence[str]) -> list[str]:
+        lines = self.hide_secrets("\n".join(events)).splitlines()
+        return [f"  {line.rstrip()[:300]}" for line in lines if line.strip()]
 
     def failure(self, end: str) -> KaggleError:
-        """Return the error for a session without a run, with the end of its log if readable."""
-        try:
-            text = self._request(lambda: self._client.kernels_logs(self.name))
-            lines = [f"  {line[:300]}" for line in _log_lines(text)[-N_LOG_LINES:]]
-            log = "\n".join(["the end of its log:", *lines])
-        except KaggleError as error:
-            log = f"its log cannot be read: {error}"
+        """Return the error for a session without a run, with the end of its log."""
+        self.new_log_lines()
+        lines = self._lines(self._log)[-N_LOG_LINES:] or ["  nothing that can be read"]
         line = f"{self.name}: ended {end}: see {self.page}, then repeat with FORCE=1"
-        return KaggleError(line, self.hide_secrets(log))
-
-
-def _log_lines(text: str) -> list[str]:
-    """Return the lines of a log: a JSON list of what was written when, or plain text."""
-    with suppress(ValueError, TypeError, KeyError):
-        text = "".join(str(part["data"]) for part in json.loads(text))
-    return [line.rstrip() for line in text.splitlines() if line.strip()]
+        return KaggleError(line, "\n".join(["the end of its log:", *lines]))
 
 
 def train_on_kaggle(run: Run, request: Request, force: bool, limit: float) -> bool:
@@ -195,7 +187,7 @@ def _wait_for_end(kernel: Kernel, limit: float) -> str:
             start = time.monotonic()
             if status in ("RUNNING", "COMPLETE"):
                 for line in kernel.new_log_lines():
-                    echo(f"  {line}")
+                    echo(line)
             if status not in ACTIVE or waited >= limit:
                 return status
             show(f"waiting for Kaggle: {waited:.0f} of at most {limit:.0f} s")

@@ -14,11 +14,17 @@ from support.runner import make_small
 from support.written_runs import SMALL_NETWORK, write_run
 
 from digit_recognizer.cli import main
-from digit_recognizer.extras.compare.comparison import compare_runs, find_reference, mcnemar_p
+from digit_recognizer.extras.compare.comparison import (
+    compare_runs,
+    find_reference,
+    mcnemar_p,
+    time_left,
+    training_work,
+)
 from digit_recognizer.runs.ensemble import RunResults
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.models import network_cost
-from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.recipe import RECIPES, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +120,20 @@ def test_the_command_takes_finished_runs_as_they_are_and_prints_the_table(
         assert [row.recipe, f"{row.cv_accuracy:.5f}"] in lines
     assert "McNemar p: the exact test against the run small-default" in out
     assert "default" in (shelf / "submissions" / "compare-small.html").read_text()
+
+
+def test_the_time_left_is_that_of_the_finished_recipes_for_the_work_of_the_others(
+    shelf: Path,
+) -> None:
+    assert training_work(RECIPES["record"]) == pytest.approx(
+        training_work(RECIPES["default"]) * 4 * 12 / 7
+    )
+    assert training_work(RECIPES["mlp"]) < training_work(replace(RECIPES["deotte"], epochs=12))
+    work = {"quick": 10.0, "default": 20.0, "mlp": 30.0}
+    assert time_left({}, work) == "time left: unknown yet"
+    results = read(shelf, "small-quick")
+    finished = {"quick": replace(results, cv=replace(results.cv, seconds=60.0))}
+    assert time_left(finished, work) == "about 5 min 00 s left in all"
 
 
 def test_an_unknown_recipe_is_reported_before_anything_is_trained(

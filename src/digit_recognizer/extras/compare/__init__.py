@@ -26,14 +26,17 @@ def compare(
 ) -> None:
     """Train recipes on the same folds and compare them."""
     names = list(dict.fromkeys((recipes or COMPARED).split()))
-    for name in names:
-        named_recipe(name, changes(settings))  # refused before anything begins
+    # An unknown recipe is refused before anything begins.
+    chosen = {name: named_recipe(name, changes(settings)) for name in names}
     pipeline = open_pipeline(ready_dataset(data, folders), execution, folders)
     from digit_recognizer.extras.compare import comparison
+    from digit_recognizer.runs.ensemble import RunResults
 
-    runs = {}
+    work = {name: comparison.training_work(recipe) for name, recipe in chosen.items()}
+    runs: dict[str, RunResults] = {}
     for number, name in enumerate(names, start=1):
-        echo(f"{name} ({number} of {len(names)})")
+        left = comparison.time_left(runs, work)
+        echo(f"{name} ({number} of {len(names)}; {left})")
         runs[name] = pipeline.train_recipe(name, changes(settings))
     reference = comparison.find_reference(runs, folders.data_dir)
     table, paths = comparison.compare_runs(runs, reference, folders.submissions_dir)

@@ -44,6 +44,9 @@ def test_schedules_of_other_people_fall_as_they_state() -> None:
     deotte, matuzas77 = (lr_lambda(RECIPES[name], 10) for name in ("deotte", "matuzas77"))
     assert {deotte(step) for step in range(10)} == {1.0}
     assert {deotte(step) for step in range(20, 30)} == {0.95**2}
+    baranarca = lr_lambda(RECIPES["baranarca-vgg"], 10)
+    assert [baranarca(10 * epoch) for epoch in (0, 10, 15)] == pytest.approx([1, 0.75, 0.5])
+    assert baranarca(150) == baranarca(159)
     by_epoch = [matuzas77(10 * epoch + 9) for epoch in range(20)]
     assert by_epoch == pytest.approx([1.0] * 13 + [0.1] * 3 + [0.01] * 4)
     ttdoucet = lr_lambda(RECIPES["ttdoucet"], 100)

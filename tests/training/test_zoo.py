@@ -44,6 +44,8 @@ def test_every_system_has_a_recipe_of_its_name_on_the_folds_of_default(name: str
         ("mnist-m5", 25 * 40_992 + 2 * 480 + 102_400 + 20),
         ("mnist-m7", 49 * 46_128 + 2 * 480 + 30_720 + 20),
         ("matuzas77", 1_280 + 8 * 147_584 + 3 * (256 + 1_156) + 2_560),
+        ("baranarca-resnet", 9 * 301_088 + 43_008 + 2 * 2_272 + 2_570),
+        ("baranarca-vgg", 9 * 127_040 + 3 * 896 + 2_097_664 + 1_024 + 5_130),
     ],
 )
 def test_networks_have_as_many_parameters_as_we_and_their_authors_say(

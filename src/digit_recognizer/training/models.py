@@ -8,29 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from digit_recognizer.errors import RecipeError
 from digit_recognizer.training.device import Device, out_of_memory_as
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import torch_seed
-from digit_recognizer.training.zoo import ZOO, PreNormBlock, pre_norm_blocks
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a skip connection (He et al. 2015, arXiv:1512.03385)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map features [B, C, H, W] to features of the same shape."""
-        y = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(x + self.norm2(self.conv2(y)))
+from digit_recognizer.training.zoo import ZOO, PreNormBlock, ResidualBlock, pre_norm_blocks
 
 
 def conv_norm_relu(
@@ -77,11 +60,11 @@ def residual() -> nn.Module:
     """
     return nn.Sequential(
         conv_norm_relu(1, 32, 5),  # [B, 32, 14, 14]
-        ResidualBlock(32),
+        ResidualBlock(32, 32),
         conv_norm_relu(32, 64, 3),  # [B, 64, 7, 7]
-        ResidualBlock(64),
+        ResidualBlock(64, 64),
         conv_norm_relu(64, 128, 3),  # [B, 128, 4, 4]
-        ResidualBlock(128),
+        ResidualBlock(128, 128),
         *_mean_and_linear(128),
     )
 

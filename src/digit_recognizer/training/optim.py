@@ -193,6 +193,8 @@ def lr_lambda(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
         match recipe.schedule:
             case "one-cycle":
                 return one_cycle(step / (steps_per_epoch * recipe.epochs))
+            case "cosine":
+                return half_cosine(step // steps_per_epoch / recipe.epochs)
             case "exponential":
                 return float(recipe.lr_decay ** (step // steps_per_epoch))
             case "exponential-cosine":
@@ -212,8 +214,12 @@ def one_cycle(progress: float) -> float:
     """
     if progress < WARMUP_FRACTION:
         return 0.05 + 0.95 * progress / WARMUP_FRACTION
-    fall = min(1.0, (progress - WARMUP_FRACTION) / (1 - WARMUP_FRACTION))
-    return 0.5 * (1 + math.cos(math.pi * fall))
+    return half_cosine(min(1.0, (progress - WARMUP_FRACTION) / (1 - WARMUP_FRACTION)))
+
+
+def half_cosine(progress: float) -> float:
+    """Return the factor at `progress`, 0 to 1, of a fall from 1 to 0."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def exponential_cosine(epoch: float, recipe: Recipe) -> float:
@@ -224,5 +230,5 @@ def exponential_cosine(epoch: float, recipe: Recipe) -> float:
     """
     before = recipe.epochs - 1
     last = min(1.0, max(0.0, epoch - before))  # progress through the last epoch
-    down = FINAL_LR_FRACTION + (1 - FINAL_LR_FRACTION) * 0.5 * (1 + math.cos(math.pi * last))
+    down = FINAL_LR_FRACTION + (1 - FINAL_LR_FRACTION) * half_cosine(last)
     return float(recipe.lr_decay ** min(epoch, before) * down)

@@ -12,9 +12,10 @@ NETWORK_NAMES = (
     *("pooled", "narrow", "wide", "plain", "residual"),  # models.py
     *("lenet5", "simple-cnn", "two-conv", "mlp", "keras-cnn"),  # zoo.py
     *("deotte", "ttdoucet", "mnist-m3", "mnist-m5", "mnist-m7", "matuzas77"),
+    *("baranarca-resnet", "baranarca-vgg"),
 )
 OPTIMIZERS = ("muon", "adamw", "adam")
-SCHEDULES = ("one-cycle", "constant", "exponential", "exponential-cosine", "steps")
+SCHEDULES = ("one-cycle", "cosine", "constant", "exponential", "exponential-cosine", "steps")
 SCALINGS = ("mnist", "half", "unit", "image")
 
 
@@ -120,6 +121,16 @@ def _mnist_simple(network: str) -> Recipe:
     return _published(network, 150, 120, lr_decay=0.98, ema_decay=0.999, **distortion)
 
 
+def _baranarca(network: str) -> Recipe:
+    """Return the recipe of the best honest public score that is known, 0.99689, fully stated.
+
+    Left out: perspective, and the choice of the epoch that is best on the held-out fold.
+    """
+    training = {"optimizer": "adamw", "schedule": "cosine", "weight_decay": 1e-4}
+    distortion = {"rotation": 15.0, "shift": 2.8, "zoom": 0.1, "shear": 10.0}
+    return _published(network, 30, 128, label_smoothing=0.1, **training, **distortion)
+
+
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
     "quick": Recipe(folds="0,1", epochs=3),
@@ -170,6 +181,7 @@ RECIPES: dict[str, Recipe] = {
         shift=2.8,
         shear=10.0,
     ),
+    **{name: _baranarca(name) for name in ("baranarca-resnet", "baranarca-vgg")},
 }
 
 

@@ -29,9 +29,12 @@ from digit_recognizer.training.recipe import RECIPES, Recipe
 
 logger = logging.getLogger(__name__)
 
-RECIPE, BASELINE = RECIPES["default"], RECIPES["deotte"]
-BASELINE_NETWORKS = 15  # of Deotte's "25 Million Images", each on its own 90 % of the rows
-BASELINE_FRACTION = 0.9
+RECIPE = RECIPES["default"]
+# For each rival, how many networks of which recipes, and on what share of the rows each trains.
+BASELINES: dict[str, tuple[dict[str, int], float]] = {
+    "deotte": ({"deotte": 15}, 0.9),
+    "baranarca": ({"baranarca-resnet": 5, "baranarca-vgg": 5}, 0.8),
+}
 MATRIX = 4096  # side of the matrices whose product is timed
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -72,7 +75,11 @@ def _measurements(data: Dataset, devices: Sequence[Device], seconds: float) -> M
     return {
         "images_per_second": partial(training_rate, RECIPE, data, devices),
         "plain_images_per_second": partial(plain, RECIPE),
-        "baseline_images_per_second": partial(plain, BASELINE),
+        **{
+            f"{name}_images_per_second": partial(plain, RECIPES[name])
+            for networks, _ in BASELINES.values()
+            for name in networks
+        },
         "matrix_flops_per_second": partial(matrix_peak, devices, seconds / 4),
     }
 
@@ -151,12 +158,15 @@ def _multiply(device: Device, seconds: float, barrier: threading.Barrier) -> flo
 def _settings(data: Dataset, devices: Sequence[Device]) -> dict[str, Any]:
     """Return what the figures are computed from, besides what was measured."""
     images = sum(images_per_epoch(RECIPE, data, fold) for fold in RECIPE.trained_folds)
-    baseline_rows = round(BASELINE_FRACTION * len(data.labels))
     return {
         "rows": len(data.labels),
         "processes": len(devices),
         "images": RECIPE.epochs * RECIPE.n_seeds * images,
-        "baseline_images": BASELINE.epochs * BASELINE_NETWORKS * baseline_rows,
+        "baseline_images": {
+            name: RECIPES[name].epochs * count * round(fraction * len(data.labels))
+            for networks, fraction in BASELINES.values()
+            for name, count in networks.items()
+        },
         # Two for each multiply-add; a backward pass multiplies twice what the forward pass does.
         "flops_per_image": network_cost(RECIPE).multiply_adds * 2 * (1 + 2),
     }
@@ -167,7 +177,10 @@ def _add_ratios(table: pd.DataFrame, settings: dict[str, Any]) -> None:
     ours = table["images_per_second"]
     table["speedup"] = ours / table["plain_images_per_second"]
     table["minutes"] = settings["images"] / ours / 60
-    theirs = table["baseline_images_per_second"]
-    table["baseline_minutes"] = settings["baseline_images"] / theirs / 60
-    table["baseline_speedup"] = table["baseline_minutes"] / table["minutes"]
+    for baseline, (networks, _) in BASELINES.items():
+        table[f"{baseline}_minutes"] = sum(
+            settings["baseline_images"][name] / table[f"{name}_images_per_second"] / 60
+            for name in networks
+        )
+        table[f"{baseline}_speedup"] = table[f"{baseline}_minutes"] / table["minutes"]
     table["mfu"] = ours * settings["flops_per_image"] / table["matrix_flops_per_second"]

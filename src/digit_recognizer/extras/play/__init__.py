@@ -3,7 +3,10 @@
 import logging
 import os
 import socket
+import threading
+import time
 import webbrowser
+from contextlib import suppress
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -31,7 +34,7 @@ def play(
     import torch
     from werkzeug.serving import make_server
 
-    from digit_recognizer.extras.play.app import ONE_AT_A_TIME, build_app
+    from digit_recognizer.extras.play.app import build_app
     from digit_recognizer.runs.answering import find_answering_run, rank_runs
 
     first = find_answering_run(folders.submissions_dir, run)
@@ -53,9 +56,12 @@ def play(
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for each stroke
         # A browser opens connections that it does not use at once: each needs a thread.
         server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
-        server.serve_forever()  # returns at Ctrl-C
-        # A thread that still predicts while Python shuts down can abort the process.
-        ONE_AT_A_TIME.acquire()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(0.2)  # the signal may wake another thread than this
+        # Python's own end could be aborted by a thread of the server that has used torch.
+        os._exit(0)
 
 
 def listen(port: int) -> socket.socket:

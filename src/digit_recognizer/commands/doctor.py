@@ -11,7 +11,7 @@ from pathlib import Path
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.options import DeviceName, Folders
 from digit_recognizer.errors import KaggleError
-from digit_recognizer.kaggle.credentials import find_credentials, missing_credentials_error
+from digit_recognizer.kaggle.credentials import NO_TOKEN_HELP, find_credentials
 
 FREE_SPACE = 1_000_000_000  # bytes: the data, unpacked and cached, and a few runs
 
@@ -80,7 +80,7 @@ def _kaggle() -> Iterator[Check]:
         yield Check("credentials", False, "found, and damaged", str(error))
         return
     if credentials is None:
-        yield Check("credentials", False, "none found", missing_credentials_error().advice)
+        yield Check("credentials", False, "none found", NO_TOKEN_HELP)
         return
     found = f"{credentials.kind} in {credentials.location}"
     yield Check("credentials", True, found, credentials.warning)

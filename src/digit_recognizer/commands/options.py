@@ -38,6 +38,7 @@ def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
 
 
 Positive = Annotated[int, Parameter(converter=whole_number, validator=Number(gte=1))]
+Natural = Annotated[int, Parameter(converter=whole_number, validator=Number(gte=0))]
 Flag = Annotated[bool, Parameter(negative="")]
 
 DatasetName = Annotated[str | None, Parameter(help="the dataset's folder under the data folder")]

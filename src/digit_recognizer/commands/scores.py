@@ -37,10 +37,9 @@ def _refresh(ledger: Ledger) -> None:
             " these are the scores as last seen"
         )
         return
-    pending = ledger.pending()
-    if ledger.entries() or pending:
+    if ledger.entries() or ledger.pending():
         from digit_recognizer.kaggle.client import Kaggle
 
         listing = Kaggle().submissions()
-        ledger.reconcile(pending, listing)
+        ledger.reconcile(listing)
         ledger.refresh(listing)

@@ -27,26 +27,25 @@ from digit_recognizer.kaggle.credentials import kaggle_json
 from digit_recognizer.kaggle.retry import RetryPolicy, is_transient
 
 _MODULE = "kaggle.api.kaggle_api_extended"
-# VERBOSE makes the client log its requests, keys and all.
-_VERBOSE_VARIABLES = ("VERBOSE", "VERBOSE_OUTPUT")
+# VERBOSE and VERBOSE_OUTPUT make the client log its requests, keys and all.
+_HIDDEN_VARIABLES = ("KAGGLE_", "VERBOSE")
 _HOME_VARIABLES = ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "KAGGLE_CONFIG_DIR")
 
 
 def new_client(policy: RetryPolicy, progress: Progress) -> Any:
     """Return a client that is not signed in; call its methods within `bounded`."""
     with bounded(policy, progress):
-        return type("Client", (_Overrides, _import_client().KaggleApi), {})(policy)
+        return type("Client", (_Overrides, _import_client().KaggleApi), {})()
 
 
 class _Overrides:
     """Methods that raise what Kaggle's client would repeat or only print."""
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.config = str(kaggle_json())  # the class has the one from its import
         self.uploaded = False
         self.listing: list[dict[str, Any]] = []  # the last list of submissions, as it came
-        self._policy = policy
 
     def get_response_processor(self) -> Any:
         return self._keep_listing
@@ -57,10 +56,9 @@ class _Overrides:
             self.listing = response.json().get("submissions") or []
 
     def download_file(self, response: Any, outfile: str, *rest: Any, **named: Any) -> None:
-        # One attempt: its own repeats do not know our limits. The next call resumes.
-        once = {**named, "max_retries": 0, "timeout": self._policy.read_timeout}
+        named["max_retries"] = 0  # its own repeats do not know our limits; the next call resumes
         with response:  # where the disk is full, the client leaves it open
-            super().download_file(response, outfile, *rest, **once)  # type: ignore[misc]
+            super().download_file(response, outfile, *rest, **named)  # type: ignore[misc]
 
     def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
         with open(path, "rb") as file:
@@ -100,9 +98,10 @@ def bounded(policy: RetryPolicy, progress: Progress) -> Iterator[None]:
         yield SimpleNamespace(update=update)
 
     with (
+        patch.object(sys, "stdin", io.StringIO()),  # the client's ``exit()`` would close it
+        redirect_stdout(io.StringIO()),
         patch.object(HTTPAdapter, "send", send),
         patch.object(_import_client(), "tqdm", bar),
-        _without_terminal(),
     ):
         yield
 
@@ -123,26 +122,14 @@ def _check_redirect(url: str, response: requests.Response) -> None:
         )
 
 
-@contextmanager
-def _without_terminal() -> Iterator[None]:
-    """Replace stdout, and stdin, which the client's ``exit()`` would close."""
-    with patch.object(sys, "stdin", io.StringIO()), redirect_stdout(io.StringIO()):
-        yield
-
-
 def _import_client() -> Any:
-    """Import the client's module where it finds neither credentials nor a home."""
+    """Import the client's module, within `bounded`, where it finds no credentials and no home."""
     if _MODULE in sys.modules:
         return sys.modules[_MODULE]
-    with TemporaryDirectory() as empty, patch.dict(os.environ), _without_terminal():
-        for name in filter(_is_hidden_variable, list(os.environ)):
-            del os.environ[name]
+    with TemporaryDirectory() as empty, patch.dict(os.environ):
+        for name in list(os.environ):
+            # KAGGLE_API_ENVIRONMENT names the server to talk to, and is read at the import.
+            if name.startswith(_HIDDEN_VARIABLES) and name != "KAGGLE_API_ENVIRONMENT":
+                del os.environ[name]
         os.environ.update(dict.fromkeys(_HOME_VARIABLES, empty))
         return importlib.import_module(_MODULE)
-
-
-def _is_hidden_variable(name: str) -> bool:
-    # KAGGLE_API_ENVIRONMENT names the server to talk to, and is read at the import.
-    return name in _VERBOSE_VARIABLES or (
-        name.startswith("KAGGLE_") and name != "KAGGLE_API_ENVIRONMENT"
-    )

@@ -15,11 +15,10 @@ from digit_recognizer.data.files import Progress, silent
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle import retry
 from digit_recognizer.kaggle.api import bounded, new_client
-from digit_recognizer.kaggle.credentials import find_credentials, missing_credentials_error
+from digit_recognizer.kaggle.credentials import NO_TOKEN_HELP, TOKEN_URL, find_credentials
 from digit_recognizer.kaggle.ledger import Submission
-from digit_recognizer.kaggle.retry import REQUEST_ERRORS, describe, is_transient, status_of
+from digit_recognizer.kaggle.retry import CALL_ERRORS, describe, is_transient, status_of
 
-PAGE_SIZE = 100  # submissions
 AUTHORIZATION = re.compile(r"(authorization\W{1,5}\w+ +)[\w+/=.~-]+", re.IGNORECASE)
 
 T = TypeVar("T")
@@ -31,7 +30,11 @@ class Kaggle:
     def __init__(self, progress: Progress = silent) -> None:
         credentials = find_credentials()
         if credentials is None:
-            raise missing_credentials_error()
+            raise KaggleError(
+                "no Kaggle credentials found: run 'kaggle auth login', or get a token at"
+                f" {TOKEN_URL} and put it in ~/.kaggle/access_token",
+                NO_TOKEN_HELP,
+            )
         self.credentials = credentials
         self.policy = retry.RETRY_POLICY
         self.may_have_arrived = False  # whether a failed `upload` may have made a submission
@@ -50,7 +53,7 @@ class Kaggle:
         def fetch() -> list[Submission]:
             self._client.listing = []
             with suppress(KeyError):  # a status that the client does not know
-                self._client.competition_submissions(COMPETITION, page_size=PAGE_SIZE)
+                self._client.competition_submissions(COMPETITION, page_size=100)
             return [self._submission(entry) for entry in self._client.listing]
 
         return sorted(self._request(fetch), key=lambda item: item.ref, reverse=True)
@@ -58,10 +61,9 @@ class Kaggle:
     def _submission(self, entry: dict[str, Any]) -> Submission:
         """Read an entry; what it lacks has the default of Kaggle's format."""
         texts = {name: self.hide_secrets(str(value or "")) for name, value in entry.items()}
-        try:
-            score = float(texts.get("publicScore") or "nan")
-        except ValueError:
-            score = math.nan
+        score = math.nan
+        with suppress(ValueError):
+            score = float(texts.get("publicScore", ""))
         return Submission(
             ref=int(entry.get("ref") or 0),
             description=texts.get("description", ""),
@@ -133,7 +135,6 @@ class Kaggle:
 
         `find` returns the submission if an upload whose answer was lost arrived after all.
         """
-        self.may_have_arrived = False
 
         def find_or_submit() -> int:
             if self.may_have_arrived and (arrived := find()):
@@ -149,10 +150,8 @@ class Kaggle:
             self.may_have_arrived = True
             if arrived := find():
                 return arrived.ref
-            reason = self.hide_secrets(str(answer.message))
-            raise KaggleError(
-                f"{file}: was not uploaded: Kaggle says {reason!r}: repeat the command later"
-            )
+            fault = f"was not uploaded: Kaggle says {self.hide_secrets(str(answer.message))!r}"
+            raise KaggleError(f"{file}: {fault}: repeat the command later")
 
         return self._request(find_or_submit)
 
@@ -176,9 +175,8 @@ class Kaggle:
 
         try:
             return self.policy.retrying(is_retried)(once)
-        except REQUEST_ERRORS as error:
-            line = describe(error, self.credentials, self.hide_secrets)
-            raise KaggleError(line) from None
+        except CALL_ERRORS as error:
+            raise KaggleError(describe(error, self.credentials, self.hide_secrets)) from None
 
     def hide_secrets(self, text: str) -> str:
         """Replace credentials, plain or in Base64, that a server or proxy put into `text`."""

@@ -16,6 +16,7 @@ How to sign in: run 'kaggle auth login' (in a clone: .venv/bin/kaggle), which op
   file ~/.kaggle/access_token (then: chmod 600 ~/.kaggle/access_token) or in KAGGLE_API_TOKEN.
 A kaggle.json, and KAGGLE_USERNAME with KAGGLE_KEY, serve as well."""
 NO_TOKEN_HELP = f"""\
+{TOKEN_HELP}
 Without a token: 'make train DATA=sample' trains on a small sample at once, and
   'make download SOURCE=/path/to/digit-recognizer.zip' takes the zip that your browser fetched
   from {PAGE}/data"""
@@ -50,33 +51,9 @@ def find_credentials() -> Credentials | None:
     if os.environ.get("KAGGLE_API_TOKEN"):
         return Credentials("access token", "KAGGLE_API_TOKEN")
     for name in ("access_token", "access_token.txt"):
-        path = _home() / name
+        path = Path.home() / ".kaggle" / name
         if _read_text(path):
             return Credentials("access token", str(path))
-    return _find_key()
-
-
-def kaggle_json() -> Path:
-    """Return the path of ``kaggle.json``: in KAGGLE_CONFIG_DIR, ~/.kaggle or XDG's folder."""
-    given = os.environ.get("KAGGLE_CONFIG_DIR")
-    if given:
-        return Path(given) / "kaggle.json"
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    paths = (_home() / "kaggle.json", config / "kaggle" / "kaggle.json")
-    return next(filter(Path.is_file, paths), paths[0])
-
-
-def missing_credentials_error() -> KaggleError:
-    """Return the error for a missing token, with the ways to get one."""
-    return KaggleError(
-        f"no Kaggle credentials found: run 'kaggle auth login', or get a token at {TOKEN_URL} and"
-        " put it in ~/.kaggle/access_token",
-        f"{TOKEN_HELP}\n{NO_TOKEN_HELP}",
-    )
-
-
-def _find_key() -> Credentials | None:
-    """Find a user name and key in the environment or ``kaggle.json``, or a sign-in by browser."""
     given = {name: os.environ.get(f"KAGGLE_{name.upper()}") for name in ("username", "key")}
     if all(given.values()):
         return Credentials("API key", "KAGGLE_USERNAME and KAGGLE_KEY")
@@ -85,11 +62,9 @@ def _find_key() -> Credentials | None:
         content = _read_json(path)
         if all(given[name] or content.get(name) for name in given):
             return Credentials("API key", str(path))
-        raise KaggleError(
-            f"{path}: is not a Kaggle key (JSON with username and key): make a new one at"
-            f" {TOKEN_URL}"
-        )
-    path = _home() / "credentials.json"
+        advice = f"make a new one at {TOKEN_URL}"
+        raise KaggleError(f"{path}: is not a Kaggle key (JSON with username and key): {advice}")
+    path = Path.home() / ".kaggle" / "credentials.json"  # of a sign-in by browser
     if _read_json(path).get("refresh_token"):
         return Credentials("OAuth", str(path))
     if any(given.values()):
@@ -97,8 +72,13 @@ def _find_key() -> Credentials | None:
     return None
 
 
-def _home() -> Path:
-    return Path.home() / ".kaggle"
+def kaggle_json() -> Path:
+    """Return the path of ``kaggle.json``: in KAGGLE_CONFIG_DIR, ~/.kaggle or XDG's folder."""
+    if given := os.environ.get("KAGGLE_CONFIG_DIR"):
+        return Path(given) / "kaggle.json"
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    paths = (Path.home() / ".kaggle" / "kaggle.json", config / "kaggle" / "kaggle.json")
+    return next(filter(Path.is_file, paths), paths[0])
 
 
 def _read_text(path: Path) -> str:

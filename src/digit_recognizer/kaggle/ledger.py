@@ -101,10 +101,9 @@ class Ledger:
         """Remove the note of an upload that failed for certain."""
         self._pending_path.unlink(missing_ok=True)
 
-    def reconcile(
-        self, upload: PendingUpload | None, listing: list[Submission]
-    ) -> LedgerEntry | None:
+    def reconcile(self, listing: list[Submission]) -> LedgerEntry | None:
         """Add the upload that was begun if Kaggle lists it, and remove its note."""
+        upload = self.pending()
         if upload is None:
             return None
         if arrived := self.find(upload, listing):

@@ -8,19 +8,13 @@ from dataclasses import dataclass
 
 import requests
 import urllib3
-from tenacity import RetryCallState, Retrying, retry_if_exception
-from tenacity.wait import wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
 from digit_recognizer.data.dataset import COMPETITION
 from digit_recognizer.kaggle.credentials import PAGE, Credentials
 
 # ValueError: an answer that is not JSON, a file of the wrong length
-REQUEST_ERRORS = (
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    ConnectionError,
-    ValueError,
-)
+CALL_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, ValueError)
 
 
 def status_of(error: BaseException | None) -> int | None:
@@ -42,7 +36,7 @@ def is_transient(error: BaseException) -> bool:
     status = status_of(error)
     if status is not None:
         return status == 429 or status >= 500
-    return isinstance(error, REQUEST_ERRORS) and not isinstance(error, requests.exceptions.SSLError)
+    return isinstance(error, CALL_ERRORS) and not isinstance(error, requests.exceptions.SSLError)
 
 
 @dataclass(frozen=True)
@@ -116,7 +110,5 @@ def _describe_connection(error: Exception) -> str:
     host = urllib.parse.urlsplit(url).netloc or "api.kaggle.com"
     if isinstance(error, json.JSONDecodeError):
         return f"{host}: answers with something else than Kaggle's API: check the network"
-    return (
-        f"{host}: the connection failed ({type(error).__name__}): check network, proxy and clock,"
-        " then repeat the command"
-    )
+    advice = "check network, proxy and clock, then repeat the command"
+    return f"{host}: the connection failed ({type(error).__name__}): {advice}"

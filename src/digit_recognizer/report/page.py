@@ -161,7 +161,9 @@ def render(template: Path, **context: Any) -> str:
     )
     environment.filters |= {"number": format, "percent": percent}
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.globals["source"] = lambda name: Markup(loader.get_source(environment, name)[0])
+    environment.globals["source"] = lambda *names: Markup(
+        "".join(loader.get_source(environment, name)[0] for name in names)
+    )
     return environment.get_template(template.name).render(context)
 
 

@@ -35,8 +35,7 @@ def compare(
     work = {name: comparison.training_work(recipe) for name, recipe in chosen.items()}
     runs: dict[str, RunResults] = {}
     for number, name in enumerate(names, start=1):
-        left = comparison.time_left(runs, work)
-        echo(f"{name} ({number} of {len(names)}; {left})")
+        echo(f"{name} ({number} of {len(names)}; {comparison.time_left(runs, work)})")
         runs[name] = pipeline.train_recipe(name, changes(settings))
     reference = comparison.find_reference(runs, folders.data_dir)
     table, paths = comparison.compare_runs(runs, reference, folders.submissions_dir)

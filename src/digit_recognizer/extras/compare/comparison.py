@@ -129,12 +129,9 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
 
 def notes(reference: RunResults | None) -> list[str]:
     """Return what the columns mean."""
+    against = "none, as there is no run of default to test against"
     if reference:
-        against = (
-            f"the exact test against the run {reference.run.name}, on the rows that both predict"
-        )
-    else:
-        against = "none, as there is no run of default to test against"
+        against = f"the exact test against the run {reference.run.name}, on rows that both predict"
     return [
         "out of fold: rows that the networks never saw; test: only where the dataset has a solution",
         "seconds: training, summed over members, each on one core or GPU; wall s: by the clock",

@@ -51,9 +51,7 @@ def coverage(
     *,
     runs: Annotated[str | None, Parameter(help="finished runs, separated by spaces")] = None,
     resamples: Annotated[options.Positive, Parameter(help="of the rows of those runs")] = 1000,
-    resplits: Annotated[
-        int, Parameter(converter=options.whole_number, help="re-splits to train; 0: none")
-    ] = 5,
+    resplits: Annotated[options.Natural, Parameter(help="re-splits to train; 0: none")] = 5,
     data: options.DatasetName = None,
     recipe: options.RecipeName = "quick",
     device: options.DeviceName = "auto",
@@ -84,9 +82,7 @@ def coverage(
         echo(COUNTS.format(**counts))
 
 
-def count_resamples(
-    folders: options.Folders, names: Sequence[str], n_resamples: int
-) -> dict[str, Any]:
+def count_resamples(folders: options.Folders, names: list[str], n_resamples: int) -> dict[str, Any]:
     """Count where the score lies in resamples of the rows that finished runs predicted.
 
     The runs are the networks of an ensemble: see `_resample`.
@@ -103,7 +99,7 @@ def count_resamples(
     probas = np.stack([assemble(parts).oof_proba for parts in members])  # [R, N, 10]
     rng = np.random.default_rng(0)
     trials = [_resample(oof.labels, probas, rng) for _ in range(n_resamples)]
-    return {"runs": list(names), "n_rows": len(oof.rows), **_count(trials)}
+    return {"runs": names, "n_rows": len(oof.rows), **_count(trials)}
 
 
 def _resample(labels: NDArray[np.int64], probas: Proba, rng: np.random.Generator) -> Trial:
@@ -130,7 +126,7 @@ def count_resplits(
 ) -> dict[str, Any]:
     """Hold rows out, train on the rest, and count where the score on them lies."""
     data = load(folder)
-    trials = [_train_and_score(data, recipe, number, devices) for number in range(n_resplits)]
+    trials = [_resplit(data, recipe, number, devices) for number in range(n_resplits)]
     return {
         "dataset": folder.name,
         "settings": asdict(recipe),
@@ -139,9 +135,7 @@ def count_resplits(
     }
 
 
-def _train_and_score(
-    data: Dataset, recipe: Recipe, number: int, devices: "Sequence[Device]"
-) -> Trial:
+def _resplit(data: Dataset, recipe: Recipe, number: int, devices: "Sequence[Device]") -> Trial:
     """Train on the rows that re-split `number` leaves, and score on those it holds out."""
     from sklearn.model_selection import train_test_split
 

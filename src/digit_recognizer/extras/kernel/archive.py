@@ -32,10 +32,7 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 NOT_SENT = {"__pycache__", "pretrained"}
 
 OUTPUT = "run.zip"
-RUN_FILES = (
-    *("recipe.json", "environment.json", "seconds.json"),
-    *("oof.csv", "submission.csv", "cv.json"),
-)
+RUN_FILES = "recipe.json environment.json seconds.json oof.csv submission.csv cv.json"
 MEMBER_FILES = ("history.csv", "model.safetensors", "predictions.npz")
 
 
@@ -92,16 +89,15 @@ def unpack_run(archive: Path, run: Run, request: Request) -> None:
         run.environment()
         CvReport.read(run.cv_path)
         TrainedRun.read(run)
-        is_good = run.request() == request
+        if run.request() == request:
+            return
     except Exception as error:
-        if not (isinstance(error, KeyError | FileError) or is_bad_zip(error)):
+        if not (isinstance(error, FileError) or is_bad_zip(error)):
             raise
-        is_good = False
-    if not is_good:
-        raise RunError(f"{archive.name}: is damaged or of another run: it is not used")
+    raise RunError(f"{archive.name}: is damaged or of another run: it is not used")
 
 
 def _run_files(request: Request) -> list[str]:
     """Return every file that a finished run of this request has."""
     members = product(request.members, MEMBER_FILES)
-    return [*RUN_FILES, *(f"members/{member.name}/{name}" for member, name in members)]
+    return [*RUN_FILES.split(), *(f"members/{member.name}/{name}" for member, name in members)]

@@ -81,22 +81,17 @@ class Kernel(Kaggle):
             )
         if answer.error:  # quota and the like: nothing was raised
             reason = self.hide_secrets(" ".join(answer.error.split())).rstrip(".")
-            raise KaggleError(
-                f"{self.name}: Kaggle does not start it: {reason}: see"
-                " https://www.kaggle.com/settings for your GPU quota and phone verification"
-            )
+            advice = "see https://www.kaggle.com/settings for your GPU quota and phone verification"
+            raise KaggleError(f"{self.name}: Kaggle does not start it: {reason}: {advice}")
         if answer.invalid_competition_sources:
-            raise KaggleError(
-                f"{self.name}: Kaggle does not give it the data: accept the rules at"
-                f" {PAGE}/rules, then repeat with FORCE=1"
-            )
+            advice = f"accept the rules at {PAGE}/rules, then repeat with FORCE=1"
+            raise KaggleError(f"{self.name}: Kaggle does not give it the data: {advice}")
 
     def fetch(self, folder: Path) -> bool:
         """Fetch ``run.zip`` into `folder`; return whether the kernel made it."""
         # The pattern is what keeps a file called ../../x from being written.
         only = rf"\A{re.escape(archive.OUTPUT)}\Z"
-        arguments = (self.name, str(folder), only, True, True)
-        self._request(lambda: self._client.kernels_output(*arguments))
+        self._request(lambda: self._client.kernels_output(self.name, str(folder), only, True, True))
         return (folder / archive.OUTPUT).is_file()
 
     def new_log_lines(self) -> list[str]:

@@ -19,15 +19,12 @@ REQUEST = "{}"
 
 INPUTS = ("digit-recognizer", "competitions/digit-recognizer")
 FILES = ("train.csv", "test.csv", "sample_submission.csv")
-NEEDED = (
-    *("albumentations", "cv2", "numpy", "pandas", "pydantic", "rich"),
-    *("safetensors", "scipy", "sklearn", "torch"),
-)
+NEEDED = "albumentations cv2 numpy pandas pydantic rich safetensors scipy sklearn torch"
 
 
 def main() -> None:
     """Train; leave ``run.zip`` and ``submission.csv`` in the working folder."""
-    missing = [module for module in NEEDED if find_spec(module) is None]
+    missing = [module for module in NEEDED.split() if find_spec(module) is None]
     if missing:
         names = ", ".join(missing)
         raise SystemExit(f"error: Kaggle's image lacks {names}: the run was not started")

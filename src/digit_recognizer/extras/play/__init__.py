@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from digit_recognizer.commands.console import echo
-from digit_recognizer.commands.options import AnsweringRunName, Folders, whole_number
+from digit_recognizer.commands.options import AnsweringRunName, Folders, Natural
 from digit_recognizer.errors import UserError
 
 
@@ -21,10 +21,7 @@ def play(
     *,
     run: AnsweringRunName = None,
     port: Annotated[
-        int,
-        Parameter(
-            converter=whole_number, validator=Number(gte=0, lte=65535), help="0: any free port"
-        ),
+        Natural, Parameter(validator=Number(gte=0, lte=65535), help="0: any free port")
     ] = 8000,
     browser: Annotated[bool, Parameter(help="open the page in a browser")] = True,
     folders: Folders = Folders(),

@@ -19,7 +19,6 @@ from digit_recognizer.runs.answering import AnsweringRun
 
 TEMPLATE = Path(__file__).with_name("play.html.j2")
 LARGEST = 16 * 2**20  # bytes; a phone's photo has 3 to 8 MB
-HOSTS = ["127.0.0.1", "localhost"]
 ONE_AT_A_TIME = Lock()  # two predictions at a time would each take twice as long
 
 
@@ -30,8 +29,8 @@ def build_app(runs: Sequence[AnsweringRun], data_dir: Path) -> Flask:
     an ``error`` that says why.
     """
     app = Flask(__name__, static_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=LARGEST, TRUSTED_HOSTS=HOSTS)
-    by_name = {answering.run.name: answering.run for answering in runs}
+    app.config.update(MAX_CONTENT_LENGTH=LARGEST, TRUSTED_HOSTS=["127.0.0.1", "localhost"])
+    by_name = {answering.run.name: answering.run for answering in reversed(runs)}
     page = render(TEMPLATE, data=None, runs=runs)
 
     @lru_cache(maxsize=3)  # of two default runs, networks and training digits take 300 MB
@@ -49,7 +48,9 @@ def build_app(runs: Sequence[AnsweringRun], data_dir: Path) -> Flask:
     app.add_url_rule("/read/<name>", view_func=read, methods=["POST"])
     app.before_request(_refuse_other_sites)
     app.after_request(_protect)
-    app.register_error_handler(HTTPException, _refusal)
+    app.register_error_handler(
+        HTTPException, lambda error: (jsonify(error=error.description), error.code or 500)
+    )
     app.register_error_handler(UserError, lambda error: (jsonify(error=str(error)), 422))
     return app
 
@@ -65,7 +66,3 @@ def _protect(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Frame-Options"] = "DENY"
     return response
-
-
-def _refusal(error: HTTPException) -> tuple[Response, int]:
-    return jsonify(error=error.description), error.code or 500

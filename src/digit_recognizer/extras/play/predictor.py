@@ -59,19 +59,19 @@ class Predictor:
         # For small networks and one image, a GPU is no faster.
         (self._device,) = find_devices("cpu")
         self._parts = load_networks(run, self._device)
+        self._digits = None
         try:
             data = data_of(run, data_dir)
+            self._digits = TrainingDigits(data.images, data.labels)
         except FileError as error:
             logger.warning("note: no nearest training digits: %s", error)
-            self._digits = None
-        else:
-            self._digits = TrainingDigits(data.images, data.labels)
 
     def predict(self, picture: bytes) -> list[dict[str, Any]]:
         """Predict the digits of a PNG or JPEG picture, from left to right, in values of JSON.
 
-        Of each: ``image``, what the networks get, as a data URL; ``proba`` [10] of the ensemble;
-        ``members`` [K, 10] of each network; ``neighbours``, the nearest first.
+        Of each: ``image``, what the networks get, as a data URL; ``label``; ``doubt``, a note where
+        it is not sure; ``proba`` [10] of the ensemble; ``members`` [K, 10] of each network;
+        ``neighbours``, the nearest first.
         """
         return [self._read(image) for image in decode_digits(picture, "The picture")]
 

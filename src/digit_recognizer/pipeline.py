@@ -9,7 +9,7 @@ never decide anything: the length of training is fixed, and the last averaged we
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,18 +56,10 @@ class Pipeline:
     """Training of recipes on one dataset."""
 
     submissions_dir: Path
-    dataset_name: str
     dataset: Dataset  # as `load` returns it
     devices: Sequence[Device]  # one for each member that is trained at a time
     train_members: TrainMembers  # see `find_backend`
     progress: Progress
-
-    def train_recipe(
-        self, name: str, changes: Mapping[str, object], run_name: str | None = None
-    ) -> RunResults:
-        """Train a named recipe with some settings changed."""
-        request = Request.of(self.dataset_name, name, changes)
-        return self.train(request, run_name)
 
     def train(self, request: Request, run_name: str | None = None) -> RunResults:
         """Train the members of a run that are missing, and finish it."""
@@ -78,11 +70,9 @@ class Pipeline:
         assign_folds(self.dataset, recipe.n_splits, recipe.split_seed)
         new_network(recipe)
         if n_duplicates := self.dataset.n_duplicates:
+            rows = f"{n_duplicates} of {len(self.dataset.images)} training rows"
             logger.info(
-                "note: %d of %d training rows have the image of another row: identical images are"
-                " kept in one fold",
-                n_duplicates,
-                len(self.dataset.images),
+                f"note: {rows} have the image of another row: identical images are in one fold"
             )
         environment = describe(self.devices, self.dataset)
         with run.begin(request, environment):
@@ -147,8 +137,6 @@ def draw(results: RunResults) -> bool:
             write_report(results)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        logger.warning(
-            "warning: no report (%s): 'make report RUN=%s' tries again", reason, run.name
-        )
+        logger.warning(f"warning: no report ({reason}): 'make report RUN={run.name}' tries again")
         return False
     return True

@@ -19,12 +19,13 @@ from digit_recognizer.data.sources import write_dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.pipeline import Pipeline
 from digit_recognizer.runs.ensemble import blend
+from digit_recognizer.runs.request import Request
 from digit_recognizer.training import optim
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import Member, TrainedMember
 from digit_recognizer.training.models import ByteDropout, load_network
 from digit_recognizer.training.predict import predict_logits
-from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.recipe import Recipe, named_recipe
 from digit_recognizer.training.trainer import fit_member
 
 
@@ -96,8 +97,11 @@ def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_pat
     changes = {"n_splits": 2, "epochs": 1, "batch_size": 5, "tta": 1, **AS_THEY_ARE}
 
     def train_all(place: Path, devices: Sequence[Device]) -> Path:
-        pipeline = Pipeline(place, "small", data, devices, in_this_process, mock.MagicMock())
-        parts = [pipeline.train_recipe(name, changes).run.name for name in ("default", "plain")]
+        pipeline = Pipeline(place, data, devices, in_this_process, mock.MagicMock())
+        requests = [
+            Request("small", name, named_recipe(name, changes)) for name in ("default", "plain")
+        ]
+        parts = [pipeline.train(request).run.name for request in requests]
         return blend(tmp_path, place, parts, "both").run.run_dir
 
     on_cpu = train_all(tmp_path / "cpu", [Device("cpu", "bf16")])

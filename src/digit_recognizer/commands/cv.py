@@ -19,28 +19,23 @@ def cv(*, run: FinishedRun = None, folders: Folders = Folders()) -> None:
     if not found.cv_path.is_file():
         raise found.unfinished_error()
     report = CvReport.read(found.cv_path)
-    echo(
-        f"run {found.name}: {report.n_members} members, {duration(report.seconds)} of training,"
-        f" {report.augment_share:.1%} of it augmentation\n"
-    )
+    time = f"{duration(report.seconds)} of training, {report.augment_share:.1%} of it augmentation"
+    echo(f"run {found.name}: {report.n_members} members, {time}\n")
     echo("\n".join([*_scores(report), "", *_tables(report)]))
 
 
 def _scores(report: "CvReport") -> Iterator[str]:
     low, high = report.cv_interval
     expected = report.expected_score
-    yield (
-        f"  out-of-fold accuracy  {report.cv_accuracy:.5f}  ({report.n_errors} errors in"
-        f" {report.n_rows:,} rows; 95 % interval {low:.5f} to {high:.5f})"
-    )
+    errors = f"{report.n_errors} errors in {report.n_rows:,} rows"
+    interval = f"95 % interval {low:.5f} to {high:.5f}"
+    yield f"  out-of-fold accuracy  {report.cv_accuracy:.5f}  ({errors}; {interval})"
     folds = " ".join(f"{value:.5f}" for value in report.fold_accuracies.values())
     yield f"  accuracy by fold      {folds}"
     yield f"  mean ± std            {report.fold_mean:.5f} ± {report.fold_std:.5f}"
     yield f"  log loss              {report.log_loss:.5f}"
-    yield (
-        f"  expected score        {expected.low:.5f} to {expected.high:.5f}"
-        f"  (95 % prediction interval for the submission, around {expected.middle:.5f})"
-    )
+    around = f"95 % prediction interval for the submission, around {expected.middle:.5f}"
+    yield f"  expected score        {expected.low:.5f} to {expected.high:.5f}  ({around})"
     if report.test_accuracy is not None:
         yield f"  test accuracy         {report.test_accuracy:.5f}  (solution.csv)"
     if report.suspicious:

@@ -30,10 +30,8 @@ def download(
     state = "is in place" if fetched else "is there already, intact"
     echo(f"{folder}: {state} ({len(provenance.sha256)} files verified)")
     if provenance.repeats and not provenance.may_submit and source not in UNSUBMITTABLE:
-        echo(
-            f"warning: {provenance.repeats} of its test images are training rows too: runs on it"
-            " are not submitted"
-        )
+        images = f"{provenance.repeats} of its test images"
+        echo(f"warning: {images} are training rows too: runs on it are not submitted")
 
 
 def fetch_dataset(

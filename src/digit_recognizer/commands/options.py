@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
@@ -99,20 +99,12 @@ def _setting(item: Any) -> tuple[str, Any, None]:
     return item.name, Annotated[item.type | None, parameter], None
 
 
-if TYPE_CHECKING:
+_SETTINGS = [_setting(item) for item in fields(Recipe) if item.metadata["help"]]
 
-    class Settings:
-        """Changes of a recipe's settings; None where the recipe's own counts."""
 
-else:
-    Settings = Parameter(name="*")(
-        make_dataclass(
-            "Settings",
-            [_setting(item) for item in fields(Recipe) if item.metadata["help"]],
-            frozen=True,
-            namespace={"__module__": __name__},  # cyclopts skips classes of the module "types"
-        )
-    )
+@Parameter(name="*")
+class Settings(make_dataclass("_Settings", _SETTINGS, frozen=True)):  # type: ignore[misc]
+    """Changes of a recipe's settings; None where the recipe's own counts."""
 
 
 def changes(settings: Settings) -> dict[str, object]:

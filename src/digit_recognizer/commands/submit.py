@@ -154,10 +154,8 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
     try:
         item = _poll(kaggle, ref)
     except KaggleError as error:
-        raise KaggleError(
-            f"the file is uploaded ({ref}), its score is not known: {error}: later,"
-            " 'make scores' asks for it"
-        ) from None
+        fault = f"the file is uploaded ({ref}), its score is not known: {error}"
+        raise KaggleError(f"{fault}: later, 'make scores' asks for it") from None
     ledger.refresh([item])
     if item.status == "ERROR":
         reason = item.reason or "it gives no reason"
@@ -200,11 +198,9 @@ def _verdict(score: float, cv: "CvReport | None") -> str:
     if cv is not None:
         expected = cv.expected_score
         where = position(score, expected)
-        line += (
-            f", CV accuracy {cv.cv_accuracy:.5f} ({score - cv.cv_accuracy:+.5f}):"
-            f" {where if where == 'inside' else where.upper()} the"
-            f" expected {expected.low:.5f} to {expected.high:.5f}"
-        )
+        line += f", CV accuracy {cv.cv_accuracy:.5f} ({score - cv.cv_accuracy:+.5f}):"
+        line += f" {where if where == 'inside' else where.upper()} the"
+        line += f" expected {expected.low:.5f} to {expected.high:.5f}"
     warning = suspicion(score)
     return f"{line}\nwarning: {warning}" if warning else line
 

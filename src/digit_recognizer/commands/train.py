@@ -2,20 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from digit_recognizer.commands import options
 from digit_recognizer.commands.console import columns, echo, working
 from digit_recognizer.commands.download import ready_dataset
-from digit_recognizer.commands.options import (
-    DatasetName,
-    Execution,
-    Folders,
-    NewRun,
-    RecipeName,
-    Settings,
-    changes,
-)
 from digit_recognizer.errors import UserError
 from digit_recognizer.training.recipe import named_recipe
 
@@ -27,26 +21,31 @@ if TYPE_CHECKING:
 
 def train(
     *,
-    data: DatasetName = None,
-    recipe: RecipeName = "default",
-    run: NewRun = None,
-    execution: Execution = Execution(),
-    settings: Settings = Settings(),
-    folders: Folders = Folders(),
+    data: options.DatasetName = None,
+    recipe: options.RecipeName = "default",
+    run: options.NewRun = None,
+    execution: options.Execution = options.Execution(),
+    settings: options.Settings = options.Settings(),
+    folders: options.Folders = options.Folders(),
 ) -> None:
     """Train, ensemble, write submission.csv and the CV report."""
     began = time.time()
-    named_recipe(recipe, changes(settings))  # refused before anything begins
+    chosen = named_recipe(recipe, options.changes(settings))  # refused before anything begins
     if run:
         from digit_recognizer.runs.run import new_run
 
         new_run(folders.submissions_dir, run)  # refuses a name before anything begins
     dataset = ready_dataset(data, folders)
     pipeline = open_pipeline(dataset, execution, folders)
-    show(pipeline.train_recipe(recipe, changes(settings), run), began)
+    from digit_recognizer.runs.request import Request
+
+    request = Request(dataset, Path(recipe).name, chosen)
+    show(pipeline.train(request, run), began)
 
 
-def open_pipeline(dataset: str, execution: Execution, folders: Folders) -> "Pipeline":
+def open_pipeline(
+    dataset: str, execution: options.Execution, folders: options.Folders
+) -> "Pipeline":
     """Load a dataset and find the devices to train on."""
     from digit_recognizer.data.dataset import load
 
@@ -56,7 +55,7 @@ def open_pipeline(dataset: str, execution: Execution, folders: Folders) -> "Pipe
         from digit_recognizer.pipeline import Pipeline, find_backend
 
         backend, devices = find_backend(execution.backend, execution.device, execution.workers)
-    return Pipeline(folders.submissions_dir, dataset, data, devices, backend, TrainingDisplay())
+    return Pipeline(folders.submissions_dir, data, devices, backend, TrainingDisplay())
 
 
 def show(results: "RunResults", began: float) -> None:
@@ -102,11 +101,8 @@ def _others(run: "Run", n_rows: int) -> "Iterator[tuple[float, str]]":
 
     data = run.environment().data
     for other in all_runs(run.run_dir.parent):
-        try:
-            if other == run or not other.cv_path.is_file() or other.environment().data != data:
-                continue
-            cv = CvReport.read(other.cv_path)
-            if cv.n_rows == n_rows:
-                yield cv.cv_accuracy, other.name
-        except UserError:  # `runs` names it
-            continue
+        with suppress(UserError):  # of a damaged run, which `runs` names
+            if other != run and other.cv_path.is_file() and other.environment().data == data:
+                cv = CvReport.read(other.cv_path)
+                if cv.n_rows == n_rows:
+                    yield cv.cv_accuracy, other.name

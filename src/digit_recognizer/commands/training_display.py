@@ -18,10 +18,7 @@ class TrainingDisplay:
     def training(
         self, n_members: int, n_kept: int, epochs: int, epochs_kept: int
     ) -> Iterator[None]:
-        """Show a training until the block ends, and what is kept where it was cut short.
-
-        An earlier session left `n_kept` of the members, and of others `epochs_kept` epochs.
-        """
+        """Show a training until the block ends, and what is kept where it was cut short."""
         self._n_members, self._n_done, self._epochs = n_members, n_kept, epochs
         self._tasks: dict[Member, progress.Task] = {}
         self._epochs_kept = 0.0  # epochs that an earlier session left of the members in `_tasks`

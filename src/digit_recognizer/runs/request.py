@@ -4,11 +4,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from digit_recognizer.training.members import Member, all_members
-from digit_recognizer.training.recipe import RECIPES, Recipe, named_recipe
+from digit_recognizer.training.recipe import RECIPES, Recipe
 
 
 @dataclass(frozen=True)
@@ -19,11 +18,6 @@ class Request:
     recipe_name: str  # of the recipe or the TOML file that `recipe` is, or is a change of
     recipe: Recipe | None  # None for a blend
     blend_of: tuple[str, ...] = ()  # runs that a blend averages; empty for an ordinary run
-
-    @classmethod
-    def of(cls, dataset: str, recipe: str, changes: Mapping[str, object]) -> "Request":
-        """Return the request of a recipe's name or TOML file, with some settings changed."""
-        return cls(dataset, Path(recipe).name, named_recipe(recipe, changes))
 
     @property
     def members(self) -> list[Member]:

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing as mp
 import platform
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,15 +22,12 @@ logger = logging.getLogger(__name__)
 PROBE_SECONDS = 120  # for a GPU's first operation, in a process that has to import torch
 # Parts of the RuntimeErrors of CUDA and MPS, of cuBLAS and cuDNN, and of torch where it tried all
 # of cuDNN's algorithms and dropped those that did not get their memory.
-OUT_OF_MEMORY = (
-    "out of memory",
-    "ALLOC_FAILED",
-    "ALLOCATION_FAILED",
-    "unable to find an engine",
-    "Unable to find a valid cuDNN algorithm",
+OUT_OF_MEMORY = re.compile(
+    "out of memory|ALLOC(ATION)?_FAILED|unable to find an engine|find a valid cuDNN algorithm"
 )
 # Steps before the capture: they set up the optimizers' state, and cuDNN chooses its algorithms.
 WARMUP_STEPS = 3
+NO_MEMORY = "has too little free memory: close other programs that use it, or give --device cpu"
 
 Step = Callable[[], None]
 
@@ -71,9 +69,7 @@ class Device:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether a device's memory was too small, for torch or for one of its libraries."""
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        part in str(error) for part in OUT_OF_MEMORY
-    )
+    return isinstance(error, torch.OutOfMemoryError) or bool(OUT_OF_MEMORY.search(str(error)))
 
 
 @contextmanager
@@ -95,10 +91,8 @@ class Probe:
     failure: str = ""
 
     def __str__(self) -> str:
-        return (
-            f"{self.device.name} ({self.device.hardware or 'unknown'}) fails its first operation:"
-            f" {self.failure}"
-        )
+        device = f"{self.device.name} ({self.device.hardware or 'unknown'})"
+        return f"{device} fails its first operation: {self.failure}"
 
 
 def find_devices(device: str) -> list[Device]:

@@ -10,18 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from digit_recognizer.errors import RecipeError
-from digit_recognizer.training.device import Device, out_of_memory_as
+from digit_recognizer.training.device import NO_MEMORY, Device, out_of_memory_as
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import torch_seed
 from digit_recognizer.training.zoo import ZOO, PreNormBlock, ResidualBlock, pre_norm_blocks
 
 
-def conv_norm_relu(
-    channels_in: int, channels_out: int, kernel: int, stride: int = 2, padding: int | None = None
-) -> nn.Sequential:
-    """Return a convolution, BatchNorm and ReLU; by default height and width are halved."""
-    margin = kernel // 2 if padding is None else padding
-    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, margin, bias=False)
+def conv_norm_relu(channels_in: int, channels_out: int, kernel: int, stride: int = 2) -> nn.Module:
+    """Return a convolution, BatchNorm and ReLU; at stride 2, padded to halve height and width."""
+    padding = kernel // 2 if stride == 2 else 0
+    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels_out), nn.ReLU())
 
 
@@ -76,14 +74,14 @@ def plain() -> nn.Module:
     """
     return nn.Sequential(
         nn.ZeroPad2d(-1),  # [B, 1, 26, 26]
-        conv_norm_relu(1, 16, 3, stride=1, padding=0),  # [B, 16, 24, 24]
+        conv_norm_relu(1, 16, 3, stride=1),  # [B, 16, 24, 24]
         conv_norm_relu(16, 32, 5),  # [B, 32, 12, 12]
         ByteDropout(0.2),
-        conv_norm_relu(32, 64, 3, stride=1, padding=0),
-        conv_norm_relu(64, 64, 3, stride=1, padding=0),  # [B, 64, 8, 8]
+        conv_norm_relu(32, 64, 3, stride=1),
+        conv_norm_relu(64, 64, 3, stride=1),  # [B, 64, 8, 8]
         conv_norm_relu(64, 64, 5),  # [B, 64, 4, 4]
         ByteDropout(0.2),
-        conv_norm_relu(64, 128, 4, stride=1, padding=0),  # [B, 128, 1, 1]
+        conv_norm_relu(64, 128, 4, stride=1),  # [B, 128, 1, 1]
         nn.Flatten(),
         ByteDropout(0.2),
         nn.Linear(128, 10),
@@ -171,11 +169,8 @@ def load_network(
     try:
         network.load_state_dict({key: torch.as_tensor(value) for key, value in weights.items()})
     except (RuntimeError, TypeError):
-        raise ValueError(
-            f"holds other weights than those of the network {recipe.network}"
-        ) from None
-    message = f"{device.name} has too little free memory: close other programs that use it"
-    with out_of_memory_as(f"{message}, or give --device cpu"):
+        raise ValueError(f"holds weights of another network than {recipe.network}") from None
+    with out_of_memory_as(f"{device.name} {NO_MEMORY}"):
         return device.to_device(network).eval()
 
 

@@ -85,14 +85,8 @@ def build_optimizers(
         inner = recipe.optimizer == "muon" and parameter.ndim == 4 and parameter.shape[1] > 1
         (kernels if inner else rest).append(parameter)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    adam = kind(
-        rest,
-        lr=lr,
-        betas=(0.9, recipe.beta2),
-        weight_decay=recipe.weight_decay,
-        fused=True,
-        capturable=lr.is_cuda,  # as a CUDA graph: see `graphed`
-    )
+    options = {"fused": True, "capturable": lr.is_cuda}  # as a CUDA graph: see `graphed`
+    adam = kind(rest, lr=lr, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay, **options)
     # The first steps run without a graph on purpose, of which torch would warn.
     adam._warned_capturable_if_run_uncaptured = True
     return [adam, Muon(kernels, lr, recipe.weight_decay)] if kernels else [adam]

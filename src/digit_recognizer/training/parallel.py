@@ -14,7 +14,7 @@ from types import MappingProxyType
 import torch
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.errors import TrainingError
+from digit_recognizer.errors import TrainingError, UserError
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.recipe import Recipe
@@ -35,6 +35,7 @@ TrainMembers = Callable[
     [Recipe, Dataset, Sequence[Member], Sequence[Device], OnEpoch, OnStep, Checkpoints],
     Generator[TrainedMember, None, None],
 ]
+Task = tuple[Recipe, Dataset, Member, Checkpoint | None]  # for a worker: begin, or go on
 # From a worker: nothing when it is started, then progress, and a member or what went wrong.
 Message = tuple[Member, float] | Checkpoint | TrainedMember | Exception | None
 
@@ -77,8 +78,8 @@ def train_members(
             workers.append(_Worker(parent_pipe, device))
         busy = list(workers)
         while busy:
-            for worker in _with_message(busy):
-                match worker.receive():
+            for worker, message in _messages(busy):
+                match message:
                     case Exception() as error:
                         raise error
                     case Checkpoint() as epoch:
@@ -117,33 +118,26 @@ class _Worker:
         with pipe, _sigint_blocked():  # a worker's end that is open here would outlive the worker
             self.process.start()
 
-    def send(self, content: object) -> None:
-        with _worker_died():
-            self.pipe.send(content)
-
-    def receive(self) -> Message:
-        with _worker_died():
-            message: Message = self.pipe.recv()
-        return message
+    def send(self, task: Task) -> None:
+        try:
+            self.pipe.send(task)
+        except OSError:
+            raise TrainingError(KILLED) from None
 
 
-def _with_message(workers: Sequence[_Worker]) -> list[_Worker]:
-    """Wait for workers that sent something, and return them."""
+def _messages(workers: Sequence[_Worker]) -> Iterator[tuple[_Worker, Message]]:
+    """Wait for workers that sent something, and yield each with what it sent."""
     sentinels = [worker.process.sentinel for worker in workers]
     ready = wait([*(worker.pipe for worker in workers), *sentinels])
     with_message = [worker for worker in workers if worker.pipe in ready]
     if not with_message:  # on Windows, the pipe of a worker that never opened it has no end
         raise TrainingError(KILLED)
-    return with_message
-
-
-@contextmanager
-def _worker_died() -> Iterator[None]:
-    """Turn an error of a pipe into that of a killed worker."""
-    try:
-        yield
-    except (EOFError, OSError):
-        raise TrainingError(KILLED) from None
+    for worker in with_message:
+        try:
+            message = worker.pipe.recv()
+        except (EOFError, OSError):
+            raise TrainingError(KILLED) from None
+        yield worker, message
 
 
 @contextmanager
@@ -168,26 +162,24 @@ def _work(pipe: Connection, parent_pipe: Connection, device: Device) -> None:
     with suppress(EOFError, OSError):  # the parent ended
         while True:
             pipe.send(message)
-            message = _train(pipe, device, *pipe.recv())
+            message = _train(pipe, device, pipe.recv())
 
 
-def _train(
-    pipe: Connection,
-    device: Device,
-    recipe: Recipe,
-    data: Dataset,
-    member: Member,
-    checkpoint: Checkpoint | None,
-) -> TrainedMember | Exception:
+def _train(pipe: Connection, device: Device, task: Task) -> TrainedMember | Exception:
+    recipe, data, member, checkpoint = task
+
     def on_step(epochs_done: float) -> None:
         pipe.send((member, epochs_done))
 
     try:
         on_step(len(checkpoint.history) if checkpoint else 0.0)
         return fit_member(recipe, data, member, device, pipe.send, on_step, checkpoint)
-    except Exception as error:
-        error.add_note(traceback.format_exc())  # a pipe carries no traceback
+    except UserError as error:
         return error
+    except Exception as error:  # perhaps of a class in the user's own file, and with a traceback:
+        sent = RuntimeError(f"{type(error).__name__}: {error}")  # neither passes through a pipe
+        sent.add_note(traceback.format_exc())
+        return sent
 
 
 def exit_with_parent(parent_pipe: Connection) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import DeviceError, TrainingError
+from digit_recognizer.training import parallel
 from digit_recognizer.training.device import (
     Device,
     describe_device,
@@ -20,13 +21,6 @@ from digit_recognizer.training.device import (
     probe_here,
 )
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
-from digit_recognizer.training.parallel import (
-    MALLOC_ENV,
-    Checkpoints,
-    OnEpoch,
-    OnStep,
-    worker_devices,
-)
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
 
@@ -60,7 +54,7 @@ def cluster_devices(device: str, workers: int | None) -> list[Device]:
     if device not in ("auto", *NAMES_IN_TASK):
         raise DeviceError(f"device is {device!r}: for Ray give auto, cpu or cuda")
     if _address() == "local":
-        return worker_devices(find_devices(device), workers)
+        return parallel.worker_devices(find_devices(device), workers)
     with _cluster([]):
         has_gpus = bool(ray.cluster_resources().get("GPU"))
         kind = device if device != "auto" else "cuda" if has_gpus else "cpu"
@@ -93,9 +87,9 @@ def train_members_on_ray(
     data: Dataset,
     members: Sequence[Member],
     devices: Sequence[Device],
-    on_epoch: OnEpoch,
-    on_step: OnStep,
-    checkpoints: Checkpoints,
+    on_epoch: parallel.OnEpoch,
+    on_step: parallel.OnStep,
+    checkpoints: parallel.Checkpoints,
 ) -> Generator[TrainedMember, None, None]:
     """Train as many members at a time as there are devices, as Ray tasks; yield each when done.
 
@@ -144,7 +138,7 @@ def _cluster(devices: Sequence[Device]) -> Iterator[None]:
         n_gpus = len({device.name for device in devices if device.kind == "cuda"})
         options |= {"num_cpus": len(devices), "num_gpus": n_gpus, "include_dashboard": False}
     try:
-        ray.init(_address(), runtime_env={"env_vars": MALLOC_ENV}, **options)
+        ray.init(_address(), runtime_env={"env_vars": parallel.MALLOC_ENV}, **options)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise TrainingError(
             f"Ray cluster {_address()!r}: {first_line(error)}: check RAY_ADDRESS"

@@ -14,9 +14,7 @@ NETWORK_NAMES = (
     *("deotte", "ttdoucet", "mnist-m3", "mnist-m5", "mnist-m7", "matuzas77"),
     *("baranarca-resnet", "baranarca-vgg"),
 )
-OPTIMIZERS = ("muon", "adamw", "adam")
 SCHEDULES = ("one-cycle", "cosine", "constant", "exponential", "exponential-cosine", "steps")
-SCALINGS = ("mnist", "half", "unit", "image")
 
 
 def setting(
@@ -44,7 +42,7 @@ class Recipe:
     split_seed: int = setting(0, "seed of the fold split, separate so that rows stay comparable", 0, 2**32 - 1)
     epochs: int = setting(7, "passes over the training rows", 1, 1000)
     batch_size: int = setting(128, "images per optimizer step", 2, 8192)
-    optimizer: str = setting("muon", "optimizer; with muon, inner convolutions use Muon and the rest AdamW", choices=OPTIMIZERS)
+    optimizer: str = setting("muon", "optimizer; with muon, inner convolutions use Muon and the rest AdamW", choices=("muon", "adamw", "adam"))
     beta2: float = setting(0.999, "decay of Adam's mean of squared gradients, per step", 0, 0.99999)
     lr: float = setting(3e-3, "highest learning rate of the schedule", 1e-8, 10)
     schedule: str = setting("one-cycle", "schedule of the learning rate", choices=SCHEDULES)
@@ -52,7 +50,7 @@ class Recipe:
     weight_decay: float = setting(0.01, "decoupled weight decay of Muon and AdamW, L2 penalty of Adam", 0, 10)
     label_smoothing: float = setting(0.02, "label smoothing: the fraction of a label spread evenly over all classes", 0, 0.9)
     ema_decay: float = setting(0.998, "decay of the averaged weights, per step; 0 uses the last weights", 0, 0.99999)
-    scaling: str = setting("mnist", "pixels normalized by mean and deviation: mnist .1307 and .3081, half .5 and .5, unit 0 and 1, image its own", choices=SCALINGS)
+    scaling: str = setting("mnist", "pixels normalized by mean and deviation: mnist .1307 and .3081, half .5 and .5, unit 0 and 1, image its own", choices=("mnist", "half", "unit", "image"))
     crop: int = setting(0, "side in pixels of the random crop in training and the centre crop at prediction, resized to 28; 0 for none", 0, 28)
     rotation: float = setting(10.0, "largest rotation, degrees", 0, 180)
     zoom: float = setting(0.1, "largest scaling up or down, as a fraction of the size", 0, 0.9)
@@ -74,10 +72,8 @@ class Recipe:
         chosen = self.folds.split(",")
         # One spelling only, because it enters a run's name.
         if self.folds != "all" and chosen != [fold for fold in folds if fold in chosen]:
-            raise RecipeError(
-                f"folds is {self.folds!r}: give all, or numbers from 0 to {self.n_splits - 1} in"
-                " rising order, such as 0,1"
-            )
+            allowed = f"all, or numbers from 0 to {self.n_splits - 1} in rising order, such as 0,1"
+            raise RecipeError(f"folds is {self.folds!r}: give {allowed}")
 
     @property
     def trained_folds(self) -> tuple[int, ...]:
@@ -106,6 +102,9 @@ _REGULARIZATION = ("weight_decay", "label_smoothing", "ema_decay")
 _AUGMENTATION = ("rotation", "zoom", "shift", "shear", "elastic")
 _OFF: dict[str, Any] = dict.fromkeys((*_REGULARIZATION, *_AUGMENTATION), 0.0)
 _BASELINE = Recipe(optimizer="adam", lr=1e-3, schedule="constant", scaling="unit", tta=1, **_OFF)
+_DISTORTION = {"rotation": 10.0, "shift": 2.8}  # shifts are 10 % of the size
+# The rate falls to a tenth in ten epochs.
+_TTDOUCET = {"beta2": 0.99, "lr": 4e-4, "schedule": "exponential-cosine", "lr_decay": 0.1**0.1}
 
 
 def _published(network: str, epochs: int, batch_size: int, **changes: Any) -> Recipe:
@@ -151,35 +150,16 @@ RECIPES: dict[str, Recipe] = {
     # Nothing was stated. Batch size and scaling are those of Keras's example; 8 epochs of one-cycle
     # Adam replace its 12 of Adadelta, for time. A rate that fell to a tenth gave only 0.9863.
     "keras-cnn": _published("keras-cnn", 8, 128, schedule="one-cycle", lr=2e-3),
-    # Fully stated. Shifts are 10 % of the size.
-    "deotte": _published("deotte", 45, 64, lr_decay=0.95, rotation=10.0, zoom=0.1, shift=2.8),
+    "deotte": _published("deotte", 45, 64, lr_decay=0.95, zoom=0.1, **_DISTORTION),  # fully stated
     # His distortion moves the nodes of a 4x4 grid by up to a pixel and interpolates between
     # them: 0.54 pixels root mean square. `elastic` of that strength is as smooth.
     "ttdoucet": _published(
-        "ttdoucet",
-        epochs=11,
-        batch_size=100,
-        beta2=0.99,
-        lr=4e-4,
-        schedule="exponential-cosine",
-        lr_decay=0.1**0.1,  # a tenth after ten epochs
-        scaling="image",
-        crop=25,
-        rotation=10.0,
-        elastic=0.54,
+        "ttdoucet", 11, 100, scaling="image", crop=25, rotation=10.0, elastic=0.54, **_TTDOUCET
     ),
     **{name: _mnist_simple(name) for name in ("mnist-m3", "mnist-m5", "mnist-m7")},
     # Left out: an L1 penalty on the last layer; no augmentation in the last epoch.
     "matuzas77": _published(
-        "matuzas77",
-        epochs=20,
-        batch_size=32,
-        schedule="steps",
-        scaling="half",
-        rotation=10.0,
-        zoom=0.2,
-        shift=2.8,
-        shear=10.0,
+        "matuzas77", 20, 32, schedule="steps", scaling="half", zoom=0.2, shear=10.0, **_DISTORTION
     ),
     **{name: _baranarca(name) for name in ("baranarca-resnet", "baranarca-vgg")},
 }

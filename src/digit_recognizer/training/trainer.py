@@ -144,10 +144,8 @@ class _Trainer:
                 for name, tensor in self._state().items():
                     tensor.copy_(torch.from_numpy(state[name]))
         except (KeyError, RuntimeError, TypeError):
-            raise TrainingError(
-                f"{self.member.name}: its checkpoint is of another network: delete its folder and"
-                " run 'make train' again"
-            ) from None
+            fault = f"{self.member.name}: its checkpoint is of another network"
+            raise TrainingError(f"{fault}: delete its folder and run 'make train' again") from None
 
     def _state(self) -> dict[str, Tensor]:
         modules = {"network": self.network, "predictor": self.predictor}

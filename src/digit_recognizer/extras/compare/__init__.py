@@ -1,5 +1,6 @@
 """`compare`: train recipes on the same folds and compare them."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -28,15 +29,17 @@ def compare(
     names = list(dict.fromkeys((recipes or COMPARED).split()))
     # An unknown recipe is refused before anything begins.
     chosen = {name: named_recipe(name, changes(settings)) for name in names}
-    pipeline = open_pipeline(ready_dataset(data, folders), execution, folders)
+    dataset = ready_dataset(data, folders)
+    pipeline = open_pipeline(dataset, execution, folders)
     from digit_recognizer.extras.compare import comparison
     from digit_recognizer.runs.ensemble import RunResults
+    from digit_recognizer.runs.request import Request
 
     work = {name: comparison.training_work(recipe) for name, recipe in chosen.items()}
     runs: dict[str, RunResults] = {}
     for number, name in enumerate(names, start=1):
         echo(f"{name} ({number} of {len(names)}; {comparison.time_left(runs, work)})")
-        runs[name] = pipeline.train_recipe(name, changes(settings))
+        runs[name] = pipeline.train(Request(dataset, Path(name).name, chosen[name]))
     reference = comparison.find_reference(runs, folders.data_dir)
     table, paths = comparison.compare_runs(runs, reference, folders.submissions_dir)
     echo(comparison.compare_text(table, reference))

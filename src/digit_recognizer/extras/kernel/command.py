@@ -31,8 +31,10 @@ def kernel(
     from digit_recognizer.extras.kernel.kernel import train_on_kaggle
     from digit_recognizer.runs.request import Request
     from digit_recognizer.runs.run import new_run
+    from digit_recognizer.training.recipe import named_recipe
 
-    request = Request.of(COMPETITION, recipe, options.changes(settings))
+    chosen = named_recipe(recipe, options.changes(settings))
+    request = Request(COMPETITION, Path(recipe).name, chosen)
     target = new_run(folders.submissions_dir, run or request.run_name)
     if notebook:
         archive.write_notebook(notebook, target.name, archive.kernel_script(target.name, request))

@@ -33,7 +33,7 @@ def main(request: str, source: Path, folder: Path, output: Path) -> None:
     echo(f"data: {source}, verified")
     train, devices = find_backend("processes", "auto", None)
     data, display = load(data_dir), TrainingDisplay()
-    pipeline = Pipeline(folder / "submissions", asked.dataset, data, devices, train, display)
+    pipeline = Pipeline(folder / "submissions", data, devices, train, display)
     results = pipeline.train(asked, content["run"])
     shutil.copy(results.run.submission_path, output)
     pack_run(results.run, output / OUTPUT)

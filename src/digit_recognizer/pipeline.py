@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.files import write_json
 from digit_recognizer.report.figures import draw_pictures
 from digit_recognizer.report.page import is_drawn, write_report
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun, finish
@@ -81,7 +82,7 @@ class Pipeline:
             missing = [member for member in request.members if member not in part.predictions]
             if missing:
                 before = run.environment()
-                before.with_hardware([before, environment]).write(run.environment_path)
+                write_json(run.environment_path, before.with_hardware([before, environment]))
                 for path in (run.cv_path, run.hardest_path):  # of members that are gone
                     path.unlink(missing_ok=True)
                 self._train_missing(part, missing)

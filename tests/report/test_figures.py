@@ -37,7 +37,7 @@ def test_the_terms_of_the_sum_add_up_as_they_are_shown(
 
 @given(st.floats(0, 0.99), st.none() | fractions)
 def test_every_score_lies_on_the_axis(low: float, public: float | None) -> None:
-    axis = ScoreAxis.of(replace(REAL, cv_interval=(low, low + 0.01)), public)
+    axis = ScoreAxis(replace(REAL, cv_interval=(low, low + 0.01)), public)
     for score in (low, low + 0.01, 0.99519, 0.99762, *([] if public is None else [public])):
         assert 0 < float(axis.at(score).rstrip("%")) < 100
     assert 1 <= len(axis.ticks) <= 7
@@ -45,7 +45,7 @@ def test_every_score_lies_on_the_axis(low: float, public: float | None) -> None:
 
 
 def test_the_ticks_of_a_real_run_are_round() -> None:
-    assert ScoreAxis.of(REAL, None).ticks == ["0.995", "0.996", "0.997"]
+    assert ScoreAxis(REAL, None).ticks == ["0.995", "0.996", "0.997"]
 
 
 def drawn(seed: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:

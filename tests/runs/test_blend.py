@@ -13,6 +13,7 @@ from support.runner import call, make_small
 from support.small import contents
 from support.written_runs import write_run
 
+from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.ensemble import blend, ensure_finished
 from digit_recognizer.runs.metrics import CvReport
@@ -96,7 +97,8 @@ def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
     unfinished = write_run(shelf, "unfinished", draw=3)
     unfinished.predictions_path(Member(0, 0)).unlink()
     other = write_run(shelf, "other data", draw=4)
-    replace(other.environment(), data={"train.csv": "0" * 64}).write(other.environment_path)
+    other_data = replace(other.environment(), data={"train.csv": "0" * 64})
+    write_json(other.environment_path, other_data)
     before = contents(submissions)
     for runs, name, complaint in [
         ("two", "new", "RUNS is 'two': give two or more different runs to blend"),
@@ -134,7 +136,7 @@ def test_a_blend_is_checked_for_submission_as_any_run(shelf: Path) -> None:
     names = []
     for draw, may_submit in enumerate((True, True, False), start=5):
         part = write_run(shelf, f"part {draw}", draw=draw)
-        replace(part.environment(), may_submit=may_submit).write(part.environment_path)
+        write_json(part.environment_path, replace(part.environment(), may_submit=may_submit))
         names.append(part.name)
     run = blended(shelf, names[:2], "fit-blend")
     checked = check(run, None, shelf / "submissions", shelf / "data")

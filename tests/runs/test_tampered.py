@@ -15,7 +15,7 @@ from support.runner import call, make_small
 from support.small import contents
 from support.written_runs import write_run
 
-from digit_recognizer.data.files import read_arrays, write_arrays
+from digit_recognizer.data.files import read_arrays, write_arrays, write_json
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.members import Member
 
@@ -30,7 +30,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_small(whole / "data")
     for draw, name in enumerate(("run", "other")):
         run = write_run(whole, name, draw=draw, epochs=1)
-        replace(run.environment(), may_submit=True).write(run.environment_path)
+        write_json(run.environment_path, replace(run.environment(), may_submit=True))
     rows = (whole / "data" / "small" / "test.csv").read_text().splitlines(keepends=True)
     (whole / "rows.csv").write_text("".join(rows[:4]))
     return whole

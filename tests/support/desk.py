@@ -130,13 +130,14 @@ def make_run(desk: Desk, name: str, cv: float = 0.995, seed: int = 0, **environm
     dataset = desk.data_dir / "digit-recognizer"
     write_submission(dataset / "sample_submission.csv", np.zeros(N_TEST, dtype=np.int64))
     folder = desk.submissions_dir / name
-    write_json(folder / "recipe.json", {"dataset": "digit-recognizer", "recipe": "default"})
+    trained_on = "sample" if environment.get("source") == "sample" else "digit-recognizer"
+    write_json(folder / "recipe.json", {"dataset": trained_on, "recipe": "default"})
     facts = replace(ENVIRONMENT, **{"source": "kaggle", "may_submit": True, **environment})
-    facts.write(folder / "environment.json")
+    write_json(folder / "environment.json", facts)
     labels = np.random.default_rng(seed).integers(0, 10, N_TEST)
     write_submission(folder / "submission.csv", labels)
     (folder / "oof.csv").write_text("")
-    cv_report(cv, facts.may_submit).write(folder / "cv.json")
+    write_json(folder / "cv.json", cv_report(cv, facts.may_submit))
     return folder
 
 

@@ -37,9 +37,10 @@ def _refresh(ledger: Ledger) -> None:
             " these are the scores as last seen"
         )
         return
-    if ledger.entries() or ledger.pending():
+    pending = ledger.pending()
+    if ledger.entries() or pending:
         from digit_recognizer.kaggle.client import Kaggle
 
         listing = Kaggle().submissions()
-        ledger.reconcile(listing)
+        ledger.reconcile(pending, listing)
         ledger.refresh(listing)

@@ -50,9 +50,10 @@ def submit(
     checked = replace(checked, message=message or checked.message)
     ledger = Ledger(folders.submissions_dir)
     with ledger.lock():
+        pending = ledger.pending()
         kaggle = _sign_in(checked)
         listing = kaggle.submissions()
-        entry = ledger.reconcile(listing)
+        entry = ledger.reconcile(pending, listing)
         if entry is not None and entry.file_sha256 == checked.digest:
             found_as = f"Kaggle lists it ({entry.ref})"
             echo(f"an interrupted 'make submit' had uploaded this file: {found_as}")

@@ -47,11 +47,6 @@ class Dataset:
         return np.array(rows, dtype=np.int64)
 
     @property
-    def sha256(self) -> dict[str, str]:
-        """The SHA-256 of each file that it was loaded from; none for arrays of one's own."""
-        return self.provenance.sha256 if self.provenance else {}
-
-    @property
     def n_duplicates(self) -> int:
         """The number of training rows whose image an earlier row has too."""
         return int((self.first_rows() != np.arange(len(self.images))).sum())
@@ -79,11 +74,8 @@ def write_pixels(
     path: Path, images: NDArray[np.uint8], labels: NDArray[np.integer] | None = None
 ) -> None:
     """Write a ``train.csv`` (with labels) or ``test.csv`` (without), atomically."""
-    table = images.reshape(len(images), 784)
-    if labels is None:
-        _write_table(path, PIXELS, table)
-    else:
-        _write_table(path, TRAIN_COLUMNS, np.column_stack([labels.astype(np.uint8), table]))
+    pixels = dict(zip(PIXELS, images.reshape(len(images), 784).T, strict=True))
+    write_csv(path, pixels if labels is None else {"label": labels, **pixels})
 
 
 def read_submission(path: Path, n_rows: int | None) -> NDArray[np.int64]:
@@ -96,22 +88,14 @@ def read_submission(path: Path, n_rows: int | None) -> NDArray[np.int64]:
         if found != wanted:
             raise FormatError(f"{path}: has the ImageId {found} where {wanted} must be")
     if n_rows is not None and len(labels) != n_rows:
-        raise FormatError(
-            f"{path}: has {len(labels)} rows: it must have {n_rows}, one for each row of test.csv"
-        )
+        needed = f"{n_rows}, one for each row of test.csv"
+        raise FormatError(f"{path}: has {len(labels)} rows: it must have {needed}")
     return _checked_labels(path, labels)
 
 
 def write_submission(path: Path, labels: NDArray[np.integer]) -> None:
     """Write ``ImageId,Label`` with ids from 1, atomically."""
-    ids = np.arange(1, len(labels) + 1)
-    _write_table(path, SUBMISSION_COLUMNS, np.column_stack([ids, labels]))
-
-
-def _write_table(path: Path, columns: list[str], table: NDArray[np.integer]) -> None:
-    import pandas as pd
-
-    write_csv(path, pd.DataFrame(table, columns=columns))
+    write_csv(path, {"ImageId": range(1, len(labels) + 1), "Label": labels})
 
 
 def _read_table(path: Path, columns: list[str], dtype: type[np.integer]) -> NDArray[Any]:
@@ -125,10 +109,8 @@ def _read_table(path: Path, columns: list[str], dtype: type[np.integer]) -> NDAr
         ):
             header = file.readline().rstrip("\n").replace('"', "")
             if header.split(",") != columns:
-                names = f"{columns[0]} to {columns[-1]}"
-                raise FormatError(
-                    f"{path}: its first line must be the header, {names}, with commas"
-                )
+                wanted = f"the header, {columns[0]} to {columns[-1]}, with commas"
+                raise FormatError(f"{path}: its first line must be {wanted}")
             table = np.loadtxt(file, dtype, comments=None, delimiter=",", quotechar='"', ndmin=2)
     except FileNotFoundError:
         raise FormatError(f"{path}: is not there: run 'make download'") from None

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from os.path import realpath  # unlike Path.resolve, without an error for a loop of links
 from pathlib import Path
@@ -27,10 +27,8 @@ def load(folder: Path) -> Dataset:
     recover(folder)
     provenance = read_provenance(folder)
     if changed := _changed_file(folder, provenance):
-        raise FileError(
-            f"{changed}: is missing or no longer what was verified: run"
-            f" 'make download SOURCE={provenance.source}' again"
-        )
+        advice = f"run 'make download SOURCE={provenance.source}' again"
+        raise FileError(f"{changed}: is missing or no longer what was verified: {advice}")
     key = "-".join(digest[:16] for digest in provenance.sha256.values())
     cache = folder / f".arrays-{key}.npz"
     try:
@@ -131,17 +129,16 @@ def replacing(folder: Path, source: str, may_submit: bool, version: str = "") ->
                 new.mkdir()
                 yield new
                 provenance = verify(new, source, may_submit, version)
-                files.write_json(new / "source.json", asdict(provenance))
+                files.write_json(new / "source.json", provenance)
                 _replace(folder, new)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
         if error.filename and not Path(error.filename).is_relative_to(folder.parent):
             raise  # of a user's own file
-        raise FileError(
-            f"{folder}: cannot be written ({error.strerror or error}): make room (300 MB) or"
-            " fix the permissions, then repeat the command"
-        ) from error
+        reason = error.strerror or error
+        advice = "make room (300 MB) or fix the permissions, then repeat the command"
+        raise FileError(f"{folder}: cannot be written ({reason}): {advice}") from error
     # The new folder is removed: name what the user will find.
     except FormatError as error:
         raise FormatError(str(error).replace(f"{new}/", f"{source}: ")) from error
@@ -153,7 +150,7 @@ def _replace(folder: Path, new: Path) -> None:
     """Rename `new` to `folder`; a kill between the renames is repaired by `recover`."""
     recover(folder)
     if folder.exists():
-        folder.rename(_old_dir(folder))
+        folder.rename(folder.with_name(f".old-{folder.name}"))
     try:
         new.rename(folder)
     finally:
@@ -164,7 +161,7 @@ def recover(folder: Path) -> None:
     """Finish a replacement that was cut short, and move over a user's own files."""
     with suppress(OSError):  # another process may be tidying up too
         folder = Path(realpath(folder))
-        old = _old_dir(folder)
+        old = folder.with_name(f".old-{folder.name}")
         if not folder.exists():
             old.rename(folder)
             return
@@ -174,7 +171,3 @@ def recover(folder: Path) -> None:
             if not is_ours and not (folder / entry.name).exists():
                 entry.rename(folder / entry.name)  # a user's notes outlive the data beside them
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _old_dir(folder: Path) -> Path:
-    return folder.with_name(f".old-{folder.name}")

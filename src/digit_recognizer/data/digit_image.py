@@ -162,8 +162,7 @@ def _clean(contrast: NDArray[np.uint8]) -> Floats:
     near = cv2.dilate(pieces, np.ones((3, 3), np.uint8))
     ink = np.where((near > 0) & (contrast > threshold / 4), contrast, 0).astype(np.float32)
     typical = float(np.median(ink[ink > ink.max() / 2]))
-    scaled: Floats = np.minimum(ink * np.float32(255 / typical), np.float32(255))
-    return scaled
+    return np.asarray(np.minimum(ink * np.float32(255 / typical), np.float32(255)))
 
 
 def _can_be_digits(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -175,11 +174,9 @@ def _can_be_digits(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[
     # What touches the rim is a table, a shadow or the sheet's edge, if a digit lies apart from it.
     apart = inner & (height >= MIN_HEIGHT * shape[0]) & (area >= MIN_INNER_AREA * area.max())
     kept = inner if apart.any() else np.ones(len(stats), dtype=np.bool_)
-    inside = (  # [frame, framed]
-        (left[:, None] < left) & (top[:, None] < top)
-        & (right[:, None] > right) & (bottom[:, None] > bottom)
-        & (height >= MIN_FRAMED_HEIGHT * height[:, None]) & kept & large
-    )  # fmt: skip
+    inside = (left[:, None] < left) & (top[:, None] < top)  # [frame, framed]
+    inside &= (right[:, None] > right) & (bottom[:, None] > bottom)
+    inside &= (height >= MIN_FRAMED_HEIGHT * height[:, None]) & kept & large
     kept &= ~inside.any(axis=1)
     if kept.any():
         kept &= area >= MIN_SPECK_AREA * area[kept].max()

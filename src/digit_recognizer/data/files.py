@@ -7,7 +7,8 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,6 @@ from filelock import FileLock, Timeout
 from digit_recognizer.errors import FileError, UserError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pydantic import ValidationError
 
 T = TypeVar("T")
@@ -45,10 +45,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise FileError(
-                f"{path}: cannot be written ({error.strerror or error}): make room or fix the"
-                " permissions, then repeat the command"
-            ) from error
+            reason = error.strerror or error
+            advice = "make room or fix the permissions, then repeat the command"
+            raise FileError(f"{path}: cannot be written ({reason}): {advice}") from error
         raise
 
 
@@ -63,14 +62,17 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def write_csv(path: Path, table: "pd.DataFrame", float_format: str | None = None) -> None:
-    """Write `table` atomically, without its index and with plain newlines."""
+def write_csv(path: Path, content: Any, float_format: str | None = None) -> None:
+    """Write what `pandas.DataFrame` takes atomically, without an index and with plain newlines."""
+    import pandas as pd
+
+    table = pd.DataFrame(content)
     write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write `content` atomically as indented JSON."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Write `content`, which may be or hold dataclasses, atomically as indented JSON."""
+    write_text(path, json.dumps(content, indent=2, default=asdict) + "\n")
 
 
 def read_json(path: Path, advice: str = "") -> dict[str, Any]:
@@ -95,7 +97,8 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    return int(text) if _finite(text) else 0
+    _finite(text)  # refuses what is too large
+    return int(text)
 
 
 def read_json_as(path: Path, type_: type[T], advice: str) -> T:
@@ -184,16 +187,10 @@ def is_bad_zip(error: Exception) -> bool:
     return not isinstance(error, UserError)
 
 
-@contextmanager
-def lock(path: Path, taken: str) -> Iterator[None]:
-    """Keep other processes out; `taken` is the error where one of them holds the lock."""
+def lock(path: Path, taken: str) -> AbstractContextManager[object]:
+    """Keep other processes out until the block ends; `taken` is the error where one is inside."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(path)
     try:
-        held.acquire(timeout=0)
+        return FileLock(path).acquire(timeout=0)
     except Timeout:
         raise FileError(taken) from None
-    try:
-        yield
-    finally:
-        held.release()

@@ -118,9 +118,7 @@ def write_dataset(folder: Path, train: Labelled, test: Labelled) -> None:
     """Write images and labels as the competition's files, with ``solution.csv``."""
     competition.write_pixels(folder / "train.csv", *train)
     competition.write_pixels(folder / "test.csv", test[0])
-    competition.write_submission(
-        folder / "sample_submission.csv", np.zeros(len(test[0]), dtype=np.int64)
-    )
+    competition.write_submission(folder / "sample_submission.csv", np.zeros_like(test[1]))
     competition.write_submission(folder / "solution.csv", test[1])
 
 
@@ -152,9 +150,8 @@ def fetch_mnist(folder: Path, base_url: str = MNIST_URL, progress: Progress = si
         with suppress(OSError, EOFError, zlib.error):
             content = gzip.decompress(packed)
         if hashlib.sha256(content).hexdigest() != digest:
-            raise FileError(
-                f"{url}: is not the original file: repeat the command, or give another MNIST_URL"
-            )
+            advice = "repeat the command, or give another MNIST_URL"
+            raise FileError(f"{url}: is not the original file: {advice}")
         arrays.append(_idx_array(content))
     write_dataset(folder, (arrays[0], arrays[1]), (arrays[2], arrays[3]))
 
@@ -177,7 +174,6 @@ def _fetch(url: str, name: str, progress: Progress) -> bytes:
     except (OSError, ValueError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-        raise FileError(
-            f"{url}: cannot be fetched ({error}): check the network or give another MNIST_URL"
-        ) from None
+        advice = "check the network or give another MNIST_URL"
+        raise FileError(f"{url}: cannot be fetched ({error}): {advice}") from None
     return bytes(content)

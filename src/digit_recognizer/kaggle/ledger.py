@@ -54,7 +54,7 @@ class Ledger:
         self.path = submissions_dir / "ledger.csv"
         self._pending_path = submissions_dir / ".uploading.json"
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[object]:
         """Keep other processes from uploading."""
         taken = f"{self.path}: another 'make submit' or 'make scores' is running: wait for it"
         return lock(self.path.with_name(".ledger.lock"), taken)
@@ -101,9 +101,10 @@ class Ledger:
         """Remove the note of an upload that failed for certain."""
         self._pending_path.unlink(missing_ok=True)
 
-    def reconcile(self, listing: list[Submission]) -> LedgerEntry | None:
+    def reconcile(
+        self, upload: PendingUpload | None, listing: list[Submission]
+    ) -> LedgerEntry | None:
         """Add the upload that was begun if Kaggle lists it, and remove its note."""
-        upload = self.pending()
         if upload is None:
             return None
         if arrived := self.find(upload, listing):
@@ -120,9 +121,7 @@ class Ledger:
             self._write(updated)
 
     def _write(self, entries: list[LedgerEntry]) -> None:
-        import pandas as pd
-
-        write_csv(self.path, pd.DataFrame(map(asdict, entries)))
+        write_csv(self.path, map(asdict, entries))
 
 
 def _updated(entry: LedgerEntry, item: Submission | None) -> LedgerEntry:

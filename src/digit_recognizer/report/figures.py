@@ -3,7 +3,7 @@
 import base64
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,20 +27,14 @@ PAPER, INK = 255, 60
 N_HARDEST = 60
 
 
-@dataclass(frozen=True)
 class ScoreAxis:
-    """The axis of all scores of a run."""
+    """The axis of a run's scores: both intervals, and the scores on known or public labels."""
 
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, cv: CvReport, public_score: float | None) -> "ScoreAxis":
-        """Return the axis that shows both intervals and the scores on known or public labels."""
+    def __init__(self, cv: CvReport, public_score: float | None) -> None:
         scores = [score for score in (cv.test_accuracy, public_score) if score is not None]
         values = [*cv.cv_interval, cv.expected_score.low, cv.expected_score.high, *scores]
         margin = 0.04 * (max(values) - min(values))
-        return cls(min(values) - margin, max(values) + margin)
+        self.low, self.high = min(values) - margin, max(values) + margin
 
     def at(self, score: float) -> str:
         """Return where a score lies, in percent of the axis, for CSS."""
@@ -96,8 +90,7 @@ def disputed_rows(votes: NDArray[np.int64], proba: Proba) -> NDArray[np.int64]:
     """
     agreeing = votes.max(axis=1)
     order = np.lexsort((proba.max(axis=1), agreeing))
-    disputed: NDArray[np.int64] = order[agreeing[order] < max(2, votes[0].sum())]
-    return disputed
+    return np.asarray(order[agreeing[order] < max(2, votes[0].sum())])
 
 
 def contradictory_labels(data: Dataset, oof: OutOfFold) -> NDArray[np.int64]:
@@ -110,35 +103,25 @@ def contradictory_labels(data: Dataset, oof: OutOfFold) -> NDArray[np.int64]:
 def probable_label_errors(labels: NDArray[np.int64], proba: Proba) -> NDArray[np.int64]:
     """Return the rows [K] whose labels confident learning calls wrong, the most suspicious first.
 
-    A row is called wrong if another class's probability reaches the mean that this class has
-    on rows which bear it as their label. The order is that of the label's own probability.
-    Each row of `proba` [N, 10] is by members that never saw it.
+    A row is called wrong if another class's probability reaches the mean that this class has on
+    rows which bear it as their label (Northcutt, Jiang, Chuang 2021: Confident learning, J. Artif.
+    Intell. Res. 70:1373). Each row of `proba` [N, 10] is by members that never saw it.
 
-    This is a finding to look at, not an input: no score or weight may depend on it, because a
-    row's own label went into it.
-
-    Northcutt, Jiang, Chuang 2021: Confident learning, J. Artif. Intell. Res. 70:1373, by the
-    authors' library.
+    No score or weight may depend on this finding: a row's own label went into it.
     """
     if len(np.unique(labels)) == 1:  # no other label is known, and the library refuses
         return np.empty(0, dtype=np.int64)
     # Imported here: Kaggle's image, where runs are trained too, lacks it.
     from cleanlab.filter import find_label_issues
 
-    found: NDArray[np.int64] = find_label_issues(
-        labels,
-        proba,
-        filter_by="confident_learning",
-        return_indices_ranked_by="self_confidence",
-        n_jobs=1,
-    )
-    return found
+    how = {"filter_by": "confident_learning", "return_indices_ranked_by": "self_confidence"}
+    return np.asarray(find_label_issues(labels, proba, n_jobs=1, **how))
 
 
-def label_issues(oof: OutOfFold, issues: NDArray[np.int64]) -> pd.DataFrame:
-    """Return the table of `issues`, the most suspicious first; rows count from 0."""
+def label_issues(oof: OutOfFold, issues: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Return the columns of `issues`, the most suspicious first; rows count from 0."""
     labels, suggested = oof.labels[issues], oof.predicted[issues]
-    table = {
+    return {
         "row": oof.rows[issues],
         "label": labels,
         "suggested": suggested,
@@ -146,7 +129,6 @@ def label_issues(oof: OutOfFold, issues: NDArray[np.int64]) -> pd.DataFrame:
         "proba_suggested": oof.proba[issues, suggested],
         "rank": np.arange(1, len(issues) + 1),
     }
-    return pd.DataFrame(table)
 
 
 def draw_pictures(results: RunResults) -> None:
@@ -191,8 +173,7 @@ def sheet(
 
 def png(picture: NDArray[np.uint8]) -> bytes:
     """Return a picture [H, W] as PNG."""
-    content: bytes = cv2.imencode(".png", picture)[1].tobytes()
-    return content
+    return bytes(cv2.imencode(".png", picture)[1])
 
 
 def data_url(picture: NDArray[np.uint8]) -> str:

@@ -68,7 +68,7 @@ def report_context(
         "environment": results.environment,
         "cv": cv,
         "finished": f"{finished:%Y-%m-%d %H:%M} UTC",
-        "axis": figures.ScoreAxis.of(cv, public_score),
+        "axis": figures.ScoreAxis(cv, public_score),
         "effect": figures.effect_of_test_rows(cv),
         "upload": upload,
         "public_score": public_score,
@@ -135,10 +135,7 @@ def _digits(
     """Return digits of a gallery; probabilities in hundredths of a percent keep the page small."""
     columns["p"] = np.rint(proba * 10_000).astype(int)
     return [
-        {
-            "image": figures.data_url(image),
-            **{name: column[i].tolist() for name, column in columns.items()},
-        }
+        {"image": figures.data_url(image), **{name: v[i].tolist() for name, v in columns.items()}}
         for i, image in enumerate(images)
     ]
 

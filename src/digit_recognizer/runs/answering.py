@@ -12,6 +12,7 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import Proba
 from digit_recognizer.runs.run import Run, all_runs, damaged_error, find_run
+from digit_recognizer.training.members import Member
 from digit_recognizer.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from digit_recognizer.training.device import Device
 
-PRETRAINED = Run(Path(__file__).parents[1] / "pretrained")  # shipped with the package
+PRETRAINED = Run(Path(__file__).parents[1] / "pretrained")
 WEAK_ACCURACY = 0.99  # out of fold; `quick` reaches 0.996 in a minute of two cores
 # Of 21,000 out-of-fold rows of `quick`, 155 are less confident: 30 % of these are wrong, of the
 # others one in 596. In 150 of the 155, the label is one of the two best digits.
@@ -39,14 +40,14 @@ class AnsweringRun:
         """Read the scores of a finished run."""
         if not run.cv_path.is_file():
             raise run.unfinished_error()
-        return cls(run, CvReport.read(run.cv_path), run.environment().source == "sample")
+        return cls(run, CvReport.read(run.cv_path), run.request().dataset == "sample")
 
     @property
     def title(self) -> str:
         """The run's name and accuracy."""
         accuracy, expected = self.cv.cv_accuracy, self.cv.expected_score.middle
         title = f"{self.run.name}: CV accuracy {accuracy:.4f}, expected score {expected:.4f}"
-        return f"{title} (shipped)" if self.run == PRETRAINED else title
+        return f"{title} (comes with the package)" if self.run == PRETRAINED else title
 
     @property
     def warning(self) -> str:
@@ -59,22 +60,17 @@ class AnsweringRun:
 
 
 def rank_runs(submissions_dir: Path) -> list[AnsweringRun]:
-    """Return all finished runs and the one that is shipped, the best first; no damaged ones.
+    """Return all finished runs and the pretrained one, the best first; no damaged ones.
 
-    Those on real data come first, then what is shipped, then those on the sample.
+    Those on real data come first, then the pretrained one, then those on the sample.
     """
     found = []
     for run in [*all_runs(submissions_dir), PRETRAINED]:
         with suppress(UserError):  # damaged or not finished
-            answering = AnsweringRun.read(run)
-            if _has_weights(run):
-                found.append(answering)
+            weights = [part.weights_path(m) for part in run.parts() for m in part.request().members]
+            if all(path.is_file() for path in weights):
+                found.append(AnsweringRun.read(run))
     return sorted(found, key=_rank, reverse=True)
-
-
-def _has_weights(run: Run) -> bool:
-    paths = [part.weights_path(member) for part in run.parts() for member in part.request().members]
-    return all(path.is_file() for path in paths)
 
 
 def _rank(found: AnsweringRun) -> tuple[bool, bool, float, str]:
@@ -83,29 +79,26 @@ def _rank(found: AnsweringRun) -> tuple[bool, bool, float, str]:
 
 
 def find_answering_run(submissions_dir: Path, name: str | None) -> AnsweringRun:
-    """Return the finished run called `name`, or the best one; ``pretrained`` is shipped."""
+    """Return the finished run called `name`, or the best one; ``pretrained`` comes with the package."""
     if name is None:
         return rank_runs(submissions_dir)[0]
-    is_shipped = name == PRETRAINED.name and not (submissions_dir / name).exists()
-    return AnsweringRun.read(PRETRAINED if is_shipped else find_run(submissions_dir, name))
+    is_pretrained = name == PRETRAINED.name and not (submissions_dir / name).exists()
+    return AnsweringRun.read(PRETRAINED if is_pretrained else find_run(submissions_dir, name))
 
 
 def load_networks(run: Run, device: "Device") -> "list[list[tuple[nn.Module, Recipe]]]":
     """Return the networks of each part of a run, ready to predict on `device`, and their recipes."""
-    return [_load_part(part, device) for part in run.parts()]
+    return [[_load(p, m, device) for m in p.request().members] for p in run.parts()]
 
 
-def _load_part(part: Run, device: "Device") -> "list[tuple[nn.Module, Recipe]]":
+def _load(run: Run, member: Member, device: "Device") -> "tuple[nn.Module, Recipe]":
     from digit_recognizer.training.models import load_network
 
-    recipe, networks = part.recipe(), []
-    for member in part.request().members:
-        weights = part.read_weights(member)
-        try:
-            networks.append((load_network(recipe, weights, device), recipe))
-        except ValueError as error:
-            raise damaged_error(part.weights_path(member), str(error)) from None
-    return networks
+    recipe, weights = run.recipe(), run.read_weights(member)
+    try:
+        return load_network(recipe, weights, device), recipe
+    except ValueError as error:
+        raise damaged_error(run.weights_path(member), str(error)) from None
 
 
 def doubt(proba: Proba) -> str:
@@ -124,5 +117,5 @@ def export(run: Run, folder: Path = PRETRAINED.run_dir) -> None:
         halved = {name: w.astype(np.float16) if w.dtype == np.float32 else w for name, w in weights}
         write_bytes(target.weights_path(member), save(halved))
     write_json(target.recipe_path, run.request().as_dict())
-    replace(run.environment(), may_submit=False).write(target.environment_path)
-    replace(answering.cv, may_submit=False).write(target.cv_path)
+    write_json(target.environment_path, replace(run.environment(), may_submit=False))
+    write_json(target.cv_path, replace(answering.cv, may_submit=False))

@@ -11,6 +11,7 @@ import numpy as np
 
 from digit_recognizer.data.competition import Dataset, write_submission
 from digit_recognizer.data.dataset import load
+from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.environment import Environment, commit
 from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores
@@ -98,7 +99,7 @@ def finish(run: Run, data: Dataset, parts: list[TrainedRun]) -> RunResults:
         cv = _score(data, parts, predictions, environment.may_submit)
         oof.write(run.oof_path)
         write_submission(run.submission_path, test_proba.argmax(axis=1))
-        cv.write(run.cv_path)
+        write_json(run.cv_path, cv)
     return RunResults(run, run.request(), environment, data, parts, oof, test_proba, cv)
 
 
@@ -146,7 +147,8 @@ def _digests(parts: Sequence[TrainedRun]) -> dict[str, str]:
 def data_of(run: Run, data_dir: Path) -> Dataset:
     """Read the data that a run was trained on."""
     data = load(data_dir / run.request().dataset)
-    if data.sha256 != run.environment().data:
+    assert data.provenance is not None  # as `load` returns it
+    if data.provenance.sha256 != run.environment().data:
         raise RunError(f"{run.run_dir}: was trained on other data than {data_dir} holds now")
     return data
 

@@ -1,16 +1,15 @@
 """Hardware, versions and data of a run: the content of ``environment.json``."""
 
-import os
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.data.files import read_json
 
 if TYPE_CHECKING:
     from digit_recognizer.training.device import Device
@@ -38,10 +37,6 @@ class Environment:
     data: dict[str, str]  # SHA-256 of each file
     augmentation: str = "cpu"  # what warped the images: "cpu", or "device" for a GPU
     parts: dict[str, str] = field(default_factory=dict)  # of a blend: hashes of the predictions
-
-    def write(self, path: Path) -> None:
-        """Write ``environment.json``, atomically."""
-        write_json(path, asdict(self))
 
     def with_hardware(self, environments: Sequence["Environment"]) -> "Environment":
         """Return the same with device, hardware, precision and augmentation of several ones."""
@@ -101,14 +96,12 @@ def commit() -> tuple[str | None, bool | None]:
         noted = read_json(package / COMMIT_NOTE)
         return noted["commit"], noted["dirty"]
     try:
+        _git(package, "ls-files", "--error-unmatch", "__init__.py")  # not of a repository around it
         return _git(package, "rev-parse", "HEAD"), bool(_git(package, "status", "--porcelain", "."))
     except (OSError, subprocess.CalledProcessError):
         return None, None
 
 
 def _git(folder: Path, *words: str) -> str:
-    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    done = subprocess.run(
-        ["git", *words], cwd=folder, env=quiet, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    command = ["git", "--no-optional-locks", "-C", str(folder), *words]
+    return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()

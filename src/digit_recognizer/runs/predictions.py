@@ -42,8 +42,7 @@ def blend_proba(parts: Iterable[Sequence[Logits]]) -> Proba:
 
 def _sorted_mean(probas: Sequence[Proba] | Proba) -> Proba:
     # Sums of sorted numbers are the same to the last bit, whatever the order of the members.
-    mean: Proba = np.sort(probas, axis=0).mean(axis=0)
-    return mean
+    return np.asarray(np.sort(probas, axis=0).mean(axis=0))
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,12 @@ def assemble(parts: Sequence[Mapping[Member, Predictions]]) -> EnsemblePredictio
     groups of `test_by_fold`.
     """
     rows = held_out_rows(parts[0])
-    oof = [_oof_by_seed(members) for members in parts]
+    folds, oof = zip(*(_out_of_fold(rows, members) for members in parts), strict=True)
     test = [_test_by_fold(members) for members in parts]
     groups = range(max(map(len, test)))
     return EnsemblePredictions(
         rows,
-        _folds_of(rows, parts[0]),
+        folds[0],
         oof[0] if len(parts) == 1 else np.stack([_sorted_mean(item) for item in oof]),
         np.stack([_sorted_mean([item[group % len(item)] for item in test]) for group in groups]),
         blend_proba([member.test_logits for member in members.values()] for members in parts),
@@ -90,14 +89,17 @@ def held_out_rows(members: Mapping[Member, Predictions]) -> NDArray[np.int64]:
     return np.unique(np.concatenate([item.val_index for item in members.values()]))
 
 
-def _oof_by_seed(members: Mapping[Member, Predictions]) -> Proba:
-    by_seed = []
-    for seed in sorted({member.seed for member in members}):
-        items = [item for member, item in members.items() if member.seed == seed]
-        rows = np.concatenate([item.val_index for item in items])
-        logits = np.concatenate([item.val_logits for item in items])
-        by_seed.append(mean_proba([logits[np.argsort(rows)]]))
-    return np.stack(by_seed)
+def _out_of_fold(
+    rows: NDArray[np.int64], members: Mapping[Member, Predictions]
+) -> tuple[NDArray[np.int64], Proba]:
+    """Return the fold that held out each row [N], and what each seed predicts of it [S, N, 10]."""
+    seeds = sorted({member.seed for member in members})
+    folds, proba = np.empty(len(rows), dtype=np.int64), np.empty((len(seeds), len(rows), 10))
+    for member, item in members.items():
+        at = np.searchsorted(rows, item.val_index)
+        folds[at] = member.fold
+        proba[seeds.index(member.seed), at] = mean_proba([item.val_logits])
+    return folds, proba
 
 
 def _test_by_fold(members: Mapping[Member, Predictions]) -> Proba:
@@ -105,13 +107,6 @@ def _test_by_fold(members: Mapping[Member, Predictions]) -> Proba:
     for member in sorted(members):
         by_fold.setdefault(member.fold, []).append(members[member].test_logits)
     return np.stack([mean_proba(logits) for logits in by_fold.values()])
-
-
-def _folds_of(rows: NDArray[np.int64], members: Mapping[Member, Predictions]) -> NDArray[np.int64]:
-    folds = np.empty(len(rows), dtype=np.int64)
-    for member, item in members.items():
-        folds[np.searchsorted(rows, item.val_index)] = member.fold
-    return folds
 
 
 @dataclass(frozen=True)
@@ -134,8 +129,7 @@ class OutOfFold:
     @property
     def correct(self) -> NDArray[np.bool_]:
         """True where the prediction is the label [N]."""
-        correct: NDArray[np.bool_] = self.predicted == self.labels
-        return correct
+        return np.asarray(self.predicted == self.labels)
 
     def most_confident_errors(self) -> NDArray[np.int64]:
         """Return indices of the errors, the most confident first, ties by row."""
@@ -144,8 +138,5 @@ class OutOfFold:
 
     def write(self, path: Path) -> None:
         """Write ``row,label,fold,predicted,proba_0..proba_9``, atomically."""
-        import pandas as pd
-
         columns = (self.rows, self.labels, self.folds, self.predicted, *self.proba.T)
-        table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-        write_csv(path, table, float_format="%.6f")
+        write_csv(path, dict(zip(COLUMNS, columns, strict=True)), float_format="%.6f")

@@ -140,11 +140,11 @@ class Run:
                     advice = "give another RUN, or delete the folder"
                     raise RunError(f"{self.run_dir}: {change}: {advice}")
             else:
-                environment.write(self.environment_path)
+                files.write_json(self.environment_path, environment)
                 files.write_json(self.recipe_path, request.as_dict())
             yield
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[object]:
         """Hold the run's lock; the operating system releases it however this process ends."""
         advice = "another process is working on this run: wait for it, or give another RUN"
         return files.lock(self.run_dir / ".lock", f"{self.run_dir}: {advice}")
@@ -180,11 +180,8 @@ class Run:
 
     def write_member(self, trained: TrainedMember) -> None:
         """Keep a trained member, its predictions last."""
-        import pandas as pd
-
         member = trained.member
-        history = pd.DataFrame([vars(epoch) for epoch in trained.history])
-        files.write_csv(self.history_path(member), history)
+        files.write_csv(self.history_path(member), map(vars, trained.history))
         # safetensors writes memory as it lies: channels-last weights would come back shuffled.
         ordered = {name: np.asarray(w, order="C") for name, w in trained.weights.items()}
         files.write_bytes(self.weights_path(member), save(ordered))
@@ -224,10 +221,8 @@ class Run:
         """Read a member's epochs."""
         path = self.history_path(member)
         epochs = files.read_csv_as(path, EpochMetrics, MEMBER_REMEDY)
-        is_whole = [e.epoch for e in epochs if e.seconds > 0] == [
-            *range(1, self.recipe().epochs + 1)
-        ]
-        if not is_whole or any(not 0 <= e.augment_seconds <= e.seconds for e in epochs):
+        is_timed = all(e.seconds > 0 and 0 <= e.augment_seconds <= e.seconds for e in epochs)
+        if not is_timed or [e.epoch for e in epochs] != [*range(1, self.recipe().epochs + 1)]:
             raise damaged_error(path, "does not hold the recipe's epochs, one by one")
         return tuple(epochs)
 

@@ -57,10 +57,13 @@ def expected_score(labels: NDArray[np.int64], predictions: EnsemblePredictions) 
     middle, variance = 0.0, gain_sd**2
     for stratum, fraction in enumerate(fractions):
         inside = strata == stratum
-        middle += fraction * (correct[inside] + gains[inside]).mean()
-        oof_variance, test_variance = _variances(correct[inside], gains[inside])
-        variance += fraction**2 * oof_variance / inside.sum()
-        variance += fraction * test_variance / test_by_fold.shape[1]
+        values = correct[inside] + gains[inside]
+        # No error seen does not mean none to come.
+        accuracy = (correct[inside].sum() + 0.5) / (len(values) + 1)
+        binomial = float(accuracy * (1 - accuracy))  # the variance of a test row
+        middle += fraction * values.mean()
+        variance += fraction**2 * max(float(np.var(values)), binomial) / len(values)
+        variance += fraction * binomial / test_by_fold.shape[1]
     middle, half_width = min(1.0, max(0.0, middle)), Z * math.sqrt(variance)
     return ExpectedScore(
         low=float(max(0.0, middle - half_width)),
@@ -114,13 +117,6 @@ def _strata(
     return strata, counts / counts.sum()
 
 
-def _variances(correct: NDArray[np.bool_], gains: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the variance of an out-of-fold row, with its gain, and of a test row of a stratum."""
-    fraction = (correct.sum() + 0.5) / (len(correct) + 1)  # no error seen does not mean none
-    binomial = float(fraction * (1 - fraction))
-    return max(float(np.var(correct + gains)), binomial), binomial
-
-
 def position(score: float, expected: ExpectedScore) -> Literal["inside", "below", "above"]:
     """Return where a public score lies; Kaggle rounds it to five decimals."""
     if score < round(expected.low, 5):
@@ -130,9 +126,6 @@ def position(score: float, expected: ExpectedScore) -> Literal["inside", "below"
 
 def suspicion(score: float) -> str:
     """Return a warning for a public score that is too good, else an empty string."""
-    if score <= SUSPICIOUS_ACCURACY:
-        return ""
-    return (
-        f"a public score above {SUSPICIOUS_ACCURACY} is better than the labels allow: look for test rows"
-        " that leaked into the training rows"
-    )
+    fault = f"a public score above {SUSPICIOUS_ACCURACY} is better than the labels allow"
+    advice = "look for test rows that leaked into the training rows"
+    return f"{fault}: {advice}" if score > SUSPICIOUS_ACCURACY else ""

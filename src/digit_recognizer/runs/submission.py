@@ -61,11 +61,9 @@ def _refuse_provenance(run: Run) -> None:
         return
     source = environment.source
     if environment.repeats and source not in UNSUBMITTABLE:
-        raise RunError(
-            f"{run.run_dir}: {environment.repeats} test images are also training rows: its"
-            " score would mean nothing, so it is not submitted; get the data with 'make download'"
-        )
-    raise RunError(
-        f"{run.run_dir}: was trained on data from {source!r}, which may never be submitted: run"
-        f" 'make download', then 'make train DATA={COMPETITION}'"
-    )
+        fault = f"{environment.repeats} test images are also training rows"
+        reason = "its score would mean nothing, so it is not submitted"
+        raise RunError(f"{run.run_dir}: {fault}: {reason}; get the data with 'make download'")
+    fault = f"was trained on data from {source!r}, which may never be submitted"
+    advice = f"run 'make download', then 'make train DATA={COMPETITION}'"
+    raise RunError(f"{run.run_dir}: {fault}: {advice}")

@@ -14,6 +14,7 @@ from support.runner import make_small
 from support.written_runs import SMALL_NETWORK, write_run
 
 from digit_recognizer.cli import main
+from digit_recognizer.data.files import write_json
 from digit_recognizer.extras.compare.comparison import (
     compare_runs,
     find_reference,
@@ -96,7 +97,7 @@ def test_the_reference_is_the_finished_default_of_the_same_data_or_the_one_compa
     shutil.copytree(shelf / "submissions", tmp_path / "submissions")
     default = run(tmp_path, "small-default")
     assert found("default") == default
-    replace(default.environment(), data={}).write(default.environment_path)
+    write_json(default.environment_path, replace(default.environment(), data={}))
     assert found("default") == run(tmp_path, "small-quick")
     shutil.rmtree(default.run_dir)
     assert found("quick") is None

@@ -49,7 +49,7 @@ def test_the_parts_of_a_blend_weigh_the_same(drawing: Path, tmp_path: Path) -> N
     write_json(one.recipe_path, {**one.request().as_dict(), "folds": "1"})
     request = {"dataset": "sample", "recipe": "blend", "blend_of": ["two", "one"]}
     write_json(both.recipe_path, request)
-    one.environment().write(both.environment_path)
+    write_json(both.environment_path, one.environment())
     (reading,) = Predictor(both, drawing / "data").predict(png(4))
     first, second, again = np.array(reading["members"])
     np.testing.assert_array_equal(second, again)

@@ -42,19 +42,19 @@ def play(
     cv2.setNumThreads(0)
     with listen(port) as listener:
         app = build_app([first, *others], folders.data_dir)
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
-        echo(f"answers of {first.title}")
-        if first.warning:
-            echo(f"warning: {first.warning}")
-        echo("Ctrl-C stops the server")
-        if browser:
-            webbrowser.open(address)  # the socket listens already: the page waits for the server
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for each stroke
         # A browser opens connections that it does not use at once: each needs a thread.
         server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with suppress(KeyboardInterrupt):
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
+            echo(f"answers of {first.title}")
+            if first.warning:
+                echo(f"warning: {first.warning}")
+            echo("Ctrl-C stops the server")
+            if browser:
+                webbrowser.open(address)
             while True:
                 time.sleep(0.2)  # the signal may wake another thread than this
         # Python's own end could be aborted by a thread of the server that has used torch.

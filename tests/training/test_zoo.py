@@ -32,6 +32,7 @@ def test_every_system_has_a_recipe_of_its_name_on_the_folds_of_default(name: str
     ("name", "parameters"),
     [
         ("pooled", 557_770),
+        ("pooled-256", 1_149_642),
         ("narrow", 298_442),
         ("plain", 303_738),
         ("residual", 482_666),

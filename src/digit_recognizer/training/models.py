@@ -88,8 +88,8 @@ def plain() -> nn.Module:
     )
 
 
-def pooled() -> nn.Module:
-    """Return `narrow` twice as wide, but pooled before its first block and 128 wide at last.
+def pooled(last_width: int = 128) -> nn.Module:
+    """Return `narrow` twice as wide, but pooled before its first block; by default 128 wide at last.
 
     The blocks at 24x24 pixels and of 256 channels take half of the time of `wide`.
     """
@@ -98,8 +98,8 @@ def pooled() -> nn.Module:
         nn.Conv2d(1, 64, 5, padding=2),
         nn.MaxPool2d(2),
         nn.ReLU(inplace=True),
-        *pre_norm_blocks(64, 128, 128, skip_norm=True),  # [B, 128, 3, 3]
-        *_mean_and_linear(128),
+        *pre_norm_blocks(64, 128, last_width, skip_norm=True),  # [B, last_width, 3, 3]
+        *_mean_and_linear(last_width),
     )
 
 
@@ -125,6 +125,7 @@ def _mean_and_linear(channels: int) -> list[nn.Module]:
 
 NETWORKS = {
     "pooled": pooled,
+    "pooled-256": lambda: pooled(256),
     "narrow": narrow,
     "wide": lambda: narrow(64),  # of no recipe any more, but of earlier runs
     "plain": plain,

@@ -47,9 +47,7 @@ def test_a_blank_picture_in_a_folder_gets_its_own_row(
     predict: Predict, pictures: Path, tmp_path: Path
 ) -> None:
     shown = predict(pictures).splitlines()
-    assert re.match(
-        r"answers of pretrained: CV accuracy 0\.99.* \(comes with the package\)$", shown[0]
-    )
+    assert re.match(r"answers of pretrained: CV accuracy 0\.99.* \(packaged\)$", shown[0])
     assert [line.split()[0] for line in shown[2:5]] == ["a-seven.png", "b-blank.png", "c-pi.png"]
     assert shown[2].split()[1] == "7"
     assert shown[3].split()[1] == "-"

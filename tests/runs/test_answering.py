@@ -55,7 +55,7 @@ def test_without_a_run_on_real_data_the_shipped_weights_answer(shelf: Desk) -> N
     make_whole(shelf, "sample", cv=0.999, source="sample")
     found = find_answering_run(shelf.submissions_dir, None)
     assert found.run == PRETRAINED
-    assert found.title.endswith(" (comes with the package)")
+    assert found.title.endswith(" (packaged)")
     assert found.warning == ""
     assert find_answering_run(shelf.submissions_dir, "pretrained").run == PRETRAINED
 

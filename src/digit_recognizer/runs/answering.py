@@ -47,7 +47,7 @@ class AnsweringRun:
         """The run's name and accuracy."""
         accuracy, expected = self.cv.cv_accuracy, self.cv.expected_score.middle
         title = f"{self.run.name}: CV accuracy {accuracy:.4f}, expected score {expected:.4f}"
-        return f"{title} (comes with the package)" if self.run == PRETRAINED else title
+        return f"{title} (packaged)" if self.run == PRETRAINED else title
 
     @property
     def warning(self) -> str:

@@ -75,18 +75,18 @@ class Pipeline:
             logger.info(
                 f"note: {rows} have the image of another row: identical images are in one fold"
             )
-        environment = describe(self.devices, self.dataset)
-        with run.begin(request, environment):
-            part = TrainedRun.read_available(run)
+        now = describe(self.devices, self.dataset)
+        with run.begin(request, now) as environment:
+            part = TrainedRun.read_available(run, request)
             part.check_rows(self.dataset)
             missing = [member for member in request.members if member not in part.predictions]
             if missing:
-                before = run.environment()
-                write_json(run.environment_path, before.with_hardware([before, environment]))
+                environment = environment.with_hardware([environment, now])
+                write_json(run.environment_path, environment)
                 for path in (run.cv_path, run.hardest_path):  # of members that are gone
                     path.unlink(missing_ok=True)
                 self._train_missing(part, missing)
-            return finish(run, self.dataset, [part])
+            return finish(run, request, environment, self.dataset, [part])
 
     def _train_missing(self, part: TrainedRun, missing: Sequence[Member]) -> None:
         """Train members, and keep each on disk and in `part` as soon as it is trained."""

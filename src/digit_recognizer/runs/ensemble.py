@@ -39,18 +39,21 @@ class TrainedRun:
     histories: dict[Member, tuple[EpochMetrics, ...]]
 
     @classmethod
-    def read_available(cls, run: Run) -> "TrainedRun":
+    def read_available(cls, run: Run, request: Request) -> "TrainedRun":
         """Read the members of a run that are trained so far."""
-        members = run.finished_members()
+        assert request.recipe is not None
+        members = [m for m in request.members if run.predictions_path(m).is_file()]
         predictions = {member: run.read_member(member) for member in members}
         histories = {member: run.read_history(member) for member in members}
-        return cls(run, run.recipe(), predictions, histories)
+        return cls(run, request.recipe, predictions, histories)
 
     @classmethod
     def read(cls, run: Run) -> "TrainedRun":
         """Read the members of a run, all of which must be trained."""
-        part = cls.read_available(run)
-        if len(part.predictions) < len(run.request().members):
+        run.recipe()  # refuses a blend
+        request = run.request()
+        part = cls.read_available(run, request)
+        if len(part.predictions) < len(request.members):
             raise run.unfinished_error()
         return part
 
@@ -85,11 +88,12 @@ class RunResults:
         return finish(run, *_read_inputs(run, data_dir))
 
 
-def finish(run: Run, data: Dataset, parts: list[TrainedRun]) -> RunResults:
+def finish(
+    run: Run, request: Request, environment: Environment, data: Dataset, parts: list[TrainedRun]
+) -> RunResults:
     """Score a run whose members are trained; write its results, ``cv.json`` last, if one is missing."""
     for part in parts:
         part.check_rows(data)
-    environment = run.environment()
     predictions = assemble([part.predictions for part in parts])
     test_proba = predictions.test_proba
     oof = OutOfFold.of(predictions, data.labels[predictions.rows])
@@ -100,15 +104,15 @@ def finish(run: Run, data: Dataset, parts: list[TrainedRun]) -> RunResults:
         oof.write(run.oof_path)
         write_submission(run.submission_path, test_proba.argmax(axis=1))
         write_json(run.cv_path, cv)
-    return RunResults(run, run.request(), environment, data, parts, oof, test_proba, cv)
+    return RunResults(run, request, environment, data, parts, oof, test_proba, cv)
 
 
 def ensure_finished(run: Run, data_dir: Path) -> None:
     """Write the results of a run whose members are trained, if one is missing."""
     if not run.is_done():
-        data, parts = _read_inputs(run, data_dir)
+        inputs = _read_inputs(run, data_dir)
         with run.lock():
-            finish(run, data, parts)
+            finish(run, *inputs)
 
 
 def _score(
@@ -131,13 +135,16 @@ def _score(
     )
 
 
-def _read_inputs(run: Run, data_dir: Path) -> tuple[Dataset, list[TrainedRun]]:
-    """Read the data and the parts of a run; refuse parts that changed since they were blended."""
+def _read_inputs(
+    run: Run, data_dir: Path
+) -> tuple[Request, Environment, Dataset, list[TrainedRun]]:
+    """Read what `finish` takes; refuse parts that changed since they were blended."""
     parts = [TrainedRun.read(part) for part in run.parts()]
-    if run.request().blend_of and _digests(parts) != run.environment().parts:
+    request, environment = run.request(), run.environment()
+    if request.blend_of and _digests(parts) != environment.parts:
         fault = f"a part changed since it was blended: delete {run.name} and blend again"
         raise RunError(f"{run.run_dir}: {fault}")
-    return data_of(run, data_dir), parts
+    return request, environment, data_of(run, data_dir), parts
 
 
 def _digests(parts: Sequence[TrainedRun]) -> dict[str, str]:
@@ -171,8 +178,8 @@ def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name:
     strictest = min(environments, key=lambda item: item.may_submit).with_hardware(environments)
     environment = replace(strictest, commit=known, dirty=dirty, parts=_digests(parts))
     request = Request(parts[0].run.request().dataset, "blend", None, tuple(names))
-    with run.begin(request, environment):
-        return finish(run, data, parts)
+    with run.begin(request, environment) as environment:
+        return finish(run, request, environment, data, parts)
 
 
 def _check_same_rows(parts: Sequence[TrainedRun], environments: Sequence[Environment]) -> None:

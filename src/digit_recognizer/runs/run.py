@@ -131,25 +131,30 @@ class Run:
         return RunError(f"{self.run_dir}: is not finished: run {command}")
 
     @contextmanager
-    def begin(self, request: Request, environment: Environment) -> Iterator[None]:
-        """Begin, or continue where request and data are the same, and hold the run's lock."""
+    def begin(self, request: Request, environment: Environment) -> Iterator[Environment]:
+        """Begin, or continue where request and data are the same, and hold the run's lock.
+
+        Yields the environment in which the run began.
+        """
         with self.lock():
             files.remove_leftovers(self.run_dir)
             if self.recipe_path.exists():
-                if change := self._find_change(request, environment):
+                began = self.environment()
+                if change := self._find_change(request, began, environment):
                     advice = "give another RUN, or delete the folder"
                     raise RunError(f"{self.run_dir}: {change}: {advice}")
+                environment = began
             else:
                 files.write_json(self.environment_path, environment)
                 files.write_json(self.recipe_path, request.as_dict())
-            yield
+            yield environment
 
     def lock(self) -> AbstractContextManager[object]:
         """Hold the run's lock; the operating system releases it however this process ends."""
         advice = "another process is working on this run: wait for it, or give another RUN"
         return files.lock(self.run_dir / ".lock", f"{self.run_dir}: {advice}")
 
-    def _find_change(self, request: Request, environment: Environment) -> str:
+    def _find_change(self, request: Request, began: Environment, now: Environment) -> str:
         """Return what differs from when the run began, "" if nothing does."""
         before, asked = self.request().as_dict(), request.as_dict()
         for key in {**before, **asked}:
@@ -157,10 +162,9 @@ class Run:
                 if key == "network_source":
                     return f"{asked['network'].partition(':')[0]} changed since this run began"
                 return f"was begun with {key} {before.get(key)}, not {asked.get(key)}"
-        began = self.environment()
-        if began.data != environment.data:
+        if began.data != now.data:
             return "the data changed since this run began"
-        return "a part changed since it was blended" if began.parts != environment.parts else ""
+        return "a part changed since it was blended" if began.parts != now.parts else ""
 
     def seconds(self) -> float:
         """Return the wall-clock seconds of training, over all sessions."""

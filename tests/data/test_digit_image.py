@@ -195,9 +195,7 @@ def test_a_blank_picture_shows_no_digit(kind: str, tmp_path: Path) -> None:
     blank = save(tmp_path / "blank.png", BLANK[kind])
     with pytest.raises(FileError) as caught:
         read_image(blank)
-    assert str(caught.value) == (
-        f"{blank}: shows no digit: its ink does not stand out from its paper"
-    )
+    assert str(caught.value) == (f"{blank}: shows no digit: no strokes stand out from its paper")
 
 
 def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
@@ -283,6 +281,16 @@ def test_a_digit_in_pieces_stays_one(tmp_path: Path) -> None:
     body = np.array([[110, 85], [108, 140], [170, 130], [200, 180], [170, 240], [100, 240]])
     cv2.polylines(five, [body], isClosed=False, color=0, thickness=14)
     assert len(read_digits(save(tmp_path / "five.png", five))) == 1
+
+
+def test_blots_and_filled_shapes_are_no_digits(tmp_path: Path) -> None:
+    picture = np.full((300, 500), 255, dtype=np.uint8)
+    cv2.circle(picture, (100, 150), 60, 0, -1)
+    cv2.rectangle(picture, (300, 100), (400, 190), 0, -1)
+    with pytest.raises(FileError, match=r"blots\.png: shows no digit: no strokes "):
+        read_digits(save(tmp_path / "blots.png", picture))
+    cv2.line(picture, (230, 80), (230, 220), 0, 14)  # a 1 between them
+    assert len(read_digits(save(tmp_path / "one.png", picture))) == 1
 
 
 def test_noise_is_no_digit(tmp_path: Path) -> None:

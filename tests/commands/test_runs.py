@@ -11,6 +11,7 @@ from support.written_runs import write_run
 
 from digit_recognizer.cli import main
 from digit_recognizer.commands.runs import list_runs
+from digit_recognizer.data.files import sha256
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
 from digit_recognizer.runs.ensemble import blend
 from digit_recognizer.runs.metrics import CvReport
@@ -75,9 +76,10 @@ def test_the_newest_is_last_and_public_scores_come_from_the_ledger(
 ) -> None:
     submissions = shelf / "submissions"
     os.utime(submissions / "done" / "cv.json", (4e9, 4e9))
-    for ref, score in ((1, 0.5), (2, 0.99321)):
+    digest = sha256(submissions / "done" / "submission.csv")
+    for ref, file, score in ((1, digest, 0.5), (2, digest, 0.99321), (3, "another", 0.6)):
         ledger = Ledger(submissions)
-        ledger.add(LedgerEntry("2026-01-01", "done", "f", ref, "complete", public_score=score))
+        ledger.add(LedgerEntry("2026-01-01", "done", file, ref, "complete", public_score=score))
     words = ["--data-dir", str(shelf / "data"), "--submissions-dir", str(submissions)]
     assert main(["runs", *words]) == 0
     out, err = capsys.readouterr()

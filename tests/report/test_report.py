@@ -15,7 +15,7 @@ from support.written_runs import read_oof, write_run
 
 from digit_recognizer.data.competition import read_submission
 from digit_recognizer.data.dataset import load
-from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.data.files import read_json, sha256, write_json
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, Submission
 from digit_recognizer.pipeline import draw
 from digit_recognizer.report import page
@@ -64,13 +64,16 @@ def test_a_public_score_is_shown_beside_the_expected_one(run: Run, place: Path) 
     assert "none yet" in drawn(run, place)[0]
     time, scores = "2026-01-02T03:04:05+00:00", {"cv_accuracy": 0.9, "public_score": 0.12345}
     entry = LedgerEntry(time, run.name, "0" * 64, 7, "complete", **scores)
-    Ledger(place / "submissions").add(entry)
+    ledger = Ledger(place / "submissions")
+    ledger.add(entry)
+    assert "0.12345" not in drawn(run, place)[0]  # of another file, which the run had before
+    ledger.add(replace(entry, file_sha256=sha256(run.submission_path)))
     text, _ = drawn(run, place)
     assert "0.12345" in text
     assert "below the expected interval" in text
     assert "leaked" not in text
     later = Submission(7, "", "", "COMPLETE", 0.9999, "")
-    Ledger(place / "submissions").refresh([later])
+    ledger.refresh([later])
     assert "A public score above 0.9987 is better than the labels allow" in drawn(run, place)[0]
 
 

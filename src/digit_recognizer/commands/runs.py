@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from digit_recognizer.commands.console import columns, echo
 from digit_recognizer.commands.options import Folders
 from digit_recognizer.errors import UserError
-from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
+from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, last_upload
 
 if TYPE_CHECKING:
     from digit_recognizer.runs.metrics import CvReport
@@ -77,9 +77,10 @@ def list_runs(submissions_dir: Path) -> Iterator[ListedRun]:
     """Yield all runs; a damaged one has a note of what is wrong, and what can be read."""
     from digit_recognizer.runs.run import all_runs
 
-    uploads = {entry.run: entry for entry in Ledger(submissions_dir).entries()}
+    uploads = Ledger(submissions_dir).entries()
     for run in all_runs(submissions_dir):
-        listed = ListedRun(run.name, _finished_at(run), uploads.get(run.name))
+        upload = last_upload(uploads, run.name, run.submission_path)
+        listed = ListedRun(run.name, _finished_at(run), upload)
         try:
             _read(run, listed)
         except (UserError, OSError) as error:

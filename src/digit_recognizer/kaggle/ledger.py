@@ -1,11 +1,19 @@
 """The table of uploads, ``submissions/ledger.csv``, and the note of one under way."""
 
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from digit_recognizer.data.files import lock, read_csv_as, read_json_as, write_csv, write_json
+from digit_recognizer.data.files import (
+    lock,
+    read_csv_as,
+    read_json_as,
+    sha256,
+    write_csv,
+    write_json,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class Ledger:
 
     def begin(self, upload: PendingUpload) -> None:
         """Note an upload before it begins."""
-        write_json(self._pending_path, asdict(upload))
+        write_json(self._pending_path, upload)
 
     def pending(self) -> PendingUpload | None:
         """Return the upload whose end is not known, if there is one."""
@@ -122,6 +130,13 @@ class Ledger:
 
     def _write(self, entries: list[LedgerEntry]) -> None:
         write_csv(self.path, map(asdict, entries))
+
+
+def last_upload(entries: Sequence[LedgerEntry], run: str, submission: Path) -> LedgerEntry | None:
+    """Return the last upload of a run's `submission`, not of another that it had before."""
+    digest = sha256(submission) if submission.is_file() else ""
+    own = [entry for entry in entries if (entry.run, entry.file_sha256) == (run, digest)]
+    return own[-1] if own else None
 
 
 def _updated(entry: LedgerEntry, item: Submission | None) -> LedgerEntry:

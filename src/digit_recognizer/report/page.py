@@ -10,7 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from digit_recognizer.data.files import write_csv, write_text
-from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
+from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, last_upload
 from digit_recognizer.report import figures
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
 from digit_recognizer.runs.metrics import CvReport, duration
@@ -32,8 +32,9 @@ def write_report(results: RunResults) -> Path:
     issues = figures.contradictory_labels(results.data, oof)
     others = figures.probable_label_errors(oof.labels, oof.proba)
     issues = np.concatenate([issues, others[~np.isin(others, issues)]])
-    uploads = [entry for entry in Ledger(run.run_dir.parent).entries() if entry.run == run.name]
-    context = report_context(results, issues, uploads[-1] if uploads else None)
+    uploads = Ledger(run.run_dir.parent).entries()
+    upload = last_upload(uploads, run.name, run.submission_path)
+    context = report_context(results, issues, upload)
     write_csv(run.label_issues_path, figures.label_issues(oof, issues), float_format="%.6f")
     write_text(run.model_card_path, render(CARD_TEMPLATE, **context))
     write_text(run.report_path, render(TEMPLATE, **context))

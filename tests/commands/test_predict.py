@@ -1,4 +1,4 @@
-"""``predict`` on pictures, folders and CSV files, answered by the shipped weights."""
+"""``predict`` on pictures, folders and CSV files, answered by the pretrained networks."""
 
 import re
 from collections.abc import Callable

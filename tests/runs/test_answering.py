@@ -51,7 +51,7 @@ def test_the_best_run_on_real_data_answers_not_the_latest(shelf: Desk) -> None:
         find_answering_run(shelf.submissions_dir, "unfinished")
 
 
-def test_without_a_run_on_real_data_the_shipped_weights_answer(shelf: Desk) -> None:
+def test_without_a_run_on_real_data_the_pretrained_networks_answer(shelf: Desk) -> None:
     make_whole(shelf, "sample", cv=0.999, source="sample")
     found = find_answering_run(shelf.submissions_dir, None)
     assert found.run == PRETRAINED
@@ -75,7 +75,7 @@ def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(shelf: Des
     assert "trained on the sample" in sample.warning
 
 
-def test_the_shipped_weights_have_a_card_and_need_no_predictions() -> None:
+def test_the_pretrained_networks_have_a_card_and_need_no_predictions() -> None:
     assert (PRETRAINED.run_dir / "README.md").read_text(encoding="utf-8").startswith("# Pretrained")
     members = PRETRAINED.request().members
     assert members == [Member(0, 0), Member(1, 0)]
@@ -88,15 +88,15 @@ def test_the_shipped_weights_have_a_card_and_need_no_predictions() -> None:
 def test_a_run_is_exported_as_weights_that_answer(tmp_path: Path) -> None:
     old = Path(__file__).with_name("trained_by_0.1.0")
     shutil.copytree(old, tmp_path / "old")
-    export(Run(tmp_path / "old"), tmp_path / "shipped")
-    shipped = Run(tmp_path / "shipped")
-    (member,) = shipped.request().members
-    weights, before = shipped.read_weights(member), Run(old).read_weights(member)
+    export(Run(tmp_path / "old"), tmp_path / "exported")
+    exported = Run(tmp_path / "exported")
+    (member,) = exported.request().members
+    weights, before = exported.read_weights(member), Run(old).read_weights(member)
     assert weights.keys() == before.keys()
     for name, weight in weights.items():
         assert weight.dtype != np.float32
         np.testing.assert_allclose(weight, before[name], rtol=1e-3, atol=1e-4)
-    assert not shipped.submission_path.exists()
+    assert not exported.submission_path.exists()
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class ListedRun:
 
     name: str
     when: float  # it was finished, or else begun, in seconds since 1970
-    upload: LedgerEntry | None  # the last one
+    upload: LedgerEntry | None = None  # the last one of its submission.csv
     state: str = "finished"  # or unfinished, or what is wrong with it
     request: "Request | None" = None
     cv: "CvReport | None" = None
@@ -41,7 +41,7 @@ class ListedRun:
 
     @property
     def public_score(self) -> float | None:
-        """Kaggle's score of the last upload."""
+        """Kaggle's score of its submission.csv."""
         return self.upload.public_score if self.upload else None
 
     def cells(self) -> tuple[str, ...]:
@@ -79,9 +79,9 @@ def list_runs(submissions_dir: Path) -> Iterator[ListedRun]:
 
     uploads = Ledger(submissions_dir).entries()
     for run in all_runs(submissions_dir):
-        upload = last_upload(uploads, run.name, run.submission_path)
-        listed = ListedRun(run.name, _finished_at(run), upload)
+        listed = ListedRun(run.name, _finished_at(run))
         try:
+            listed.upload = last_upload(uploads, run.name, run.submission_path)
             _read(run, listed)
         except (UserError, OSError) as error:
             listed.state = f"damaged: {error}".replace(f"{run.run_dir}/", "")

@@ -22,9 +22,8 @@ MIN_HEIGHT, MIN_INNER_AREA = 0.1, 0.01  # of the picture's height, and of the la
 MIN_SHEET = 0.15  # of the picture's area
 FAINTEST_INK = 0.4  # of the darkest
 MAX_OUTLINES = 24  # of pieces of ink and holes in them, without dots; noise has hundreds
-LARGEST_DEPTH = (
-    0.35  # of ink, of the longer side: 0.3 in the thickest of 21,000 digits, 0.5 in a disc
-)
+# Of ink, of the digit's longer side: 0.3 in the thickest of 21,000 digits, 0.5 in a disc.
+LARGEST_DEPTH = 0.35
 MIN_FRAMED_HEIGHT = 0.3  # of the frame around it
 
 Floats = NDArray[np.float32]
@@ -40,7 +39,7 @@ def decode_digits(content: bytes, name: str) -> list[NDArray[np.uint8]]:
     grey = _read_grey(content, name)
     if _is_normalized(grey):
         return [grey]
-    digits = [digit for digit in _split_digits(_extract_ink(grey)) if _has_strokes(digit)]
+    digits = _split_digits(_extract_ink(grey))
     if not digits:
         raise NoDigitError(f"{name}: shows no digit: no strokes stand out from its paper")
     return [_center(_resize_to_box(_thicken(digit))) for digit in digits]
@@ -197,6 +196,7 @@ def _split_digits(ink: Floats) -> list[Floats]:
     for left, right in columns.reshape(-1, 2):
         rows = np.flatnonzero(ink[:, left:right].any(axis=1))
         digits.append(ink[rows[0] : rows[-1] + 1, left:right])
+    digits = [digit for digit in digits if _has_strokes(digit)]
     highest = max((digit.shape[0] for digit in digits), default=0)
     return [digit for digit in digits if digit.shape[0] >= highest / 2]
 
@@ -208,7 +208,7 @@ def _depth(digit: Floats) -> Floats:
 
 
 def _has_strokes(digit: Floats) -> bool:
-    """Return whether the ink is drawn with a pen, and is no blot or filled shape."""
+    """Return whether no ink is deeper than a pen's stroke, as that of a disc or a square is."""
     return bool(_depth(digit).max() <= LARGEST_DEPTH * max(digit.shape))
 
 

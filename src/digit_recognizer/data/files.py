@@ -63,7 +63,10 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_csv(path: Path, content: Any, float_format: str | None = None) -> None:
-    """Write what `pandas.DataFrame` takes atomically, without an index and with plain newlines."""
+    """Write a table atomically, without an index and with plain newlines.
+
+    `content` is a DataFrame or what makes one.
+    """
     import pandas as pd
 
     table = pd.DataFrame(content)
@@ -188,7 +191,10 @@ def is_bad_zip(error: Exception) -> bool:
 
 
 def lock(path: Path, taken: str) -> AbstractContextManager[object]:
-    """Keep other processes out until the block ends; `taken` is the error where one is inside."""
+    """Take a lock, which the end of the `with` block releases.
+
+    `taken` is the error where another process holds it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return FileLock(path).acquire(timeout=0)

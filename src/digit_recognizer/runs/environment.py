@@ -96,7 +96,8 @@ def commit() -> tuple[str | None, bool | None]:
         noted = read_json(package / COMMIT_NOTE)
         return noted["commit"], noted["dirty"]
     try:
-        _git(package, "ls-files", "--error-unmatch", "__init__.py")  # not of a repository around it
+        # Fails where the package is only installed inside a repository.
+        _git(package, "ls-files", "--error-unmatch", "__init__.py")
         return _git(package, "rev-parse", "HEAD"), bool(_git(package, "status", "--porcelain", "."))
     except (OSError, subprocess.CalledProcessError):
         return None, None

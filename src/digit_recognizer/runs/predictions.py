@@ -94,7 +94,7 @@ def _out_of_fold(
 ) -> tuple[NDArray[np.int64], Proba]:
     """Return the fold that held out each row [N], and what each seed predicts of it [S, N, 10]."""
     seeds = sorted({member.seed for member in members})
-    folds, proba = np.empty(len(rows), dtype=np.int64), np.empty((len(seeds), len(rows), 10))
+    folds, proba = np.empty_like(rows), np.full((len(seeds), len(rows), 10), np.nan)
     for member, item in members.items():
         at = np.searchsorted(rows, item.val_index)
         folds[at] = member.fold

@@ -121,7 +121,8 @@ def augment_on_device(
     rng.integers(2**63)  # the seed that `augment` draws for albumentations
     n_images, group_size = len(images), recipe.group_size
     n_warps = -(-n_images // group_size)
-    sources = source_pixels(recipe, torch.from_numpy(draw_warps(rng, n_warps)).to(device))
+    draws = draw_warps(rng, n_warps)[:, : N_DRAWS if recipe.elastic else N_AFFINE]
+    sources = source_pixels(recipe, torch.from_numpy(draws).to(device))
     n_missing = n_warps * group_size - n_images  # in the last group
     x = F.pad(torch.from_numpy(images).to(device).float(), (0, 0, 0, 0, 0, n_missing))
     x = x.view(n_warps, group_size, SIDE, SIDE)  # images as channels

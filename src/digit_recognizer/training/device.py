@@ -74,7 +74,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 @contextmanager
 def out_of_memory_as(message: str) -> Iterator[None]:
-    """Replace an error for want of a device's memory by one line."""
+    """Turn a device's out-of-memory error into one line."""
     try:
         yield
     except RuntimeError as error:

@@ -176,8 +176,9 @@ def _train(pipe: Connection, device: Device, task: Task) -> TrainedMember | Exce
         return fit_member(recipe, data, member, device, pipe.send, on_step, checkpoint)
     except UserError as error:
         return error
-    except Exception as error:  # perhaps of a class in the user's own file, and with a traceback:
-        sent = RuntimeError(f"{type(error).__name__}: {error}")  # neither passes through a pipe
+    except Exception as error:
+        # A pipe carries no traceback, and no class of the user's own file.
+        sent = RuntimeError(f"{type(error).__name__}: {error}")
         sent.add_note(traceback.format_exc())
         return sent
 

@@ -199,7 +199,7 @@ def matuzas77() -> nn.Module:
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a skip connection (He et al. 2015, arXiv:1512.03385).
 
-    Where the number of channels changes, the skip is a 1x1 convolution of the same stride.
+    Where channels or size change, the skip is a 1x1 convolution of the same stride.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
@@ -209,7 +209,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels_out)
         self.skip = nn.Sequential()
-        if channels_in != channels_out:
+        if stride != 1 or channels_in != channels_out:
             self.skip.append(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False))
             self.skip.append(nn.BatchNorm2d(channels_out))
 

@@ -114,6 +114,7 @@ def test_the_command_takes_finished_runs_as_they_are_and_prints_the_table(
     assert main(["compare", *folders, *words]) == 0
     out, err = capsys.readouterr()
     assert "training" not in err
+    assert "default (2 of 2; finished before)" in out
     table = pd.read_csv(shelf / "submissions" / "compare-small.csv")
     assert sorted(table.run) == sorted(names)
     lines = [line.split()[:2] for line in out.splitlines()]
@@ -126,14 +127,15 @@ def test_the_command_takes_finished_runs_as_they_are_and_prints_the_table(
 def test_the_time_left_is_that_of_the_finished_recipes_for_the_work_of_the_others(
     shelf: Path,
 ) -> None:
-    assert training_work(RECIPES["record"]) == pytest.approx(
-        training_work(RECIPES["default"]) * 4 * 12 / 7
-    )
+    longer = replace(RECIPES["default"], n_seeds=4, epochs=12)
+    assert training_work(longer) == pytest.approx(training_work(RECIPES["default"]) * 4 * 12 / 7)
     assert training_work(RECIPES["mlp"]) < training_work(replace(RECIPES["deotte"], epochs=12))
     work = {"quick": 10.0, "default": 20.0, "mlp": 30.0}
     assert time_left({}, work) == "time left: unknown yet"
     results = read(shelf, "small-quick")
     finished = {"quick": replace(results, cv=replace(results.cv, seconds=60.0))}
+    assert time_left(finished, work) == "about 5 min 00 s left in all"
+    finished["deotte"] = results  # finished before, so it is no part of the work
     assert time_left(finished, work) == "about 5 min 00 s left in all"
 
 

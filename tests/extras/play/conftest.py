@@ -1,4 +1,4 @@
-"""A run with the shipped networks, as if the sample had trained them."""
+"""A run with the pretrained networks, as if the sample had trained them."""
 
 import shutil
 from dataclasses import replace

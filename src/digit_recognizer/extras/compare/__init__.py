@@ -34,12 +34,19 @@ def compare(
     from digit_recognizer.extras.compare import comparison
     from digit_recognizer.runs.ensemble import RunResults
     from digit_recognizer.runs.request import Request
+    from digit_recognizer.runs.run import Run
 
-    work = {name: comparison.training_work(recipe) for name, recipe in chosen.items()}
+    requests = {name: Request(dataset, Path(name).name, recipe) for name, recipe in chosen.items()}
+    work = {
+        name: comparison.training_work(chosen[name])
+        for name, request in requests.items()
+        if not Run(folders.submissions_dir / request.run_name).is_done()
+    }
     runs: dict[str, RunResults] = {}
     for number, name in enumerate(names, start=1):
-        echo(f"{name} ({number} of {len(names)}; {comparison.time_left(runs, work)})")
-        runs[name] = pipeline.train(Request(dataset, Path(name).name, chosen[name]))
+        left = comparison.time_left(runs, work) if name in work else "finished before"
+        echo(f"{name} ({number} of {len(names)}; {left})")
+        runs[name] = pipeline.train(requests[name])
     reference = comparison.find_reference(runs, folders.data_dir)
     table, paths = comparison.compare_runs(runs, reference, folders.submissions_dir)
     echo(comparison.compare_text(table, reference))

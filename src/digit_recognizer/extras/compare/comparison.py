@@ -34,8 +34,8 @@ def training_work(recipe: Recipe) -> float:
 
 def time_left(runs: Mapping[str, RunResults], work: Mapping[str, float]) -> str:
     """Return how long the recipes of `work` will take that are not in `runs`, the finished ones."""
-    done = sum(work[name] for name in runs)
-    seconds = sum(results.cv.seconds for results in runs.values())
+    done = sum(work[name] for name in runs if name in work)
+    seconds = sum(results.cv.seconds for name, results in runs.items() if name in work)
     if not done:
         return "time left: unknown yet"
     return f"about {duration(seconds * (sum(work.values()) / done - 1))} left in all"

@@ -28,7 +28,7 @@ NOTEBOOK_TEXT = """\
 
 PACKAGE = Path(__file__).parents[2]
 LAUNCHER = Path(__file__).with_name("launcher.py")
-# Kaggle refuses scripts of more than 1 MB, which the shipped weights would make of it.
+# Kaggle refuses scripts of more than 1 MB, which the pretrained weights would make of it.
 NOT_SENT = {"__pycache__", "pretrained"}
 
 OUTPUT = "run.zip"

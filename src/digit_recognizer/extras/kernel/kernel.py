@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -94,23 +95,22 @@ class Kernel(Kaggle):
         self._request(lambda: self._client.kernels_output(self.name, str(folder), only, True, True))
         return (folder / archive.OUTPUT).is_file()
 
-    def new_log_lines(self) -> list[str]:
-        """Return the log's lines since the last call; while it runs, wait for some for `PAUSE`.
+    def new_log_lines(self, seconds: float = math.inf) -> list[str]:
+        """Return the log's lines since the last call, read in one try, up to the end of the log.
 
-        There are none where it cannot be read: nothing depends on it.
+        While it grows, for about `seconds`, or until the read timeout if it is silent.
         """
-        n_before, end = len(self._log), time.monotonic() + PAUSE
+        n_before, end = len(self._log), time.monotonic() + seconds
 
         def read() -> None:
             # The stream starts anew with each request.
             for index, event in enumerate(self._client.kernels_logs_stream(self.name)):
                 if index >= len(self._log):
                     self._log.append(str(event.get("data") or ""))
-                if time.monotonic() > end:
-                    break
+                    if time.monotonic() > end:
+                        break
 
-        with suppress(KaggleError):
-            self._request(read, is_retried=lambda error: False)
+        self._request(read, is_retried=lambda error: False)
         return self._lines(self._log[n_before:])
 
     def _lines(self, events: Sequence[str]) -> list[str]:
@@ -118,11 +118,14 @@ class Kernel(Kaggle):
         return [f"  {line.rstrip()[:300]}" for line in lines if line.strip()]
 
     def failure(self, end: str) -> KaggleError:
-        """Return the error for a session without a run, with the end of its log."""
-        self.new_log_lines()
-        lines = self._lines(self._log)[-N_LOG_LINES:] or ["  nothing that can be read"]
+        """Return the error for a session without a run, with the end of its log if readable."""
+        try:
+            self.new_log_lines()
+            log = "\n".join(["the end of its log:", *self._lines(self._log)[-N_LOG_LINES:]])
+        except KaggleError as error:
+            log = f"its log cannot be read: {error}"
         line = f"{self.name}: ended {end}: see {self.page}, then repeat with FORCE=1"
-        return KaggleError(line, "\n".join(["the end of its log:", *lines]))
+        return KaggleError(line, log)
 
 
 def train_on_kaggle(run: Run, request: Request, force: bool, limit: float) -> bool:
@@ -181,13 +184,15 @@ def _wait_for_end(kernel: Kernel, limit: float) -> str:
                 echo(f"{waited / 60:5.1f} min  {status.lower()}")
             start = time.monotonic()
             if status in ("RUNNING", "COMPLETE"):
-                for line in kernel.new_log_lines():
-                    echo(line)
+                with suppress(KaggleError):  # nothing depends on its log
+                    for line in kernel.new_log_lines(PAUSE):
+                        echo(line)
+            waited += time.monotonic() - start
             if status not in ACTIVE or waited >= limit:
                 return status
             show(f"waiting for Kaggle: {waited:.0f} of at most {limit:.0f} s")
             kernel.policy.sleep(PAUSE)
-            waited, before = waited + PAUSE + time.monotonic() - start, status
+            waited, before = waited + PAUSE, status
 
 
 def _fetch_run(kernel: Kernel, run: Run, request: Request) -> None:

@@ -4,7 +4,6 @@ import logging
 import os
 import socket
 import threading
-import time
 import webbrowser
 from contextlib import suppress
 from typing import Annotated
@@ -45,7 +44,8 @@ def play(
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for each stroke
         # A browser opens connections that it does not use at once: each needs a thread.
         server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
         with suppress(KeyboardInterrupt):
             address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
             echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
@@ -55,8 +55,8 @@ def play(
             echo("Ctrl-C stops the server")
             if browser:
                 webbrowser.open(address)
-            while True:
-                time.sleep(0.2)  # the signal may wake another thread than this
+            while serving.is_alive():
+                serving.join(0.2)  # a signal that another thread gets does not end the wait
         # Python's own end could be aborted by a thread of the server that has used torch.
         os._exit(0)
 

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -18,6 +19,7 @@ from support.kernel_loopback import KernelKaggle
 from support.loopback import Reply, refusal, serve
 from support.runner import make_small
 
+from digit_recognizer.extras.kernel import kernel as kernel_module
 from digit_recognizer.extras.kernel.archive import kernel_script
 from digit_recognizer.extras.kernel.kernel import slug
 from digit_recognizer.runs.environment import commit
@@ -139,8 +141,10 @@ def test_data_in_neither_place_is_one_line(tmp_path: Path) -> None:
 
 
 def test_pushed_followed_brought_back_and_fit_for_cv_and_submit(
-    desk: Desk, kernels: KernelKaggle, small: Path
+    desk: Desk, kernels: KernelKaggle, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = SimpleNamespace(monotonic=lambda: sum(desk.pauses))  # which the pauses move on
+    monkeypatch.setattr(kernel_module, "time", clock)
     out = ok(desk)
     assert desk.pauses == [20.0, 20.0, 20.0]
     assert out.startswith(f"pushed: https://www.kaggle.com/code/{NAME}\n")

@@ -110,6 +110,7 @@ READERS = {
     "ledger.csv": ("report", "submit", "scores", "runs"),
     ".uploading.json": ("submit", "scores"),
 }
+EXPECTED = {"low": 0.9, "middle": 0.95, "high": 1.0, "gain": 0.0, "gain_sd": 0.0}
 CASES: dict[str, dict[str, Tamper]] = {
     "recipe.json": {
         "deep": put('{"a":' * 99_999),
@@ -127,6 +128,7 @@ CASES: dict[str, dict[str, Tamper]] = {
         "binary": put(bytes(range(256))),
         "not a number": change(cv_accuracy=float("nan")),
         "above 1": change(cv_accuracy=7),
+        "an interval beyond 1": change(expected_score=EXPECTED | {"low": 1e8}),
         "a confusion of one row": change(confusion=[[1] * 10]),
         "no classes": change(classes=[]),
     },

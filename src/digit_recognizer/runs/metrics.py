@@ -60,8 +60,9 @@ class CvReport:
     n_duplicates: int = 0  # training rows whose image an earlier row has too
 
     def __post_init__(self) -> None:
+        expected = self.expected_score
         fractions = (self.cv_accuracy, *self.cv_interval, self.fold_mean, self.augment_share)
-        if not all(0 <= value <= 1 for value in fractions):
+        if not all(0 <= value <= 1 for value in (*fractions, expected.low, expected.high)):
             raise ValueError("an accuracy or share is not between 0 and 1")
         if np.shape(self.confusion) != (10, 10) or [c.digit for c in self.classes] != [*range(10)]:
             raise ValueError("classes or confusion are not those of ten digits")

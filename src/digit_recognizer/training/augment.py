@@ -99,7 +99,7 @@ def augment(
 ) -> NDArray[np.uint8]:
     """Return images [N, 28, 28] distorted; `group_size` images in a row get the same draw.
 
-    A draw takes eight times as long as the warp of an image, so groups of 16 make it some six
+    A draw takes eight times as long as the warp of an image, so groups of 16 make it some seven
     times faster. In a shuffled epoch the groups differ every time. Global generators are neither
     used nor changed.
     """

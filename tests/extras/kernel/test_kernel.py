@@ -176,6 +176,18 @@ def test_the_log_of_a_running_kernel_is_printed_line_by_line_and_once(
     assert shown == ["epoch 1", "*** \\x1b[31m", "epoch 2", "epoch 3"]
 
 
+def test_lines_that_came_before_a_stream_broke_off_are_printed(
+    desk: Desk, kernels: KernelKaggle
+) -> None:
+    events = [json.dumps({"data": f"epoch {number}"}) for number in range(60)]
+    body = "".join(f"data: {event}\n\n" for event in events).encode()
+    kernels.streams = [[*events, "END_OF_LOG"]]
+    stream = {"Content-Type": "text/event-stream"}
+    kernels.replies["GET"] = [Reply(body=body, headers=stream, cut=len(body) // 2)]
+    shown = [line.strip() for line in ok(desk).splitlines() if line.startswith("  epoch")]
+    assert shown == [f"epoch {number}" for number in range(60)]
+
+
 def test_the_kernel_is_private_offline_on_a_t4_with_the_competition_s_data(
     desk: Desk, kernels: KernelKaggle
 ) -> None:

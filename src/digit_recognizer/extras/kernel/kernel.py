@@ -48,6 +48,7 @@ class Kernel(Kaggle):
         self.name = f"{self._client.config_values['username']}/{slug}"
         self.page = f"https://www.kaggle.com/code/{self.name}"
         self._log: list[str] = []  # what was read of it
+        self._n_returned = 0  # parts of it, by `new_log_lines`
 
     def status(self) -> str | None:
         """Return the status of the latest session; None if the kernel is not there or never ran."""
@@ -95,12 +96,12 @@ class Kernel(Kaggle):
         self._request(lambda: self._client.kernels_output(self.name, str(folder), only, True, True))
         return (folder / archive.OUTPUT).is_file()
 
-    def new_log_lines(self, seconds: float = math.inf) -> list[str]:
-        """Return the log's lines since the last call, read in one try, up to the end of the log.
+    def read_log(self, seconds: float = math.inf) -> None:
+        """Read on in the log, in one try, to its end.
 
         While it grows, for about `seconds`, or until the read timeout if it is silent.
         """
-        n_before, end = len(self._log), time.monotonic() + seconds
+        end = time.monotonic() + seconds
 
         def read() -> None:
             # The stream starts anew with each request.
@@ -111,7 +112,11 @@ class Kernel(Kaggle):
                         break
 
         self._request(read, is_retried=lambda error: False)
-        return self._lines(self._log[n_before:])
+
+    def new_log_lines(self) -> list[str]:
+        """Return the lines that were read since the last call."""
+        new, self._n_returned = self._log[self._n_returned :], len(self._log)
+        return self._lines(new)
 
     def _lines(self, events: Sequence[str]) -> list[str]:
         lines = self.hide_secrets("\n".join(events)).splitlines()
@@ -120,7 +125,7 @@ class Kernel(Kaggle):
     def failure(self, end: str) -> KaggleError:
         """Return the error for a session without a run, with the end of its log if readable."""
         try:
-            self.new_log_lines()
+            self.read_log()
             log = "\n".join(["the end of its log:", *self._lines(self._log)[-N_LOG_LINES:]])
         except KaggleError as error:
             log = f"its log cannot be read: {error}"
@@ -185,8 +190,9 @@ def _wait_for_end(kernel: Kernel, limit: float) -> str:
             start = time.monotonic()
             if status in ("RUNNING", "COMPLETE"):
                 with suppress(KaggleError):  # nothing depends on its log
-                    for line in kernel.new_log_lines(PAUSE):
-                        echo(line)
+                    kernel.read_log(PAUSE)
+                for line in kernel.new_log_lines():
+                    echo(line)
             waited += time.monotonic() - start
             if status not in ACTIVE or waited >= limit:
                 return status

@@ -13,6 +13,7 @@ from support.written_runs import ENVIRONMENT
 
 from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import FileError, RunError
+from digit_recognizer.runs import environment as environment_module
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run, find_run, new_run, validate_name
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, TrainedMember
@@ -196,3 +197,18 @@ def test_a_second_process_is_turned_away_until_the_first_ends_even_by_a_kill(run
         holder.kill()
     with run.lock():
         pass
+
+
+def test_the_commit_of_a_repository_that_only_holds_the_installed_package_is_not_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "project" / ".venv" / "digit_recognizer"
+    (package / "runs").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    git = ("git", "-C", str(tmp_path / "project"), "-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "theirs")):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(environment_module, "__file__", str(package / "runs" / "environment.py"))
+    assert environment_module.commit() == (None, None)
+    subprocess.run([*git, "add", "-f", "."], check=True)
+    assert environment_module.commit()[0] is not None

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,32 @@ def with_half_a_result_in_the_pipe(kill: Callable[[], None]) -> OnEpoch:
             kill()
 
     return on_epoch
+
+
+OWN_NETWORK = """
+from torch import nn
+
+class OwnError(Exception): pass
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(784, 10)
+
+    def forward(self, x):
+        if self.training:
+            raise OwnError("not today")
+        return self.linear(x.flatten(1))
+"""
+
+
+@pytest.mark.timeout(60)
+def test_an_error_of_a_class_in_the_users_own_file_is_named() -> None:
+    """No pipe can carry it: the worker would end in sending it, as one that is killed."""
+    recipe = replace(RECIPE, network="mine.py:Network", network_source=OWN_NETWORK)
+    training = train_members(recipe, DATA, MEMBERS, DEVICES, lambda checkpoint: None)
+    with closing(training) as results, pytest.raises(RuntimeError, match="OwnError: not today"):
+        list(results)
 
 
 @pytest.mark.timeout(60)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from digit_recognizer.training.conv import Conv3x3
+
 
 def two_convolutions(
     channels: tuple[int, int], kernel: int, last_padding: int, *sizes: int
@@ -108,7 +110,7 @@ class PreNormBlock(nn.Module):
         super().__init__()
         self.skip_norm = skip_norm
         self.norm = nn.BatchNorm2d(channels)
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv3x3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features [B, C, H, W] to features of the same shape."""
@@ -123,7 +125,7 @@ def pre_norm_blocks(*widths: int, skip_norm: bool = False) -> list[nn.Module]:
         layers += [
             PreNormBlock(width, skip_norm),
             nn.BatchNorm2d(width),
-            nn.Conv2d(width, next_width, 3, padding=1),
+            Conv3x3(width, next_width),
             nn.MaxPool2d(2, ceil_mode=True),  # before ReLU: the same values, and less for it to do
             nn.ReLU(inplace=True),
         ]
@@ -206,7 +208,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
+        self.conv2 = Conv3x3(channels_out, channels_out, bias=False)
         self.norm2 = nn.BatchNorm2d(channels_out)
         self.skip = nn.Sequential()
         if stride != 1 or channels_in != channels_out:

@@ -1,8 +1,11 @@
 """The figures of `make bench` fit together, and each measures what its name says."""
 
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -12,7 +15,7 @@ from digit_recognizer.data.dataset import replacing
 from digit_recognizer.data.files import read_json
 from digit_recognizer.data.sources import make_sample
 from digit_recognizer.extras.bench import bench_text
-from digit_recognizer.extras.bench.measure import images_per_epoch, run_bench
+from digit_recognizer.extras.bench.measure import _add_ratios, images_per_epoch, run_bench
 from digit_recognizer.extras.bench.plain_loop import AugmentedDigits, seed_worker
 from digit_recognizer.training.recipe import Recipe
 
@@ -37,6 +40,20 @@ def test_images_of_an_epoch_are_whole_batches_of_the_rows_of_other_folds(
     rows = np.random.default_rng(0).integers(0, 256, (12, 28, 28), dtype=np.uint8)
     recipe = Recipe(n_splits=2, batch_size=batch_size)
     assert images_per_epoch(recipe, Dataset(rows, np.arange(12) % 2, rows)) == images
+
+
+def test_more_processes_than_members_do_not_shorten_the_minutes() -> None:
+    def minutes(processes: int) -> float:
+        settings: dict[str, Any] = {"processes": processes, "members": 4, "images": 24_000.0}
+        settings |= {"flops_per_image": 1, "baseline_images": defaultdict(int)}
+        names = ["images", "plain_images", "matrix_flops"]
+        table = pd.DataFrame({f"{name}_per_second": [100.0 * processes] for name in names})
+        for network in ("deotte", "baranarca-resnet", "baranarca-vgg"):
+            table[f"{network}_images_per_second"] = 1.0
+        _add_ratios(table, settings)
+        return float(table["minutes"][0])
+
+    assert [minutes(n) for n in (1, 2, 3, 4, 16)] == pytest.approx([4, 2, 2, 1, 1])
 
 
 @pytest.mark.slow

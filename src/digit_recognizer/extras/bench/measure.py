@@ -161,6 +161,7 @@ def _settings(data: Dataset, devices: Sequence[Device]) -> dict[str, Any]:
     return {
         "rows": len(data.labels),
         "processes": len(devices),
+        "members": len(RECIPE.trained_folds) * RECIPE.n_seeds,
         "images": RECIPE.epochs * RECIPE.n_seeds * images,
         "baseline_images": {
             name: RECIPES[name].epochs * count * round(fraction * len(data.labels))
@@ -176,7 +177,10 @@ def _add_ratios(table: pd.DataFrame, settings: dict[str, Any]) -> None:
     """Add what follows from the measurements of each round."""
     ours = table["images_per_second"]
     table["speedup"] = ours / table["plain_images_per_second"]
-    table["minutes"] = settings["images"] / ours / 60
+    # A member is trained by one process: in the last turn, some may have nothing to do.
+    turns = -(-settings["members"] // settings["processes"])
+    busy = settings["members"] / (turns * settings["processes"])
+    table["minutes"] = settings["images"] / (busy * ours) / 60
     for baseline, (networks, _) in BASELINES.items():
         table[f"{baseline}_minutes"] = sum(
             settings["baseline_images"][name] / table[f"{name}_images_per_second"] / 60

@@ -18,9 +18,9 @@ function logarithmic(values, show = (t) => `${t}`) {
   const least = Math.min(...values.map(at)), most = Math.max(...values.map(at), least + 0.3);
   const edge = 0.05 * (most - least), low = least - edge, high = most + edge;
   const powers = [...Array(7).keys()].map((i) => Math.floor(high) - i);
-  const ticks = [[1, 2, 5], [1, 5], [1]]
+  const ticks = [[1, 2, 5], [1, 5], [1], [1, 1.5, 2, 3, 4, 6, 8]]
     .map((factors) => powers.flatMap((power) => factors.map((k) => Number(`${k}e${power}`))).filter((t) => t >= 1e-5 && at(t) >= low && at(t) <= high))
-    .find((found) => found.length < 8);
+    .find((found) => found.length > 1 && found.length < 8);
   return { at: (v) => (at(v) - low) / (high - low), ticks, show };
 }
 

@@ -15,6 +15,7 @@ from support.written_runs import SMALL_NETWORK, write_run
 
 from digit_recognizer.cli import main
 from digit_recognizer.data.files import write_json
+from digit_recognizer.extras import compare
 from digit_recognizer.extras.compare.comparison import (
     compare_runs,
     find_reference,
@@ -137,6 +138,14 @@ def test_the_time_left_is_that_of_the_finished_recipes_for_the_work_of_the_other
     assert time_left(finished, work) == "about 5 min 00 s left in all"
     finished["deotte"] = results  # finished before, so it is no part of the work
     assert time_left(finished, work) == "about 5 min 00 s left in all"
+
+
+def test_no_recipes_are_those_that_are_compared_by_default(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compare, "COMPARED", "best")
+    assert main(["compare", "--data-dir", str(shelf / "data"), "--recipes", " "]) == 2
+    assert "no recipe is called 'best'" in capsys.readouterr().err
 
 
 def test_an_unknown_recipe_is_reported_before_anything_is_trained(

@@ -37,6 +37,9 @@ def test_the_text_has_every_figure_under_its_name() -> None:
         place = f"  {header}  ".index(f"  {name}  ")
         assert f"{line}  "[place:].startswith(f"{text}  ")
     assert any("McNemar p: none, as there is no run of default" in note for note in rest)
+    assert "of other rows" not in compare_text(table(), None)
+    fewer = table().assign(n_rows=[42000, 42000, 21000, 42000, 42000, 42000])
+    assert "accuracies and seconds are of other rows" in compare_text(fewer, None)
 
 
 @pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 390)])

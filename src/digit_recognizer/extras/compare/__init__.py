@@ -26,7 +26,7 @@ def compare(
     folders: Folders = Folders(),
 ) -> None:
     """Train recipes on the same folds and compare them."""
-    names = list(dict.fromkeys((recipes or COMPARED).split()))
+    names = list(dict.fromkeys((recipes or "").split() or COMPARED.split()))
     # An unknown recipe is refused before anything begins.
     chosen = {name: named_recipe(name, changes(settings)) for name in names}
     dataset = ready_dataset(data, folders)

@@ -3,7 +3,7 @@ const fastest = [...data].sort((a, b) => a.seconds - b.seconds || a.errors[1] - 
 const front = fastest.filter(({ errors }, i) => fastest.slice(0, i).every((other) => other.errors[1] > errors[1]));
 const axes = {
   x: logarithmic(data.map(({ seconds }) => seconds), (t) => t.toLocaleString("en")),
-  y: logarithmic(data.flatMap(({ errors }) => errors), (t) => `${Number((100 * t).toPrecision(1))} %`),
+  y: logarithmic(data.flatMap(({ errors }) => errors), (t) => `${Number((100 * t).toPrecision(2))} %`),
   xName: "seconds of training, summed over members",
   label: `Out-of-fold error against seconds of training, both on logarithmic axes. On the Pareto front: ${front.map(({ cells }) => cells.recipe).join(", ")}. The table below has the same figures.`,
   ratio: 0.8,

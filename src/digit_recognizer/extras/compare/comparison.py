@@ -1,4 +1,4 @@
-"""Finished runs of several recipes side by side, on the same rows: text, CSV and page."""
+"""Finished runs of several recipes side by side, on the same folds: text, CSV and page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -127,24 +127,28 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(texts)
 
 
-def notes(reference: RunResults | None) -> list[str]:
+def notes(table: pd.DataFrame, reference: RunResults | None) -> list[str]:
     """Return what the columns mean."""
     against = "none, as there is no run of default to test against"
     if reference:
         against = f"the exact test against the run {reference.run.name}, on rows that both predict"
-    return [
+    lines = [
         "out of fold: rows that the networks never saw; test: only where the dataset has a solution",
         "seconds: training, summed over members, each on one core or GPU; wall s: by the clock",
         "parameters, mult-adds: of one network and one image",
-        f"McNemar p: {against}; below 0.05 one of the two is better, else the rows are too few",
+        f"McNemar p: {against}; the probability of such a difference by chance, if both were alike",
     ]
+    if table.n_rows.nunique() > 1:
+        others = "accuracies and seconds are of other rows and fewer members; only McNemar p is not"
+        lines.append(f"rows: where they differ, {others}")
+    return lines
 
 
 def compare_text(table: pd.DataFrame, reference: RunResults | None) -> str:
     """Return the table with its notes as lines."""
     texts = cells(table)
     lines = columns([texts.columns.tolist(), *texts.to_numpy().tolist()])
-    return "\n".join([lines, "", *notes(reference)])
+    return "\n".join([lines, "", *notes(table, reference)])
 
 
 def compare_page(table: pd.DataFrame, dataset: str, reference: RunResults | None) -> str:
@@ -159,5 +163,5 @@ def compare_page(table: pd.DataFrame, dataset: str, reference: RunResults | None
         dataset=dataset,
         head=texts.columns.tolist(),
         rows=rows,
-        notes=notes(reference),
+        notes=notes(table, reference),
     )

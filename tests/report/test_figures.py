@@ -33,6 +33,7 @@ def test_the_terms_of_the_sum_add_up_as_they_are_shown(
     cv = replace(REAL, cv_accuracy=start, expected_score=ExpectedScore(0, middle, 1, gain, 0))
     terms = [f"{term:.5f}" for term in (start, figures.effect_of_test_rows(cv), gain)]
     assert sum(map(float, terms)) == pytest.approx(float(f"{middle:.5f}"), abs=1e-9)
+    assert "-0.00000" not in terms[1]
 
 
 @given(st.floats(0, 0.99), st.none() | fractions)

@@ -121,8 +121,48 @@ def test_the_model_card_has_the_runs_own_figures(run: Run, place: Path) -> None:
     for figure in (cv["cv_accuracy"], expected["middle"], expected["low"], cv["test_accuracy"]):
         assert f"{figure:.5f}" in card
     issues = len(run.label_issues_path.read_text().splitlines()) - 1
-    assert f"calls {issues} of the 240 labels probably wrong" in card
+    assert f"Confident learning calls {issues} of the 240 labels probably wrong" in card
+    assert "So no accuracy near 1 is to be expected." in card
     assert "This run may not be submitted." in card
+
+
+def test_labels_that_another_row_contradicts_are_no_finding_of_confident_learning(
+    run: Run, place: Path
+) -> None:
+    results = read(run, place)
+    wrong = int(np.flatnonzero(~results.oof.correct)[0])
+    images, labels = results.data.images.copy(), results.data.labels
+    other = int(np.flatnonzero(labels != labels[wrong])[0])
+    images[other] = images[wrong]
+    twice = replace(results, data=replace(results.data, images=images))
+    assert page.report_context(results, np.arange(3), None)["n_contradictory"] == 0
+    context = page.report_context(twice, np.arange(3), None)
+    assert "Before them stand 1 errors" in page.render(page.TEMPLATE, **context)
+    assert "or another label of the same image, calls 3" in page.render(
+        page.CARD_TEMPLATE, **context
+    )
+
+
+def test_the_model_card_is_markdown_and_claims_nothing_without_a_label_issue(
+    run: Run, place: Path
+) -> None:
+    results = read(run, place)
+    named = replace(results, request=replace(results.request, recipe_name="it's.toml"))
+    context = page.report_context(named, np.empty(0, dtype=np.int64), None)
+    card = page.render(page.CARD_TEMPLATE, **context)
+    assert "Recipe `it's.toml`" in card
+    assert "calls 0 of the 240" in card and "near 1" not in card
+
+
+def test_a_training_without_augmentation_is_not_said_to_have_one(
+    run: Run, place: Path, blended: tuple[Run, list[Run]]
+) -> None:
+    bare = drawn(write_run(place, "bare", "lenet5"), place)[0]
+    assert "Training used the digits as they are." in bare
+    assert "on augmented images" not in bare and "smoothed" not in bare
+    for trained in (run, blended[0]):
+        text = drawn(trained, place)[0]
+        assert "training, on augmented images, with smoothed labels, so" in text
 
 
 def test_digits_on_which_all_members_agree_are_not_disputed(run: Run, place: Path) -> None:

@@ -56,7 +56,7 @@ def effect_of_test_rows(cv: CvReport) -> float:
     """
     expected = cv.expected_score
     start, gain, total = (round(x, 5) for x in (cv.cv_accuracy, expected.gain, expected.middle))
-    return round(total - start - gain, 5)
+    return round(total - start - gain, 5) + 0.0  # never -0.0
 
 
 def reliability(labels: NDArray[np.int64], proba: Proba) -> pd.DataFrame:

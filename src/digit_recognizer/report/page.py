@@ -17,6 +17,7 @@ from digit_recognizer.runs.metrics import CvReport, duration
 from digit_recognizer.runs.predictions import Proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.runs.score_interval import position, suspicion
+from digit_recognizer.training.augment import build_transform
 
 FOLDER = Path(__file__).parent
 TEMPLATE, CARD_TEMPLATE = FOLDER / "report.html.j2", FOLDER / "model_card.md.j2"
@@ -50,7 +51,7 @@ def is_drawn(run: Run) -> bool:
 def report_context(
     results: RunResults, issues: NDArray[np.int64], upload: LedgerEntry | None
 ) -> dict[str, Any]:
-    """Return the names that ``report.html.j2`` uses; ``data`` is what its scripts read.
+    """Return the names that the report and the model card use; ``data`` is for the page's scripts.
 
     `issues` are indices into ``results.oof`` of labels that are probably wrong; `upload` is the
     last one of the run's submission.
@@ -76,6 +77,8 @@ def report_context(
         "position": position,
         "suspicion": suspicion,
         "duration": duration(cv.seconds),
+        "is_augmented": any(build_transform(part.recipe).transforms for part in results.parts),
+        "is_smoothed": any(part.recipe.label_smoothing for part in results.parts),
         "augmented": [
             (part, figures.data_url(255 - figures.augmentation_sheet(part.recipe, results.data)))
             for part in results.parts
@@ -83,6 +86,7 @@ def report_context(
         "n_bins": figures.N_BINS,
         "calibration_error": figures.calibration_error(bins),
         "n_issues": len(issues),
+        "n_contradictory": len(figures.contradictory_labels(results.data, oof)),
         "n_disputed": len(disputed),
         "worst": min(cv.classes, key=lambda row: row.f1),
         "worst_cell": _worst_cell(cv),
@@ -142,7 +146,7 @@ def _digits(
 
 
 def render(template: Path, **context: Any) -> str:
-    """Return the page of a template, which extends ``base.html.j2``.
+    """Return the text of a template: a page, which extends ``base.html.j2``, or Markdown.
 
     Templates, styles and scripts are looked for in the template's folder, then in this one.
     ``data`` of the context are plain JSON values for the page's scripts; NaN and infinity are a
@@ -151,7 +155,7 @@ def render(template: Path, **context: Any) -> str:
     loader = FileSystemLoader([template.parent, FOLDER])
     environment = Environment(
         loader=loader,
-        autoescape=True,
+        autoescape=".md" not in template.suffixes,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -65,7 +65,7 @@ def coverage(
     from digit_recognizer.training.parallel import worker_devices
 
     path = folders.submissions_dir / "coverage.json"
-    report = read_json(path) if path.is_file() else {}
+    report = read_json(path, "delete it") if path.is_file() else {}
     echo("how often the score lies inside its expected interval (95 of 100 is the aim)")
     if runs is not None:
         counts = report["resamples"] = count_resamples(folders, runs.split(), resamples)

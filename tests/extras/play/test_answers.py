@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from digit_recognizer.commands.predict import ensemble_proba
 from digit_recognizer.data.dataset import load
 from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import FileError
+from digit_recognizer.extras.play import _others
 from digit_recognizer.extras.play.app import LARGEST, build_app
 from digit_recognizer.extras.play.predictor import data_url
-from digit_recognizer.runs.answering import AnsweringRun
+from digit_recognizer.runs.answering import PRETRAINED, AnsweringRun
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import find_devices
 
@@ -47,6 +49,13 @@ def test_a_drawn_digit_is_predicted_as_by_make_predict(
     np.testing.assert_allclose(answer["proba"], expected, atol=1e-9)
     np.testing.assert_allclose(np.mean(answer["members"], axis=0), expected, atol=1e-9)
     assert len(answer["members"]) == 2
+
+
+def test_of_two_runs_called_pretrained_the_better_can_be_chosen(drawing_run: Run) -> None:
+    first, packaged = AnsweringRun.read(drawing_run), AnsweringRun.read(PRETRAINED)
+    own = replace(packaged, run=Run(drawing_run.run_dir.with_name("pretrained")))
+    assert _others(first, [own, first, packaged]) == [own]
+    assert _others(first, [first, packaged]) == [packaged]
 
 
 def test_the_nearest_training_digit_of_a_training_digit_is_itself(

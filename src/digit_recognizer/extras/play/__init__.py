@@ -5,8 +5,8 @@ import os
 import socket
 import threading
 import webbrowser
-from contextlib import suppress
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -14,6 +14,9 @@ from cyclopts.validators import Number
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.options import AnsweringRunName, Folders, Natural
 from digit_recognizer.errors import UserError
+
+if TYPE_CHECKING:
+    from digit_recognizer.runs.answering import AnsweringRun
 
 
 def play(
@@ -34,7 +37,7 @@ def play(
     from digit_recognizer.runs.answering import find_answering_run, rank_runs
 
     first = find_answering_run(folders.submissions_dir, run)
-    others = [other for other in rank_runs(folders.submissions_dir) if other.run != first.run]
+    others = _others(first, rank_runs(folders.submissions_dir))
     # Beside other programs, two threads wait for each other: half of the answers took more than
     # 250 ms instead of 22 to 39.
     torch.set_num_threads(1)
@@ -46,7 +49,8 @@ def play(
         server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
         serving = threading.Thread(target=server.serve_forever, daemon=True)
         serving.start()
-        with suppress(KeyboardInterrupt):
+        status = 1  # of a server that ends by itself
+        try:
             address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
             echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
             echo(f"answers of {first.title}")
@@ -57,8 +61,16 @@ def play(
                 webbrowser.open(address)
             while serving.is_alive():
                 serving.join(0.2)  # a signal that another thread gets does not end the wait
+        except KeyboardInterrupt:
+            status = 0
         # Python's own end could be aborted by a thread of the server that has used torch.
-        os._exit(0)
+        os._exit(status)
+
+
+def _others(first: "AnsweringRun", ranked: "Sequence[AnsweringRun]") -> "list[AnsweringRun]":
+    """Return the best run of each other name: one's own may be called `pretrained` too."""
+    by_name = {other.run.name: other for other in reversed(ranked)}
+    return [other for name, other in reversed(by_name.items()) if name != first.run.name]
 
 
 def listen(port: int) -> socket.socket:

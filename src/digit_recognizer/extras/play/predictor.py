@@ -35,7 +35,7 @@ class TrainingDigits:
     def nearest(self, image: NDArray[np.uint8], count: int) -> list[dict[str, Any]]:
         """Return row, label and image (a data URL) of the digits nearest to an image [28, 28].
 
-        There are `count`, the nearest first, and of equal ones earlier rows.
+        There are at most `count`, the nearest first, and of equal ones earlier rows.
         """
         (matches,) = self._matcher.knnMatch(_flatten(image[None]), count)
         rows = [match.trainIdx for match in matches]

@@ -21,6 +21,7 @@ OAUTH = {
 PAIR = {"KAGGLE_USERNAME": "someone", "KAGGLE_KEY": SECRET}
 WAYS: list[tuple[str, object, dict[str, str], str]] = [  # a file, variables, the kind
     (".kaggle/kaggle.json", KEY, {}, "API key"),
+    (".kaggle/kaggle.json", KEY, dict.fromkeys(PAIR, ""), "API key"),
     (".config/kaggle/kaggle.json", KEY, {}, "API key"),
     ("elsewhere/kaggle.json", KEY, {"KAGGLE_CONFIG_DIR": "{home}/elsewhere"}, "API key"),
     ("KAGGLE_USERNAME and KAGGLE_KEY", None, PAIR, "API key"),
@@ -86,6 +87,24 @@ def test_a_damaged_kaggle_json_is_an_error_not_a_silence(home: Path) -> None:
         f"{path}: is not a Kaggle key (JSON with username and key): make a new one at"
         " https://www.kaggle.com/settings/api"
     )
+
+
+def test_a_token_too_long_for_a_file_name_is_not_shown(
+    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET * 60)
+    assert desk.refuse() == (
+        "KAGGLE_API_TOKEN: this access token is too long for a variable:"
+        " put it in ~/.kaggle/access_token instead"
+    )
+
+
+def test_a_user_without_a_home_folder_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", fail)
+    assert find_credentials() is None
 
 
 def test_half_a_pair_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,11 @@ class _Overrides:
         self.uploaded = False
         self.listing: list[dict[str, Any]] = []  # the last list of submissions, as it came
 
+    def read_config_environment(self, config_data: dict[str, str] | None = None) -> dict[str, str]:
+        found = super().read_config_environment({})  # type: ignore[misc]
+        # The client would let an empty variable hide what a file says.
+        return {**(config_data or {}), **{name: value for name, value in found.items() if value}}
+
     def get_response_processor(self) -> Any:
         return self._keep_listing
 

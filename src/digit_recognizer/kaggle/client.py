@@ -1,5 +1,6 @@
 """The requests of this package to Kaggle: data, quota, upload, list of submissions."""
 
+import errno
 import json
 import math
 import re
@@ -160,6 +161,11 @@ class Kaggle:
             self._client.authenticate()
         except SystemExit:  # the client exits where no credentials are good
             raise KaggleError(self.credentials.rejection_message) from None
+        except OSError as error:  # it looks for a file of the token's name, which the error holds
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            fault = f"{self.credentials.location}: this access token is too long for a variable"
+            raise KaggleError(f"{fault}: put it in ~/.kaggle/access_token instead") from None
 
     def _request(
         self, call: Callable[[], T], is_retried: Callable[[BaseException], bool] = is_transient

@@ -51,7 +51,7 @@ def find_credentials() -> Credentials | None:
     if os.environ.get("KAGGLE_API_TOKEN"):
         return Credentials("access token", "KAGGLE_API_TOKEN")
     for name in ("access_token", "access_token.txt"):
-        path = Path.home() / ".kaggle" / name
+        path = _home() / ".kaggle" / name
         if _read_text(path):
             return Credentials("access token", str(path))
     given = {name: os.environ.get(f"KAGGLE_{name.upper()}") for name in ("username", "key")}
@@ -64,7 +64,7 @@ def find_credentials() -> Credentials | None:
             return Credentials("API key", str(path))
         advice = f"make a new one at {TOKEN_URL}"
         raise KaggleError(f"{path}: is not a Kaggle key (JSON with username and key): {advice}")
-    path = Path.home() / ".kaggle" / "credentials.json"  # of a sign-in by browser
+    path = _home() / ".kaggle" / "credentials.json"  # of a sign-in by browser
     if _read_json(path).get("refresh_token"):
         return Credentials("OAuth", str(path))
     if any(given.values()):
@@ -76,9 +76,13 @@ def kaggle_json() -> Path:
     """Return the path of ``kaggle.json``: in KAGGLE_CONFIG_DIR, ~/.kaggle or XDG's folder."""
     if given := os.environ.get("KAGGLE_CONFIG_DIR"):
         return Path(given) / "kaggle.json"
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    paths = (Path.home() / ".kaggle" / "kaggle.json", config / "kaggle" / "kaggle.json")
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or _home() / ".config")
+    paths = (_home() / ".kaggle" / "kaggle.json", config / "kaggle" / "kaggle.json")
     return next(filter(Path.is_file, paths), paths[0])
+
+
+def _home() -> Path:
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.home() fails for users without one)
 
 
 def _read_text(path: Path) -> str:

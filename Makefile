@@ -49,22 +49,24 @@ cpu := $(call is_given,TORCH)$(wildcard .venv/.cpu)
 ifneq ($(uv),)
 check_python = $(if $(call is_given,PYTHON),$(python_is_good),:)
 venv_is_good = .venv/bin/python -c ''
+needed = sys
 make_venv = uv venv --quiet --clear $(if $(call is_given,PYTHON),--python $(python)) .venv
 install = uv pip install --python .venv/bin/python $(if $(cpu),--torch-backend cpu) --constraint constraints.lock
 newer_pip = :
 else
 check_python = $(python_is_good)
 venv_is_good = .venv/bin/python -m pip --version
+needed = sys, venv, ensurepip
 make_venv = $(python) -m venv --clear .venv
 install = .venv/bin/python -m pip install --disable-pip-version-check $(if $(cpu),--extra-index-url https://download.pytorch.org/whl/cpu) --constraint constraints.lock
 newer_pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' # knows dependency groups
 endif
-python_is_good = $(python) -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || { echo "$(subst ",,$(python)) is missing, has no venv module, or is not Python 3.11 to 3.14: give PYTHON=/path/to/python3.12" >&2; exit 1; }
+python_is_good = $(python) -c 'import $(needed); sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || { echo "$(subst ",,$(python)) is missing, has no venv module, or is not Python 3.11 to 3.14: give PYTHON=/path/to/python3.12" >&2; exit 1; }
 
 setup: .venv/.ready ## build .venv, anew where it is broken or out of date: TORCH=cpu takes PyTorch's CPU build, PYTHON= another Python
 
 .venv/.ready: pyproject.toml constraints.lock $(anew)
-	@$(check_python)
+	@$(call checked,PYTHON)$(call checked,TORCH)$(check_python)
 	@$(if $(anew),false,$(venv_is_good) >/dev/null 2>&1) || $(make_venv)
 	@echo "installing into .venv, in a minute or two$(if $(cpu),, (on Linux without an NVIDIA GPU, 'make setup TORCH=cpu' saves several GB))"
 	$(install) --editable .
@@ -145,6 +147,6 @@ test-slow: .venv/.cluster ## run the long tests
 	@.venv/bin/python -m pytest -m slow $(ARGUMENTS)
 
 clean: ## remove caches; never data, runs or submissions
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
+	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -f data/*/.arrays-*.npz

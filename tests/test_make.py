@@ -88,6 +88,8 @@ def test_a_variable_in_the_environment_is_said_to_count_for_nothing(
     assert "SOURCE is in the environment, where it does not count: put it after make" in note
     assert "RECIPE" not in note  # download has no use for it
     assert arrived("train", "DATA=mine", DATA="/elsewhere")[0] == ["train", "--data", "mine"]
+    note = make("-n", "-W", "constraints.lock", "setup", TORCH="cpu", PYTHON="python3").stderr
+    assert "TORCH is in the environment" in note and "PYTHON is in the environment" in note
 
 
 def test_with_uv_or_pip_the_cpu_build_needs_no_index_of_ones_own(tmp_path: Path) -> None:
@@ -106,9 +108,11 @@ def test_with_uv_or_pip_the_cpu_build_needs_no_index_of_ones_own(tmp_path: Path)
     assert "--extra-index-url https://download.pytorch.org/whl/cpu" in steps("TORCH=cpu")
     assert "download.pytorch.org" not in steps()
     assert "TORCH may only be cpu" in steps("TORCH=cuda")
+    assert "import sys, venv, ensurepip;" in steps("PYTHON=python3")
     (tools / "uv").write_text("#!/bin/sh\n")
     (tools / "uv").chmod(0o755)
     assert "uv pip install --python .venv/bin/python --torch-backend cpu" in steps("TORCH=cpu")
+    assert "import sys;" in steps("PYTHON=python3")  # uv needs no venv module
 
 
 def test_make_alone_prints_every_target() -> None:

@@ -71,6 +71,7 @@ def test_several_files_and_a_pattern_are_read(predict: Predict, pictures: Path) 
         [pictures / "a-seven.png", pictures / "c-pi.png"],
         ["--file", pictures / "a-seven.png", "--file", pictures / "c-pi.png"],
         [pictures / "[ac]-*.png"],
+        [pictures / "[ac]**.png"],
     ):
         lines = predict(*words).splitlines()[2:4]
         assert [line.split()[1] for line in lines] == ["7", "314"]
@@ -82,6 +83,14 @@ def test_out_says_where_the_answers_go(predict: Predict, pictures: Path, tmp_pat
     assert f"written to {out}" in predict(pictures / "a-seven.png", "--out", out)
     assert list(pd.read_csv(out).label) == [7]
     assert not (tmp_path / "submissions").exists()
+
+
+def test_a_tilde_that_the_shell_left_is_the_home_folder(
+    predict: Predict, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(pictures))
+    predict("~/a-seven.png", "--out", "~/answers.csv")
+    assert list(pd.read_csv(pictures / "answers.csv").label) == [7]
 
 
 def digits() -> np.ndarray:
@@ -98,6 +107,7 @@ def test_rows_of_a_test_csv_are_named_by_their_image_id(predict: Predict, tmp_pa
 
 def test_of_a_train_csv_the_accuracy_is_said(predict: Predict, tmp_path: Path) -> None:
     write_pixels(tmp_path / "train.csv", digits(), np.array([0, 1, 4, 9]))
+    assert predict(tmp_path / "train.csv") == predict(tmp_path / "tra*.csv")
     shown = predict(tmp_path / "train.csv")
     assert "accuracy 0.75000 (1 errors in 4 rows)" in shown
     assert "was trained on these rows" not in shown

@@ -124,6 +124,21 @@ def test_the_same_file_is_refused_unless_forced(desk: Desk, kaggle: Kaggle) -> N
     assert len(desk.ledger) == len(kaggle.submissions) == 2
 
 
+@pytest.mark.parametrize(
+    ("verdict", "score"),
+    [
+        ({"status": "PENDING"}, "not known yet: 'make scores' asks for it"),
+        ({"status": "ERROR"}, "none, Kaggle could not score it"),
+    ],
+)
+def test_a_file_without_a_score_is_refused_with_what_is_known_of_it(
+    desk: Desk, kaggle: Kaggle, verdict: dict[str, str], score: str
+) -> None:
+    kaggle.verdict = verdict
+    desk.run("submit", "--run", "first", "--yes")
+    assert f"(public score: {score}): give FORCE=1 to upload it again" in desk.refuse()
+
+
 def test_an_invalid_file_never_leaves_the_machine(desk: Desk, kaggle: Kaggle) -> None:
     desk.file.write_text(desk.file.read_text().replace("\n7,", "\n77,"))
     assert desk.refuse() == f"{desk.file}: has the ImageId 77 where 7 must be"

@@ -29,6 +29,11 @@ def default_folder(name: str) -> Path:
     return next(places, here) / name
 
 
+def expanded(path: Path) -> Path:
+    """Return a path with the ~ that make and some shells leave replaced by the home folder."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's own fails for ~nobody)
+
+
 def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
     """Convert digits to an int; cyclopts itself would round 2.7 to 3."""
     text = tokens[0].value

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from digit_recognizer.commands.console import columns, echo, working
-from digit_recognizer.commands.options import AnsweringRunName, DeviceName, Folders
+from digit_recognizer.commands.options import AnsweringRunName, DeviceName, Folders, expanded
 from digit_recognizer.errors import FileError, NoDigitError
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def predict(
     from digit_recognizer.training.device import find_devices
 
     answering = find_answering_run(folders.submissions_dir, run)
-    heading, pictures = _read_pictures(file)
+    files = [path for source in file for path in _pictures_of(expanded(source))]
+    heading, pictures = _read_pictures(files)
     images = [image for picture in pictures for image in picture.digits]
     proba = np.empty((0, 10))
     if images:
@@ -73,18 +75,17 @@ def predict(
         echo(f"... and {len(answers) - MOST_SHOWN:,} more")
     labels = [picture.label for picture in pictures if picture.label is not None]
     if labels:
-        echo(_accuracy(proba.argmax(axis=1) == labels, file[0], answering))
+        echo(_accuracy(proba.argmax(axis=1) == labels, files[0], answering))
     table = pd.DataFrame(chain(*answers), columns=[heading, "label", "note", *PROBA])
     if out is None:
         own = answering.run.predictions_csv_path
         out = folders.submissions_dir / own.name if answering.run == PRETRAINED else own
-    write_csv(out, table.astype({"label": "Int64"}), float_format="%.6f")
+    write_csv(expanded(out), table.astype({"label": "Int64"}), float_format="%.6f")
     echo(f"written to {out}")
 
 
-def _read_pictures(sources: Sequence[Path]) -> tuple[str, list[Picture]]:
-    """Read pictures, folders of them, or one CSV; return what the names are, and the pictures."""
-    files = [path for source in sources for path in _pictures_of(source)]
+def _read_pictures(files: Sequence[Path]) -> tuple[str, list[Picture]]:
+    """Read pictures, or one CSV; return what the names are, and the pictures."""
     for path in files:
         if path.suffix.lower() == ".csv":
             if len(files) > 1:
@@ -97,7 +98,7 @@ def _pictures_of(source: Path) -> list[Path]:
     from digit_recognizer.data.digit_image import IMAGE_SUFFIXES
 
     if not source.exists() and set(source.name) & set("*?["):  # make and Windows pass them on
-        files = sorted(source.parent.glob(source.name))
+        files = sorted(p for p in source.parent.iterdir() if fnmatch(p.name, source.name))
     elif source.is_dir():
         files = sorted(p for p in source.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     else:

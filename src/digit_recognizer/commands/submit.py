@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from digit_recognizer.commands.console import ask, echo, working
-from digit_recognizer.commands.options import FinishedRun, Flag, Folders
+from digit_recognizer.commands.options import FinishedRun, Flag, Folders, expanded
 from digit_recognizer.errors import FileError, KaggleError, RunError
 from digit_recognizer.kaggle.credentials import PAGE, TOKEN_HELP, find_credentials
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, PendingUpload, Submission
@@ -36,6 +36,7 @@ def submit(
     folders: Folders = Folders(),
 ) -> None:
     """Check a run's submission, upload it, fetch its score."""
+    file = file and expanded(file)
     if file and not file.is_file():
         raise FileError(f"{file}: no such file")
     from digit_recognizer.runs.ensemble import ensure_finished
@@ -84,7 +85,11 @@ def _sign_in(checked: "CheckedSubmission") -> "Kaggle":
 def _refuse_repeat(checked: "CheckedSubmission", ledger: Ledger) -> None:
     for entry in reversed(ledger.entries()):
         if entry.file_sha256 == checked.digest:
-            score = "no score yet" if entry.public_score is None else f"{entry.public_score:.5f}"
+            score = "not known yet: 'make scores' asks for it"
+            if entry.public_score is not None:
+                score = f"{entry.public_score:.5f}"
+            elif entry.status == "error":
+                score = "none, Kaggle could not score it"
             raise RunError(
                 f"{checked.file}: the same file was uploaded on {entry.time[:10]} as"
                 f" {entry.run} (public score: {score}): give FORCE=1 to upload it again"

@@ -15,7 +15,7 @@ settings.load_profile("without deadline")
 # These call make, or need the signals, pseudo-terminals and permissions of POSIX.
 POSIX_ONLY = (
     *("commands/test_console.py", "commands/test_download.py", "data/test_files.py"),
-    *("extras/kernel/test_kernel.py", "kaggle/test_round_trip.py"),
+    *("extras/kernel/test_kernel.py", "kaggle/test_client.py", "kaggle/test_round_trip.py"),
     *("test_crash.py", "test_make.py", "test_wheel.py"),
 )
 collect_ignore = POSIX_ONLY if os.name == "nt" else ()

@@ -190,12 +190,12 @@ KNOWN_RECIPES = ", ".join(RECIPES)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--workers two", "Invalid value for --workers: 'two' is not a whole number (see --help)"),
-        ("--workers 0", 'Invalid value "0" for --workers. Must be >= 1. (see --help)'),
+        ("--workers two", "Invalid value for --workers: 'two' is not a whole number"),
+        ("--workers 0", 'Invalid value "0" for --workers. Must be >= 1.'),
         ("--epochs 0", "epochs is 0: give a number from 1 to 1000"),
-        ("--lr fast", 'Invalid value for --lr: unable to convert "fast" into float. (see --help)'),
-        ("--epochs 2.7", "Invalid value for --epochs: '2.7' is not a whole number (see --help)"),
-        ("--epoch 3", "Unknown option: --epoch. Did you mean --epochs? (see --help)"),
+        ("--lr fast", 'Invalid value for --lr: unable to convert "fast" into float.'),
+        ("--epochs 2.7", "Invalid value for --epochs: '2.7' is not a whole number"),
+        ("--epoch 3", "Unknown option: --epoch. Did you mean --epochs?"),
         (
             "--recipe best",
             f"no recipe is called 'best': give a TOML file or one of {KNOWN_RECIPES}",
@@ -207,7 +207,9 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     words: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "--data", "small", *words.split()]) == 2
-    assert capsys.readouterr() == ("", f"error: {message}\n")
+    out, err = capsys.readouterr()
+    hint = ' (see ARGS="--help")' if message.startswith(("Invalid", "Unknown")) else ""
+    assert (out, err) == ("", f"error: {message}{hint}\n")
 
 
 @pytest.mark.parametrize(

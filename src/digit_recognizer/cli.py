@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return int(code or 0)
     except CycloptsError as error:
-        return _fail(2, f"{error} (see --help)")
+        return _fail(2, f'{error} (see ARGS="--help")')
     except UserError as error:
         return _fail(error.exit_code, error, error.advice)
     except OSError as error:

@@ -158,3 +158,11 @@ def test_the_folders_are_where_the_user_stands(
     assert default_folder("submissions") == tmp_path / "clone" / "submissions"
     monkeypatch.setenv("DIGIT_RECOGNIZER_DATA", "")
     assert default_folder("data") == tmp_path / "clone" / "data"
+
+
+def test_closed_streams_are_no_error(tmp_path: Path) -> None:
+    runs = f"'{sys.executable}' -m digit_recognizer runs --submissions-dir '{tmp_path}'"
+    for closed in (">&-", "<&-", ">&- 2>&-"):
+        done = subprocess.run(["sh", "-c", f"{runs} {closed}"], capture_output=True, text=True)
+        assert "Traceback" not in done.stderr
+        assert done.returncode == 0

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from support.small import contents, data_bytes, write_small, zipped
 
-from digit_recognizer.commands.download import fetch_dataset
+from digit_recognizer.commands.download import fetch_dataset, ready_dataset
+from digit_recognizer.commands.options import Folders
 from digit_recognizer.data.competition import DATA_FILES
 from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.errors import FileError
@@ -105,6 +106,9 @@ def test_a_kill_between_the_two_renames_is_recovered(archive: Path, tmp_path: Pa
     assert contents(tmp_path / "data" / "digit-recognizer") == before
     folder.rename(folder.with_name(".old-digit-recognizer"))
     assert fetch_dataset(tmp_path / "data", str(archive))[2] is False
+    folder.rename(folder.with_name(".old-digit-recognizer"))
+    folders = Folders(tmp_path / "data", tmp_path / "submissions")
+    assert ready_dataset(None, folders) == "digit-recognizer"  # and not the sample
 
 
 def test_a_kill_while_unpacking_leaves_what_was_there_and_is_cleaned_up(

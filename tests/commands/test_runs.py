@@ -51,10 +51,10 @@ def test_each_folder_is_a_row_that_says_what_it_is(shelf: Path) -> None:
         "done too": "finished",
         "both": "finished",
         "unfinished": "unfinished",
-        "bad json": "damaged: cv.json: cannot be read (JSONDecodeError): delete it, and 'make"
-        " train' with the same settings writes it again",
+        "bad json": "damaged: cv.json: cannot be read (JSONDecodeError): delete it, and repeat"
+        " the command that made the run: it writes it again",
         "odd json": "damaged: cv.json: cv_accuracy: input should be a valid number: delete it,"
-        " and 'make train' with the same settings writes it again",
+        " and repeat the command that made the run: it writes it again",
         "odd recipe": "damaged: recipe.json: is not a run's recipe ('recipe'): bring it back,"
         " delete the run, or use the version that made it",
         "list recipe": "damaged: recipe.json: is not a JSON object: bring it back, delete the run,"

@@ -56,13 +56,28 @@ def test_it_ends_with_five_lines(
     ]
 
 
+def test_a_run_that_may_not_be_read_is_no_other_run(
+    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_file = Path.is_file
+
+    def refuse(path: Path) -> bool:  # root, who runs the tests in a container, may read anything
+        if path.parent.name == "worse":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    lines, _ = shown(shelf, "good", 0.0, capsys)
+    assert lines[2] == "best other run  none on as many rows of this data"
+
+
 def test_a_run_that_was_finished_before_says_when(
     shelf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines, _ = shown(shelf, "worse", time.time() + 1, capsys)
     assert len(lines) == 6
     assert lines[0].startswith("already finished on 20")
-    assert lines[0].endswith(": nothing was trained: give another RUN to train anew")
+    assert lines[0].endswith(": nothing was done: give another RUN to make a new one")
     assert "good: this one -0." in lines[3]
 
 

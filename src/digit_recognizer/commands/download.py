@@ -81,10 +81,11 @@ def ready_dataset(data: str | None, folders: Folders) -> str:
     It is `data` where given, else the competition's, else the sample if there are no
     credentials to download the competition's.
     """
-    from digit_recognizer.data.dataset import COMPETITION, is_fetched
+    from digit_recognizer.data.dataset import COMPETITION, is_fetched, recover
     from digit_recognizer.kaggle.credentials import find_credentials
 
     if not data:
+        recover(folders.data_dir / COMPETITION)  # of a download that was killed at its very end
         is_there = is_fetched(folders.data_dir / COMPETITION)
         data = COMPETITION if is_there or find_credentials() else "sample"
         if data == COMPETITION and not is_there:

@@ -69,7 +69,7 @@ def show(results: "RunResults", began: float) -> None:
     finished = run.cv_path.stat().st_mtime
     if finished < began:
         when = datetime.fromtimestamp(finished).strftime("%Y-%m-%d %H:%M")
-        echo(f"already finished on {when}: nothing was trained: give another RUN to train anew")
+        echo(f"already finished on {when}: nothing was done: give another RUN to make a new one")
     report = run.report_path if draw(results) else "-"
     if cv.suspicious:
         echo("warning: this is better than the labels allow: look for leaked test rows")
@@ -92,7 +92,7 @@ def _beside(accuracy: float, other: tuple[float, str] | None) -> str:
 
 
 def _others(run: "Run", n_rows: int) -> "Iterator[tuple[float, str]]":
-    """Yield the accuracy and the name of each other finished run on as many of the same rows.
+    """Yield accuracy and name of each other finished run on the same data, and as many rows of it.
 
     A few folds may be easier than all.
     """
@@ -101,7 +101,7 @@ def _others(run: "Run", n_rows: int) -> "Iterator[tuple[float, str]]":
 
     data = run.environment().data
     for other in all_runs(run.run_dir.parent):
-        with suppress(UserError):  # of a damaged run, which `runs` names
+        with suppress(UserError, OSError):  # of a damaged run, which `runs` names
             if other != run and other.cv_path.is_file() and other.environment().data == data:
                 cv = CvReport.read(other.cv_path)
                 if cv.n_rows == n_rows:

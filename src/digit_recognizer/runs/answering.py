@@ -66,7 +66,7 @@ def rank_runs(submissions_dir: Path) -> list[AnsweringRun]:
     """
     found = []
     for run in [*all_runs(submissions_dir), PRETRAINED]:
-        with suppress(UserError):  # damaged or not finished
+        with suppress(UserError, OSError):  # damaged or not finished
             weights = [part.weights_path(m) for part in run.parts() for m in part.request().members]
             run.environment()  # may be damaged
             if all(path.is_file() for path in weights):

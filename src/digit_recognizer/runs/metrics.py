@@ -70,7 +70,7 @@ class CvReport:
     @classmethod
     def read(cls, path: Path) -> "CvReport":
         """Read ``cv.json``."""
-        advice = "delete it, and 'make train' with the same settings writes it again"
+        advice = "delete it, and repeat the command that made the run: it writes it again"
         return read_json_as(path, cls, advice)
 
 

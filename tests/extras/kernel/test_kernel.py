@@ -31,6 +31,10 @@ RECIPE = Recipe(n_splits=2, epochs=2, batch_size=16, tta=1)
 REQUEST = Request("digit-recognizer", "default", RECIPE)
 WORDS = ("--run", RUN, *SETTINGS)
 NAME = f"someone/{slug(RUN, REQUEST)}"
+NOT_WHOLE = (
+    "run.zip: did not arrive whole, or is of another run: it is not used:"
+    " repeat the command, or give FORCE=1 to train again"
+)
 
 
 @pytest.fixture(scope="session")
@@ -384,14 +388,14 @@ def test_a_run_that_is_damaged_or_another_one_is_refused_and_leaves_nothing(
 ) -> None:
     files = {key: value for key, value in contents(run_zip).items() if key != name}
     kernels.outputs = {"run.zip": packed(files if content is None else {**files, name: content})}
-    assert fail(desk) == "run.zip: is damaged or of another run: it is not used"
+    assert fail(desk) == NOT_WHOLE
     assert [path.name for path in desk.submissions_dir.iterdir()] == ["first"]
 
 
 def test_a_damaged_zip_is_refused(desk: Desk, kernels: KernelKaggle, run_zip: bytes) -> None:
     for damaged in (b"<html>sorry</html>", run_zip[:1000] + b"\xff" * 20 + run_zip[1020:]):
         kernels.outputs = {"run.zip": damaged}
-        assert fail(desk) == "run.zip: is damaged or of another run: it is not used"
+        assert fail(desk) == NOT_WHOLE
 
 
 def test_only_a_runs_own_files_are_unpacked(

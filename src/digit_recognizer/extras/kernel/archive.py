@@ -94,7 +94,8 @@ def unpack_run(archive: Path, run: Run, request: Request) -> None:
     except Exception as error:
         if not (isinstance(error, FileError) or is_bad_zip(error)):
             raise
-    raise RunError(f"{archive.name}: is damaged or of another run: it is not used")
+    fault = f"{archive.name}: did not arrive whole, or is of another run: it is not used"
+    raise RunError(f"{fault}: repeat the command, or give FORCE=1 to train again")
 
 
 def _run_files(request: Request) -> list[str]:

@@ -42,7 +42,7 @@ def run_notebook(submissions_dir: Path, script: Path = SCRIPT) -> Path:
 def _execute(book: Any) -> None:
     """Run the cells in a kernel whose working directory is temporary."""
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     with TemporaryDirectory() as folder:
         client = NotebookClient(book, timeout=600, resources={"metadata": {"path": folder}})
@@ -57,3 +57,6 @@ def _execute(book: Any) -> None:
             client.execute(env={**os.environ, "IPYTHONDIR": folder})
         except CellExecutionError as error:
             raise UserError(f"the notebook stopped: {error.ename}: {error.evalue}") from None
+        except (CellTimeoutError, DeadKernelError) as error:
+            fault = f"the notebook's kernel failed ({type(error).__name__})"
+            raise UserError(f"{fault}: free memory, then repeat the command") from None

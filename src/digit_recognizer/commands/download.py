@@ -1,4 +1,4 @@
-"""`make download`: fetch a dataset and verify it."""
+"""``download``: fetch a dataset and verify it."""
 
 import shutil
 from pathlib import Path

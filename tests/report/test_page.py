@@ -144,9 +144,9 @@ def test_the_last_epoch_is_a_dot_that_the_line_does_not_reach(page: Page) -> Non
 def test_no_mistake_among_240_rows_is_drawn_as_a_hundred_percent_and_not_as_five_nines(
     page: Page,
 ) -> None:
-    ticks = page.evaluate("nines([0.9, 1 - 1 / 240, 1]).ticks")
+    ticks = page.evaluate("accuracyAxis([0.9, 1 - 1 / 240, 1]).ticks")
     assert sorted(ticks) == pytest.approx([0.9, 0.95, 0.98, 0.99, 0.995, 1])
-    assert 4 <= page.evaluate("nines([0.2, 0.99995]).ticks.length") < 8
+    assert 4 <= page.evaluate("accuracyAxis([0.2, 0.99995]).ticks.length") < 8
     for lowest in (0.011, 0.23, 61, 3300):  # no round number lies in a range as narrow as this
         assert page.evaluate(f"logarithmic([{lowest}, {1.02 * lowest}]).ticks.length") >= 2
 

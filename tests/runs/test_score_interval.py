@@ -92,8 +92,8 @@ def test_the_gain_is_that_which_the_simulated_ensemble_has() -> None:
         true_gain = whole - (groups.argmax(axis=2) == labels).mean()
         expected = expected_score(labels, predictions)
         assert true_gain > 0.003
-        doubt = 0.5 if n_seeds == 1 else 0.25
-        assert expected.gain == pytest.approx(true_gain, rel=doubt)
+        uncertainty = 0.5 if n_seeds == 1 else 0.25
+        assert expected.gain == pytest.approx(true_gain, rel=uncertainty)
         assert expected.low < whole < expected.high
 
 

@@ -56,7 +56,7 @@ Workers = Annotated[
     Parameter(help="members at a time; else one for each GPU or core, of a Ray cluster too"),
 ]
 NewRun = Annotated[str | None, Parameter(help="the run's name; else made from dataset and recipe")]
-AnsweringRunName = Annotated[
+InferenceRunName = Annotated[
     str | None, Parameter(help="the run's name, or pretrained; else the best finished run")
 ]
 FinishedRun = Annotated[str | None, Parameter(help="the run's name; else the latest finished run")]

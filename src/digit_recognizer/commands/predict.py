@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from digit_recognizer.commands.console import columns, echo, working
-from digit_recognizer.commands.options import AnsweringRunName, DeviceName, Folders, expanded
+from digit_recognizer.commands.options import DeviceName, Folders, InferenceRunName, expanded
 from digit_recognizer.errors import FileError, NoDigitError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from digit_recognizer.runs.answering import AnsweringRun
+    from digit_recognizer.runs.inference import InferenceRun
     from digit_recognizer.runs.predictions import Proba
     from digit_recognizer.runs.run import Run
     from digit_recognizer.training.device import Device
@@ -44,7 +44,7 @@ def predict(
         ),
     ],
     *,
-    run: AnsweringRunName = None,
+    run: InferenceRunName = None,
     out: Annotated[
         Path | None, Parameter(help="the CSV of the answers; else predictions.csv in the run")
     ] = None,
@@ -56,10 +56,10 @@ def predict(
     import pandas as pd
 
     from digit_recognizer.data.files import write_csv
-    from digit_recognizer.runs.answering import PRETRAINED, find_answering_run
+    from digit_recognizer.runs.inference import PRETRAINED, find_inference_run
     from digit_recognizer.training.device import find_devices
 
-    answering = find_answering_run(folders.submissions_dir, run)
+    answering = find_inference_run(folders.submissions_dir, run)
     files = [path for source in file for path in _pictures_of(expanded(source))]
     heading, pictures = _read_pictures(files)
     images = [image for picture in pictures for image in picture.digits]
@@ -136,7 +136,7 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
 
     import torch
 
-    from digit_recognizer.runs.answering import load_networks
+    from digit_recognizer.runs.inference import load_networks
     from digit_recognizer.runs.predictions import blend_proba
     from digit_recognizer.training.parallel import count_cores
     from digit_recognizer.training.predict import predict_logits
@@ -167,13 +167,13 @@ def _answers(
 
     A picture without a digit has one row, which says so.
     """
-    from digit_recognizer.runs.answering import doubt
+    from digit_recognizer.runs.inference import uncertainty
 
     rest = iter(proba)
     for picture in pictures:
         if picture.digits:
             rows = islice(rest, len(picture.digits))
-            yield [(picture.name, int(row.argmax()), doubt(row), *row) for row in rows]
+            yield [(picture.name, int(row.argmax()), uncertainty(row), *row) for row in rows]
         else:
             yield [(picture.name, None, picture.note, *[None] * 10)]
 
@@ -189,7 +189,7 @@ def _line(answers: Sequence[tuple[Any, ...]]) -> tuple[str, str, str, str]:
     return name, labels, f"{100 * least:.1f} %", notes
 
 
-def _accuracy(correct: "NDArray[np.bool_]", path: Path, answering: "AnsweringRun") -> str:
+def _accuracy(correct: "NDArray[np.bool_]", path: Path, answering: "InferenceRun") -> str:
     """Return how many labels of a ``train.csv`` are met, and whether the run learned from them."""
     from digit_recognizer.data.files import sha256
 

@@ -138,21 +138,21 @@ def draw_pictures(results: RunResults) -> None:
     """
     run, recipe, oof = results.run, results.request.recipe, results.oof
     if recipe and not run.augmented_path.is_file():
-        write_bytes(run.augmented_path, png(augmentation_sheet(recipe, results.data)))
+        write_bytes(run.augmented_path, png(augmentation_grid(recipe, results.data)))
     if not run.hardest_path.is_file():
         errors = oof.most_confident_errors()[:N_HARDEST]
         captions = [f"{oof.labels[index]}, not {oof.predicted[index]}" for index in errors]
-        hardest = sheet(results.data.images[oof.rows[errors]], 12, captions)
+        hardest = image_grid(results.data.images[oof.rows[errors]], 12, captions)
         write_bytes(run.hardest_path, png(hardest))
 
 
-def augmentation_sheet(recipe: Recipe, data: Dataset) -> NDArray[np.uint8]:
-    """Return a sheet: in each row a digit as it is and, right of it, draws of the policy."""
+def augmentation_grid(recipe: Recipe, data: Dataset) -> NDArray[np.uint8]:
+    """Return a grid: in each row a digit as it is and, right of it, draws of the policy."""
     examples = augmentation_examples(recipe, data.images, data.labels)
-    return sheet(examples.reshape(-1, SIDE, SIDE), 1 + N_EXAMPLES)
+    return image_grid(examples.reshape(-1, SIDE, SIDE), 1 + N_EXAMPLES)
 
 
-def sheet(
+def image_grid(
     images: NDArray[np.uint8], columns: int, captions: Sequence[str] = ()
 ) -> NDArray[np.uint8]:
     """Return images [N, 28, 28] uint8 in rows of `columns`, each over its caption; grey [H, W]."""

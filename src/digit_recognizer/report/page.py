@@ -80,7 +80,7 @@ def report_context(
         "is_augmented": any(build_transform(part.recipe).transforms for part in results.parts),
         "is_smoothed": any(part.recipe.label_smoothing for part in results.parts),
         "augmented": [
-            (part, figures.data_url(255 - figures.augmentation_sheet(part.recipe, results.data)))
+            (part, figures.data_url(255 - figures.augmentation_grid(part.recipe, results.data)))
             for part in results.parts
         ],
         "n_bins": figures.N_BINS,

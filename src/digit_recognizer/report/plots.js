@@ -6,7 +6,7 @@ const percent = (fraction, digits = 2) => `${(100 * fraction).toFixed(digits)}\u
 const linear = (low, high, ticks, show) => ({ at: (v) => (v - low) / (high - low), ticks, show });
 
 // An axis from 1 to `last`, with at most eight ticks.
-function counted(last) {
+function epochAxis(last) {
   const step = Math.ceil(last / 8);
   const ticks = [...Array(last).keys()].map((i) => i + 1).filter((n) => n % step === 0);
   return linear(last === 1 ? 0 : 1, last, ticks, String);
@@ -26,7 +26,7 @@ function logarithmic(values, show = (t) => `${t}`) {
 
 // Accuracies: each halving of the errors takes the same room, so 99 % and 99.9 % lie apart. Without
 // an error, 100 % lies as far above the fewest errors as these above twice as many.
-function nines(values) {
+function accuracyAxis(values) {
   const errors = values.map((v) => 1 - v), fewest = Math.min(0.1, ...errors.filter((e) => e > 0));
   const shown = (e) => Math.max(e, fewest / 2);
   const axis = logarithmic(errors.map(shown));

@@ -18,7 +18,7 @@ for (const button of byId("matrix").querySelectorAll("button")) {
 
 // Curves: each epoch shows its values where the pointer rests on it.
 function curves(host, what, y, show) {
-  const x = counted(Math.max(...data.curves.map(({ epochs }) => epochs.length)));
+  const x = epochAxis(Math.max(...data.curves.map(({ epochs }) => epochs.length)));
   const label = `${what} of ${data.curves.length} members by epoch, on training and held-out rows; the table below has those of the last epoch, history.csv of each member all`;
   plot(host, { x, y, xName: "epoch", label }, ({ root, px, py }) => {
     data.curves.forEach(({ name, epochs }, number) => {
@@ -40,7 +40,7 @@ function curves(host, what, y, show) {
 }
 
 const all = (what) => data.curves.flatMap(({ epochs }) => epochs.flatMap((epoch) => [epoch[`val_${what}`], epoch[`train_${what}`]]));
-curves(byId("accuracy-plot"), "accuracy", nines(all("accuracy")), (v) => percent(v));
+curves(byId("accuracy-plot"), "accuracy", accuracyAxis(all("accuracy")), (v) => percent(v));
 curves(byId("loss-plot"), "loss", logarithmic(all("loss")), (v) => v.toFixed(4));
 
 // Calibration: on the diagonal, confidence is accuracy.

@@ -9,7 +9,7 @@ import pytest
 from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.dataset import load
 from digit_recognizer.data.files import write_json
-from digit_recognizer.runs.answering import PRETRAINED
+from digit_recognizer.runs.inference import PRETRAINED
 from digit_recognizer.runs.run import Run
 
 

@@ -25,7 +25,7 @@ from digit_recognizer.errors import FileError
 from digit_recognizer.extras.play import _others
 from digit_recognizer.extras.play.app import LARGEST, build_app
 from digit_recognizer.extras.play.predictor import data_url
-from digit_recognizer.runs.answering import PRETRAINED, AnsweringRun
+from digit_recognizer.runs.inference import PRETRAINED, InferenceRun
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import find_devices
 
@@ -34,7 +34,7 @@ READ = "/read/drawing"
 
 @pytest.fixture(scope="module")
 def client(drawing: Path, drawing_run: Run) -> FlaskClient:
-    return build_app([AnsweringRun.read(drawing_run)], drawing / "data").test_client()
+    return build_app([InferenceRun.read(drawing_run)], drawing / "data").test_client()
 
 
 @pytest.mark.parametrize("digit", [0, 1, 4, 7])
@@ -52,7 +52,7 @@ def test_a_drawn_digit_is_predicted_as_by_make_predict(
 
 
 def test_of_two_runs_called_pretrained_the_better_can_be_chosen(drawing_run: Run) -> None:
-    first, packaged = AnsweringRun.read(drawing_run), AnsweringRun.read(PRETRAINED)
+    first, packaged = InferenceRun.read(drawing_run), InferenceRun.read(PRETRAINED)
     own = replace(packaged, run=Run(drawing_run.run_dir.with_name("pretrained")))
     assert _others(first, [own, first, packaged]) == [own]
     assert _others(first, [first, packaged]) == [packaged]

@@ -14,7 +14,7 @@ from support.strokes import STROKES, encoded, png
 from werkzeug.serving import make_server
 
 from digit_recognizer.extras.play.app import build_app
-from digit_recognizer.runs.answering import PRETRAINED, AnsweringRun
+from digit_recognizer.runs.inference import PRETRAINED, InferenceRun
 from digit_recognizer.runs.run import Run
 
 Visitor = Callable[..., Visit]
@@ -31,7 +31,7 @@ BRING = """([kind, text]) => {
 @pytest.fixture(scope="module")
 def address(drawing: Path, drawing_run: Run) -> Iterator[str]:
     # The networks are the same; only the second run has training digits beside them.
-    runs = [AnsweringRun.read(PRETRAINED), AnsweringRun.read(drawing_run)]
+    runs = [InferenceRun.read(PRETRAINED), InferenceRun.read(drawing_run)]
     server = make_server("127.0.0.1", 0, build_app(runs, drawing / "data"), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

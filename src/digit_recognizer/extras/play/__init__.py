@@ -12,16 +12,16 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from digit_recognizer.commands.console import echo
-from digit_recognizer.commands.options import AnsweringRunName, Folders, Natural
+from digit_recognizer.commands.options import Folders, InferenceRunName, Natural
 from digit_recognizer.errors import UserError
 
 if TYPE_CHECKING:
-    from digit_recognizer.runs.answering import AnsweringRun
+    from digit_recognizer.runs.inference import InferenceRun
 
 
 def play(
     *,
-    run: AnsweringRunName = None,
+    run: InferenceRunName = None,
     port: Annotated[
         Natural, Parameter(validator=Number(gte=0, lte=65535), help="0: any free port")
     ] = 8000,
@@ -34,9 +34,9 @@ def play(
     from werkzeug.serving import make_server
 
     from digit_recognizer.extras.play.app import build_app
-    from digit_recognizer.runs.answering import find_answering_run, rank_runs
+    from digit_recognizer.runs.inference import find_inference_run, rank_runs
 
-    first = find_answering_run(folders.submissions_dir, run)
+    first = find_inference_run(folders.submissions_dir, run)
     others = _others(first, rank_runs(folders.submissions_dir))
     # Beside other programs, two threads wait for each other: half of the answers took more than
     # 250 ms instead of 22 to 39.
@@ -67,7 +67,7 @@ def play(
         os._exit(status)
 
 
-def _others(first: "AnsweringRun", ranked: "Sequence[AnsweringRun]") -> "list[AnsweringRun]":
+def _others(first: "InferenceRun", ranked: "Sequence[InferenceRun]") -> "list[InferenceRun]":
     """Return the best run of each other name: one's own may be called `pretrained` too."""
     by_name = {other.run.name: other for other in reversed(ranked)}
     return [other for name, other in reversed(by_name.items()) if name != first.run.name]

@@ -15,14 +15,14 @@ from werkzeug.exceptions import HTTPException
 from digit_recognizer.errors import UserError
 from digit_recognizer.extras.play.predictor import Predictor
 from digit_recognizer.report.page import render
-from digit_recognizer.runs.answering import AnsweringRun
+from digit_recognizer.runs.inference import InferenceRun
 
 TEMPLATE = Path(__file__).with_name("play.html.j2")
 LARGEST = 16 * 2**20  # bytes; a phone's photo has 3 to 8 MB
 ONE_AT_A_TIME = Lock()  # two predictions at a time would each take twice as long
 
 
-def build_app(runs: Sequence[AnsweringRun], data_dir: Path) -> Flask:
+def build_app(runs: Sequence[InferenceRun], data_dir: Path) -> Flask:
     """Return the application: the page at ``/``; ``POST /read/<run>``, which answers a picture.
 
     The first of `runs` is loaded at once, others when they are chosen. Every refusal is JSON with
@@ -30,7 +30,7 @@ def build_app(runs: Sequence[AnsweringRun], data_dir: Path) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, TRUSTED_HOSTS=["127.0.0.1", "localhost"])
-    by_name = {answering.run.name: answering.run for answering in reversed(runs)}
+    by_name = {found.run.name: found.run for found in reversed(runs)}
     page = render(TEMPLATE, data=None, runs=runs)
 
     @lru_cache(maxsize=3)  # of two default runs, networks and training digits take 300 MB

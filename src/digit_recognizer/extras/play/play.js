@@ -169,7 +169,7 @@ function show(digits, reason = "") {
   glyph.textContent = digits.map(({ label }) => label).join("") || "?";
   glyph.classList.toggle("none", digits.length === 0);
   glyph.classList.toggle("many", digits.length > 1);
-  glyph.classList.toggle("unsure", digits.some(({ doubt }) => doubt));
+  glyph.classList.toggle("unsure", digits.some(({ uncertainty }) => uncertainty));
   const buttons = digits.map((digit) => {
     const button = html("button", { type: "button" }, digit.label);
     button.addEventListener("click", () => {
@@ -197,13 +197,13 @@ function showNothing(reason) {
   showBars([], [], false);
 }
 
-function showDigit({ label, doubt, proba, members, image, neighbours }, name) {
+function showDigit({ label, uncertainty, proba, members, image, neighbours }, name) {
   const agreeing = members.filter((member) => best(member) === label).length;
-  write("confidence", name + (doubt ? `${doubt}?` : percent(proba[label])));
+  write("confidence", name + (uncertainty ? `${uncertainty}?` : percent(proba[label])));
   write("agree", `Networks that agree: ${agreeing} of ${members.length}`);
   byId("image").src = image;
   byId("seen").hidden = false;
-  showBars(proba, members, doubt !== "");
+  showBars(proba, members, uncertainty !== "");
   byId("near").hidden = neighbours.length === 0;
   byId("tiles").replaceChildren(...neighbours.map((near) => html(
     "li", { class: near.label === label ? "" : "other" },

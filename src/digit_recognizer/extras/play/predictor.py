@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import FileError
 from digit_recognizer.report.figures import data_url
-from digit_recognizer.runs.answering import doubt, load_networks
 from digit_recognizer.runs.ensemble import data_of
+from digit_recognizer.runs.inference import load_networks, uncertainty
 from digit_recognizer.runs.predictions import blend_proba, mean_proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import find_devices
@@ -69,7 +69,7 @@ class Predictor:
     def predict(self, picture: bytes) -> list[dict[str, Any]]:
         """Predict the digits of a PNG or JPEG picture, from left to right, in values of JSON.
 
-        Of each: ``image``, what the networks get, as a data URL; ``label``; ``doubt``, a note where
+        Of each: ``image``, what the networks get, as a data URL; ``label``; ``uncertainty``, a note where
         it is not sure; ``proba`` [10] of the ensemble; ``members`` [K, 10] of each network;
         ``neighbours``, the nearest first.
         """
@@ -84,7 +84,7 @@ class Predictor:
         return {
             "image": data_url(image),
             "label": int(proba.argmax()),
-            "doubt": doubt(proba),
+            "uncertainty": uncertainty(proba),
             "proba": proba.tolist(),
             "members": [mean_proba([one])[0].tolist() for part in logits for one in part],
             "neighbours": self._digits.nearest(image, N_NEIGHBOURS) if self._digits else [],

@@ -10,13 +10,13 @@ from support.desk import Desk, make_run
 
 from digit_recognizer.data.files import write_text
 from digit_recognizer.errors import RunError
-from digit_recognizer.runs.answering import (
+from digit_recognizer.runs.inference import (
     PRETRAINED,
-    AnsweringRun,
-    doubt,
+    InferenceRun,
     export,
-    find_answering_run,
+    find_inference_run,
     rank_runs,
+    uncertainty,
 )
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.members import Member
@@ -45,24 +45,24 @@ def test_the_best_run_on_real_data_answers_not_the_latest(shelf: Desk) -> None:
     make_run(shelf, "without networks", cv=0.998)
     ranked = [each.run.name for each in rank_runs(shelf.submissions_dir)]
     assert ranked == ["best", "good", "toy", "pretrained", "sample"]
-    assert find_answering_run(shelf.submissions_dir, None).run.name == "best"
-    assert find_answering_run(shelf.submissions_dir, "toy").run.name == "toy"
+    assert find_inference_run(shelf.submissions_dir, None).run.name == "best"
+    assert find_inference_run(shelf.submissions_dir, "toy").run.name == "toy"
     with pytest.raises(RunError, match="is not finished"):
-        find_answering_run(shelf.submissions_dir, "unfinished")
+        find_inference_run(shelf.submissions_dir, "unfinished")
 
 
 def test_without_a_run_on_real_data_the_pretrained_networks_answer(shelf: Desk) -> None:
     make_whole(shelf, "sample", cv=0.999, source="sample")
-    found = find_answering_run(shelf.submissions_dir, None)
+    found = find_inference_run(shelf.submissions_dir, None)
     assert found.run == PRETRAINED
     assert found.title.endswith(" (packaged)")
     assert found.warning == ""
-    assert find_answering_run(shelf.submissions_dir, "pretrained").run == PRETRAINED
+    assert find_inference_run(shelf.submissions_dir, "pretrained").run == PRETRAINED
 
 
 def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(shelf: Desk) -> None:
     good, toy, sample = (
-        AnsweringRun.read(Run(make_run(shelf, name, cv, source=source)))
+        InferenceRun.read(Run(make_run(shelf, name, cv, source=source)))
         for name, cv, source in (
             ("good", 0.996, "kaggle"),
             ("toy", 0.91, "kaggle"),
@@ -110,4 +110,4 @@ def test_a_run_is_exported_as_weights_that_answer(tmp_path: Path) -> None:
 def test_below_the_threshold_the_runner_up_is_named(proba: dict[int, float], words: str) -> None:
     probabilities = np.zeros(10)
     probabilities[list(proba)] = list(proba.values())
-    assert doubt(probabilities) == words
+    assert uncertainty(probabilities) == words

@@ -1,4 +1,4 @@
-"""The run that answers `predict` and `play`: the best one, named with its accuracy."""
+"""The run whose networks `predict` and `play` use: the best one, named with its accuracy."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ SURE_CONFIDENCE = 0.7
 
 
 @dataclass(frozen=True)
-class AnsweringRun:
+class InferenceRun:
     """A finished run with what there is to say of it beside its answers."""
 
     run: Run
@@ -36,7 +36,7 @@ class AnsweringRun:
     is_sample: bool  # trained on the sample, which is not the competition's data
 
     @classmethod
-    def read(cls, run: Run) -> "AnsweringRun":
+    def read(cls, run: Run) -> "InferenceRun":
         """Read the scores of a finished run."""
         if not run.cv_path.is_file():
             raise run.unfinished_error()
@@ -59,7 +59,7 @@ class AnsweringRun:
         return ""
 
 
-def rank_runs(submissions_dir: Path) -> list[AnsweringRun]:
+def rank_runs(submissions_dir: Path) -> list[InferenceRun]:
     """Return all finished runs and the pretrained one, the best first; no damaged ones.
 
     Those on real data come first, then the pretrained one, then those on the sample.
@@ -70,21 +70,21 @@ def rank_runs(submissions_dir: Path) -> list[AnsweringRun]:
             weights = [part.weights_path(m) for part in run.parts() for m in part.request().members]
             run.environment()  # may be damaged
             if all(path.is_file() for path in weights):
-                found.append(AnsweringRun.read(run))
+                found.append(InferenceRun.read(run))
     return sorted(found, key=_rank, reverse=True)
 
 
-def _rank(found: AnsweringRun) -> tuple[bool, bool, float, str]:
+def _rank(found: InferenceRun) -> tuple[bool, bool, float, str]:
     is_own, score = found.run != PRETRAINED, found.cv.expected_score.middle
     return not found.is_sample, is_own, score, found.run.name
 
 
-def find_answering_run(submissions_dir: Path, name: str | None) -> AnsweringRun:
+def find_inference_run(submissions_dir: Path, name: str | None) -> InferenceRun:
     """Return the finished run called `name`, or the best one; ``pretrained`` comes with the package."""
     if name is None:
         return rank_runs(submissions_dir)[0]
     is_pretrained = name == PRETRAINED.name and not (submissions_dir / name).exists()
-    return AnsweringRun.read(PRETRAINED if is_pretrained else find_run(submissions_dir, name))
+    return InferenceRun.read(PRETRAINED if is_pretrained else find_run(submissions_dir, name))
 
 
 def load_networks(run: Run, device: "Device") -> "list[list[tuple[nn.Module, Recipe]]]":
@@ -102,21 +102,21 @@ def _load(run: Run, member: Member, device: "Device") -> "tuple[nn.Module, Recip
         raise damaged_error(run.weights_path(member), str(error)) from None
 
 
-def doubt(proba: Proba) -> str:
+def uncertainty(proba: Proba) -> str:
     """Return ``not sure: 2 or 7`` for probabilities [10] without a confident one, else nothing."""
     second, best = np.argsort(proba, kind="stable")[-2:]
     return "" if proba[best] >= SURE_CONFIDENCE else f"not sure: {best} or {second}"
 
 
 def export(run: Run, folder: Path = PRETRAINED.run_dir) -> None:
-    """Write what answering needs of a finished run into `folder`, weights in half precision."""
+    """Write what inference needs of a finished run into `folder`, weights in half precision."""
     from safetensors.numpy import save
 
-    answering, target = AnsweringRun.read(run), Run(folder)
+    found, target = InferenceRun.read(run), Run(folder)
     for member in run.request().members:
         weights = run.read_weights(member).items()
         halved = {name: w.astype(np.float16) if w.dtype == np.float32 else w for name, w in weights}
         write_bytes(target.weights_path(member), save(halved))
     write_json(target.recipe_path, run.request().as_dict())
     write_json(target.environment_path, replace(run.environment(), may_submit=False))
-    write_json(target.cv_path, replace(answering.cv, may_submit=False))
+    write_json(target.cv_path, replace(found.cv, may_submit=False))

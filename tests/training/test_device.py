@@ -101,6 +101,7 @@ def test_devices_are_tried_in_other_processes(monkeypatch: pytest.MonkeyPatch) -
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "GET was unable to find an engine to execute this computation",
         "Unable to find a valid cuDNN algorithm to run convolution",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 40000000000000 bytes.",
     ],
 )
 def test_libraries_say_in_their_own_words_that_memory_ran_out(message: str) -> None:

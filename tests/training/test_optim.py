@@ -142,6 +142,12 @@ def test_muon_goes_on_where_earlier_gradients_pointed() -> None:
     assert ((twice - once).flatten(1).diagonal() < 0).all()
 
 
+def test_kernels_alone_are_left_to_adam_which_refuses_to_have_nothing() -> None:
+    kernel = torch.nn.Parameter(torch.ones(4, 3, 3, 3))
+    (adam,) = build_optimizers(Recipe(), [kernel], torch.tensor(0.1, dtype=torch.float64))
+    assert isinstance(adam, torch.optim.AdamW)
+
+
 def test_averaging_forgets_the_random_start() -> None:
     network = torch.nn.Linear(1, 1)
     torch.nn.init.constant_(network.weight, 100.0)

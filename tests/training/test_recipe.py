@@ -1,14 +1,20 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support.small import images
 
+from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RecipeError, RunError
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
+from digit_recognizer.training.device import Device
+from digit_recognizer.training.members import Member
 from digit_recognizer.training.models import NETWORKS, network_cost
 from digit_recognizer.training.recipe import NETWORK_NAMES, RECIPES, Recipe, named_recipe
+from digit_recognizer.training.trainer import fit_member
 
 NAMES = {"dataset": "sample", "recipe": "default"}
 
@@ -71,7 +77,9 @@ def test_a_recipe_of_ones_own_is_a_toml_file(tmp_path: Path) -> None:
     [
         ("epochs = ", "is not TOML"),
         ("epoch = 3", "mine.toml: there is no setting called 'epoch'"),
-        ('recipe = "best"', "no recipe is called 'best'"),
+        ('recipe = "best"', "no recipe is called 'best': in a TOML file, give one of default"),
+        (f"lr = {'9' * 400}", "lr is 999.*: give a number from 1e-08 to 10"),
+        (f"lr = {'9' * 5000}", "is not TOML: .*digits"),
         ("recipe = [1]", "no recipe is called '\\[1\\]'"),
         ("network = 3", "network is 3: give a value of type str"),
         (b"\xff", "cannot be read as text"),
@@ -91,6 +99,46 @@ def test_a_recipes_file_that_is_wrong_is_refused(
 def test_a_network_of_ones_own_that_is_wrong_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("from torch import nn\nwrong = nn.Flatten\n")
-    message = r"network mine.py:wrong: .*returns \[1, 784\] for an image, .*mend mine.py"
+    message = r"network mine.py:wrong: .*returns \[2, 784\] for two images, .*mend mine.py"
     with pytest.raises(RecipeError, match=message):
         network_cost(named_recipe("default", {"network": f"{file}:wrong"}))
+    with pytest.raises(RecipeError, match=r"add its function, .*mine\.py:FUNCTION$"):
+        named_recipe("default", {"network": str(file)})
+
+
+# A dataclass with deferred annotations, a kept activation, and a kernel without a gradient.
+UNUSUAL = """
+from __future__ import annotations
+from dataclasses import dataclass
+from torch import nn
+
+@dataclass
+class Sizes:
+    width: int = 4
+
+class Network(nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.first = nn.Conv2d(1, sizes.width, 3)
+        self.frozen = nn.Conv2d(sizes.width, sizes.width, 3).requires_grad_(False)
+        self.unused = nn.Conv2d(sizes.width, sizes.width, 3)
+        self.norm = nn.InstanceNorm2d(sizes.width, track_running_stats=True)
+        self.last = nn.Linear(sizes.width, 10)
+
+    def forward(self, x):
+        self.features = self.norm(self.frozen(self.first(x)))
+        return self.last(self.features.mean((2, 3)))
+
+def build():
+    return Network(Sizes())
+"""
+
+
+def test_an_unusual_network_of_ones_own_is_trained_with_its_own_buffers(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(UNUSUAL)
+    settings = {"network": f"{tmp_path / 'mine.py'}:build", "n_splits": 2, "epochs": 1}
+    data = Dataset(images(40), np.arange(40) % 10, images(2, seed=1))
+    trained = fit_member(
+        named_recipe("default", settings), data, Member(0, 0), Device("cpu", "fp32")
+    )
+    assert np.abs(trained.weights["norm.running_mean"]).max() > 0

@@ -67,6 +67,22 @@ def test_held_out_rows_do_not_touch_the_weights(
     assert same_weights(honest, fooled)
 
 
+@pytest.mark.parametrize(
+    ("changes", "lrs"),
+    [
+        ({"schedule": "exponential", "lr_decay": 0.5}, [0.004, 0.002]),
+        ({"schedule": "cosine"}, [0.004, 0.002]),
+        ({"schedule": "steps"}, [0.004, 0.004]),
+    ],
+)
+def test_the_history_has_the_learning_rate_of_an_epochs_last_step(
+    digits: Dataset, changes: dict, lrs: list[float]
+) -> None:
+    recipe = replace(HALVES, network="mlp", lr=0.004, **changes)
+    trained = fit_member(recipe, handful(digits, 40), Member(0, 0), CPU)
+    assert [epoch.lr for epoch in trained.history] == pytest.approx(lrs)
+
+
 def test_members_share_gpus_in_turn_and_a_cpu_core_by_core() -> None:
     first, second = Device("cuda:0", "bf16"), Device("cuda:1", "bf16")
     assert worker_devices([first, second], None) == [first, second]

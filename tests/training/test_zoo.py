@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member
 from digit_recognizer.training.models import NETWORKS, network_cost
 from digit_recognizer.training.predict import predict_logits
-from digit_recognizer.training.recipe import RECIPES, Recipe
+from digit_recognizer.training.recipe import RECIPES, Recipe, named_recipe
 from digit_recognizer.training.trainer import fit_member
 from digit_recognizer.training.zoo import ZOO, PreNormBlock
 
@@ -53,6 +54,15 @@ def test_networks_have_as_many_parameters_as_we_and_their_authors_say(
     name: str, parameters: int
 ) -> None:
     assert network_cost(Recipe(network=name)).parameters == parameters
+
+
+def test_a_linear_layer_counts_once_for_each_token(tmp_path: Path) -> None:
+    rows = "nn.Flatten(1, 2), nn.Linear(28, 8), nn.Flatten(), nn.Linear(28 * 8, 10)"
+    (tmp_path / "mine.py").write_text(
+        f"from torch import nn\ndef build(): return nn.Sequential({rows})"
+    )
+    recipe = named_recipe("default", {"network": f"{tmp_path / 'mine.py'}:build"})
+    assert network_cost(recipe).multiply_adds == 28 * 28 * 8 + 28 * 8 * 10
 
 
 def test_multiply_adds_are_those_of_convolutions_and_linear_layers() -> None:

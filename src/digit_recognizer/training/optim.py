@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ UPDATE_RMS = 0.2  # of Muon's steps, as of AdamW's, in units of the learning rat
 class EMA:
     """An exponential moving average (EMA) of a network's weights, as a network of its own.
 
-    BatchNorm statistics are not averaged: see `update_bn`. Unlike in torch's AveragedModel, the
+    Buffers are not averaged: for BatchNorm's, see `update_bn`. Unlike in torch's AveragedModel, the
     weight of a step is a tensor, so that no step waits for a GPU.
     """
 
@@ -76,14 +77,16 @@ def build_optimizers(
     """Return the recipe's optimizers; each parameter is in one.
 
     With ``muon``, Muon updates the kernels of convolutions with several channels in, and AdamW the
-    rest: the first layer, depthwise ones, the last, biases and norms. `lr` is a scalar of `lr_dtype`, on the parameters'
-    device; every step reads it anew.
+    rest: the first layer, depthwise ones, the last, biases and norms. `lr` is a scalar of
+    `lr_dtype`, on the parameters' device; every step reads it anew.
     """
     kernels: list[Parameter] = []
     rest: list[Parameter] = []
     for parameter in parameters:
         inner = recipe.optimizer == "muon" and parameter.ndim == 4 and parameter.shape[1] > 1
         (kernels if inner else rest).append(parameter)
+    if not rest:  # Adam refuses an empty list
+        kernels, rest = rest, kernels
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     options = {"fused": True, "capturable": lr.is_cuda}  # as a CUDA graph: see `graphed`
     adam = kind(rest, lr=lr, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay, **options)
@@ -114,15 +117,19 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every kernel."""
         [group] = self.param_groups
-        kernels, lr = group["params"], group["lr"]
-        updates = self._updates([kernel.grad for kernel in kernels])
+        # A kernel that is frozen, or that the forward pass does not use, has no gradient.
+        kernels = [kernel for kernel in group["params"] if kernel.grad is not None]
+        if not kernels:
+            return
+        lr, updates = group["lr"], self._updates(kernels)
         torch._foreach_mul_(kernels, 1 - lr * group["weight_decay"])
         for kernel, update in zip(kernels, updates, strict=True):
             rows = kernel.permute(0, 2, 3, 1)
             rows.addcmul_(update.reshape(rows.shape), lr, value=-1)
 
-    def _updates(self, gradients: list[Tensor]) -> list[Tensor]:
-        buffers = [state["momentum_buffer"] for state in self.state.values()]
+    def _updates(self, kernels: list[Parameter]) -> list[Tensor]:
+        gradients: list[Any] = [kernel.grad for kernel in kernels]
+        buffers = [self.state[kernel]["momentum_buffer"] for kernel in kernels]
         torch._foreach_lerp_(buffers, gradients, 1 - MOMENTUM)
         nesterov = torch._foreach_lerp(gradients, buffers, MOMENTUM)
         matrices = [gradient.permute(0, 2, 3, 1).flatten(1) for gradient in nesterov]
@@ -146,7 +153,7 @@ def orthogonalize_batch(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """Return nearly the closest orthogonal matrix [M, N]: all singular values are 0.67 to 1.21.
+    """Return nearly the closest orthogonal matrix [M, N], of singular values from 0.67 to 1.21.
 
     Five steps of Jordan's Newton-Schulz iteration, x -> (3.4445 - 4.7750 g + 2.0315 g g) x with
     g = x x'. All factors are polynomials of the first g, a small square matrix, so they are

@@ -177,22 +177,24 @@ def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Reci
     if name.endswith(".toml"):
         try:
             own = tomllib.loads(_read(name))
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # a TOMLDecodeError, or a number of too many digits
             raise RecipeError(f"{name}: is not TOML: {error}") from None
         name = str(own.pop("recipe", "default"))
     if name not in RECIPES:
-        known = ", ".join(RECIPES)
-        raise RecipeError(f"no recipe is called {name!r}: give a TOML file or one of {known}")
+        choice = "in a TOML file, give" if name != file_or_name else "give a TOML file or"
+        raise RecipeError(f"no recipe is called {name!r}: {choice} one of {', '.join(RECIPES)}")
     settings = {**asdict(RECIPES[name]), **own, **(changes or {})}
     file, _, function = str(settings["network"]).rpartition(":")
     if file.endswith(".py"):
         settings["network"] = f"{Path(file).name}:{function}"
         settings["network_source"] = _read(file)
+    if function.endswith(".py"):
+        raise RecipeError(f"network is {function!r}: add its function, {function}:FUNCTION")
     types = {item.name: item.type for item in fields(Recipe)}
     if unknown := sorted(set(settings) - set(types)):
         raise RecipeError(f"{file_or_name}: there is no setting called {unknown[0]!r}")
-    for key, value in settings.items():
-        if types[key] is float and type(value) is int:  # 12 and 12.0 are one recipe
+    for key, value in settings.items():  # 12 and 12.0 are one recipe; longer numbers are refused
+        if types[key] is float and type(value) is int and abs(value) < 2**53:
             settings[key] = float(value)
     return Recipe(**settings)
 

@@ -170,7 +170,7 @@ class _Trainer:
         validation = self._evaluate(on_all_rows=epoch == self.recipe.epochs)
         # The last step may have spoilt the weights, which only the second loss shows.
         self._check_finite(training[0] + validation[0], epoch)
-        lr = self.recipe.lr * self._lr_factor(epoch * self.steps_per_epoch)
+        lr = self.recipe.lr * self._lr_factor(epoch * self.steps_per_epoch - 1)
         seconds = time.perf_counter() - start
         return EpochMetrics(epoch, lr, *training, *validation, seconds, augment_seconds)
 
@@ -258,6 +258,9 @@ class _Trainer:
         return F.cross_entropy(logits, labels).item(), accuracy
 
     def _update_bn(self, network: nn.Module, n_rows: int) -> None:
+        # Buffers of other layers, such as spectral_norm's, are those of the trained network.
+        for average, value in zip(network.buffers(), self.network.buffers(), strict=True):
+            average.copy_(value)
         rows = evenly_spaced(self.train_index, n_rows)
         images = torch.from_numpy(self.data.images[rows]).to(self.device.name)
         # Every chunk weighs the same, so their sizes differ by a row at most.

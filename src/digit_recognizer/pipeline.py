@@ -81,14 +81,18 @@ class Pipeline:
             part.check_rows(self.dataset)
             missing = [member for member in request.members if member not in part.predictions]
             if missing:
-                environment = environment.with_hardware([environment, now])
+                checkpoints = run.read_checkpoints(missing)
+                is_begun = part.predictions or checkpoints
+                environment = environment.with_hardware([environment, now]) if is_begun else now
                 write_json(run.environment_path, environment)
                 for path in (run.cv_path, run.hardest_path):  # of members that are gone
                     path.unlink(missing_ok=True)
-                self._train_missing(part, missing)
+                self._train_missing(part, missing, checkpoints)
             return finish(run, request, environment, self.dataset, [part])
 
-    def _train_missing(self, part: TrainedRun, missing: Sequence[Member]) -> None:
+    def _train_missing(
+        self, part: TrainedRun, missing: Sequence[Member], checkpoints: dict[Member, Checkpoint]
+    ) -> None:
         """Train members, and keep each on disk and in `part` as soon as it is trained."""
         run, recipe, progress = part.run, part.recipe, self.progress
 
@@ -97,7 +101,7 @@ class Pipeline:
                 run.write_checkpoint(checkpoint)
             progress.epoch(checkpoint.member, checkpoint.history[-1])
 
-        n_kept, checkpoints = len(part.predictions), run.read_checkpoints(missing)
+        n_kept = len(part.predictions)
         epochs_kept = sum(len(checkpoint.history) for checkpoint in checkpoints.values())
         display = progress.training(n_kept + len(missing), n_kept, recipe.epochs, epochs_kept)
         training = self.train_members(

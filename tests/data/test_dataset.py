@@ -85,7 +85,7 @@ def test_a_file_that_changed_since_it_was_verified_is_named(name: str, folder: P
     (folder / name).write_bytes(content[:-2] + b"3\n")
     assert complaint_of(folder) == (
         f"{folder / name}: is missing or no longer what was verified: run"
-        " 'make download SOURCE=a friend' again"
+        " 'make download SOURCE=\"a friend\"' again"
     )
 
 
@@ -121,6 +121,24 @@ def test_the_advice_for_the_sample_is_not_to_fetch_kaggles_data(tmp_path: Path) 
     assert complaint_of(folder) == f"{source_json}: source: field required: run '{command}' again"
     source_json.unlink()
     assert complaint_of(folder) == f"{source_json}: is not there: run '{command}'"
+
+
+def test_a_folder_of_ones_own_is_not_verified_by_fetching_kaggles_data(tmp_path: Path) -> None:
+    write_small(tmp_path / "my rows")
+    missing = f"{tmp_path / 'my rows' / 'source.json'}: is not there"
+    assert complaint_of(tmp_path / "my rows") == (
+        f"{missing}: 'make download SOURCE=\"{tmp_path / 'my rows'}\"' puts its files in place of"
+        " digit-recognizer's, and verifies them"
+    )
+
+
+def test_a_solution_that_was_not_verified_does_not_count(folder: Path) -> None:
+    labels = load(folder).solution
+    content = json.loads((folder / "source.json").read_text())
+    del content["sha256"]["solution.csv"]
+    (folder / "source.json").write_text(json.dumps(content))
+    assert labels is not None
+    assert load(folder).solution is None
 
 
 @pytest.mark.parametrize(("repeats", "may_submit"), [(0, True), (2, True), (3, False)])

@@ -108,3 +108,9 @@ def test_the_sample_is_split_80_to_20_alike_for_every_digit_and_always_the_same(
     assert abs(fractions - 0.2).max() < 0.005
     assert data.images[:, :4].max() == 0
     assert data.images.max() == 255
+
+
+def test_a_single_csv_is_no_dataset(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").touch()
+    with pytest.raises(FileError, match=r"is one file: give the zip or folder of train\.csv, test"):
+        fetch_dataset(tmp_path / "data", str(tmp_path / "train.csv"))

@@ -27,14 +27,14 @@ def load(folder: Path) -> Dataset:
     recover(folder)
     provenance = read_provenance(folder)
     if changed := _changed_file(folder, provenance):
-        advice = f"run 'make download SOURCE={provenance.source}' again"
+        advice = f"run 'make download SOURCE={_quoted(provenance.source)}' again"
         raise FileError(f"{changed}: is missing or no longer what was verified: {advice}")
     key = "-".join(digest[:16] for digest in provenance.sha256.values())
     cache = folder / f".arrays-{key}.npz"
     try:
         data = Dataset(**files.read_arrays(cache))
     except Exception:  # a damaged cache is no loss: the CSVs are there
-        data = _read_csvs(folder)
+        data = _read_csvs(folder, "solution.csv" in provenance.sha256)
         with suppress(OSError, FileError):  # no cache where nothing can be written
             _write_cache(cache, data)
     return replace(data, provenance=provenance)
@@ -54,8 +54,12 @@ def read_provenance(folder: Path) -> Provenance:
         choice = f", or use one of these datasets: {', '.join(others)}" if others else ""
         raise FileError(f"{folder}: is not there: run '{command}'{choice}")
     if not is_fetched(folder):
-        if folder.name not in UNSUBMITTABLE:  # whose files would become the competition's
-            choice = f", or 'make download SOURCE={folder}' to verify the files that are"
+        own = f"'make download SOURCE={_quoted(str(folder))}'"
+        if folder.name == COMPETITION:
+            choice = f", or {own} to verify the files that are"
+        elif folder.name not in UNSUBMITTABLE:
+            effect = f"puts its files in place of {COMPETITION}'s"
+            raise FileError(f"{path}: is not there: {own} {effect}, and verifies them")
         raise FileError(f"{path}: is not there: run '{command}'{choice}")
     advice = f"run '{command}' again"
     provenance = files.read_json_as(path, Provenance, advice)
@@ -66,7 +70,7 @@ def read_provenance(folder: Path) -> Provenance:
 
 def verify(folder: Path, source: str, may_submit: bool, version: str = "") -> Provenance:
     """Check every file of a dataset and return its provenance."""
-    data = _read_csvs(folder)
+    data = _read_csvs(folder, (folder / "solution.csv").exists())
     n_rows = len(data.test_images)
     competition.read_submission(folder / "sample_submission.csv", n_rows)
     known = {image.tobytes() for image in data.images}
@@ -97,10 +101,14 @@ def _changed_file(folder: Path, provenance: Provenance) -> Path | None:
     return None
 
 
-def _read_csvs(folder: Path) -> Dataset:
+def _quoted(path: str) -> str:
+    return f'"{path}"' if " " in path else path
+
+
+def _read_csvs(folder: Path, has_solution: bool) -> Dataset:
     images, labels = competition.read_train(folder / "train.csv")
     test_images, solution = competition.read_test(folder / "test.csv"), None
-    if (folder / "solution.csv").exists():
+    if has_solution:
         solution = competition.read_submission(folder / "solution.csv", len(test_images))
     return Dataset(images, labels, test_images, solution)
 

@@ -54,6 +54,8 @@ def copy_own_files(folder: Path, source: Path) -> None:
     if source.is_dir():
         for name in DATA_FILES:
             _copy(source, name, folder)
+    elif source.suffix.lower() == ".csv":
+        raise FileError(f"{source}: is one file: give the zip or folder of {', '.join(DATA_FILES)}")
     elif source.is_file():
         unzip(source, folder)
     else:

@@ -49,22 +49,14 @@ class _TiledConv(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        of_x, of_weight, of_bias = ctx.needs_input_grad
-        d_x = _gradients(gradient, x, weight, (of_x, False, False))[0]
+        need_x, *need_others = ctx.needs_input_grad  # the kernel's and the bias's
+        # Sizes of the bias, stride, padding, dilation; not transposed, no output padding, one group.
+        settings = ([len(weight)], [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
+        backward = torch.ops.aten.convolution_backward
+        d_x, _, _ = backward(gradient, x, weight, *settings, (need_x, False, False))
         tiles = _side_by_side(gradient), _side_by_side(x)
-        _, d_weight, d_bias = _gradients(*tiles, weight, (False, of_weight, of_bias))
-        return d_x, d_weight, d_bias
-
-
-def _gradients(
-    gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]
-) -> tuple[Tensor | None, ...]:
-    """Return those gradients of a 3x3 convolution, of its input, kernel and bias, that are wanted."""
-    one, bias_sizes = [1, 1], [len(weight)]
-    gradients: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
-        gradient, x, weight, bias_sizes, one, one, one, False, [0, 0], 1, wanted
-    )
-    return gradients
+        _, *d_others = backward(*tiles, weight, *settings, (False, *need_others))
+        return d_x, *d_others
 
 
 def _side_by_side(x: Tensor) -> Tensor:

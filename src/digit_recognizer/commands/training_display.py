@@ -48,7 +48,7 @@ class TrainingDisplay:
                 yield
         finally:
             if self._n_done < n_members:
-                print_error(self._loss())
+                print_error(self._interruption())
 
     def step(self, member: Member, epochs_done: float) -> None:
         """Show how far a member is; the first call is its start."""
@@ -81,7 +81,7 @@ class TrainingDisplay:
         self._bars.update(self._tasks[member].id, visible=False)
         self._show_total()
 
-    def _loss(self) -> str:
+    def _interruption(self) -> str:
         """Return what a training that was cut short leaves, and what is lost."""
         kept, lost = [f"{self._n_done} of {_count(self._n_members, 'member')}"], []
         for task in self._tasks.values():

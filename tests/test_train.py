@@ -127,6 +127,12 @@ def test_a_lost_member_is_trained_anew_and_so_are_the_scores(place: Path, tmp_pa
     assert both["device"] == "cuda:0 + cpu"
     assert both["hardware"] == f"a GPU + {machine['hardware']}"
     assert not both["deterministic"]
+    # Where nothing is left of what another device trained, it had no part in the run.
+    shutil.rmtree(worn.run_dir / "members")
+    worn.environment_path.write_text(json.dumps({**machine, **elsewhere}))
+    assert train(tmp_path, "worn").returncode == 0
+    alone = json.loads(worn.environment_path.read_text())
+    assert (alone["device"], alone["deterministic"]) == ("cpu", True)
 
 
 def test_a_finished_run_is_not_trained_again(place: Path) -> None:

@@ -50,7 +50,7 @@ class _TiledConv(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         need_x, *need_others = ctx.needs_input_grad  # the kernel's and the bias's
-        # Sizes of the bias, stride, padding, dilation; not transposed, no output padding, one group.
+        # Bias, stride, padding, dilation; not transposed, no output padding, one group.
         settings = ([len(weight)], [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
         backward = torch.ops.aten.convolution_backward
         d_x, _, _ = backward(gradient, x, weight, *settings, (need_x, False, False))

@@ -20,10 +20,11 @@ from digit_recognizer.errors import DeviceError, TrainingError
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 120  # for a GPU's first operation, in a process that has to import torch
-# Parts of the RuntimeErrors of CPU, CUDA and MPS, of cuBLAS and cuDNN, and of torch where it tried all
-# of cuDNN's algorithms and dropped those that did not get their memory.
+# Parts of the RuntimeErrors of CPU, CUDA and MPS, of cuBLAS and cuDNN, and of torch where it tried
+# all of cuDNN's algorithms and dropped those that did not get their memory.
 OUT_OF_MEMORY = re.compile(
-    "out of memory|allocate memory|not enough memory|ALLOC(ATION)?_FAILED|unable to find an engine|find a valid cuDNN algorithm"
+    "out of memory|allocate memory|not enough memory|ALLOC(ATION)?_FAILED"
+    "|unable to find an engine|find a valid cuDNN algorithm"
 )
 # Steps before the capture: they set up the optimizers' state, and cuDNN chooses its algorithms.
 WARMUP_STEPS = 3

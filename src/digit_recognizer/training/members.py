@@ -27,9 +27,8 @@ class Member:
 class EpochMetrics:
     """Metrics of one pass over the training rows. Losses are mean cross-entropy in nats.
 
-    ``lr`` is that of the last step. ``val_*`` are of at most 2,000 held-out rows without TTA, in the
-    last epoch of all with it. ``augment_seconds`` is the part of ``seconds`` that the augmentation
-    took.
+    ``lr`` is that of the last step. ``val_*`` are of at most 2,000 held-out rows without TTA, in
+    the last epoch of all with it. ``augment_seconds`` is augmentation's part of ``seconds``.
     """
 
     epoch: int

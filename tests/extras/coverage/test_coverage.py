@@ -44,6 +44,16 @@ def test_resamples_and_resplits_are_counted_kept_and_printed(
     assert "of 1 inside" in out
 
 
+def test_a_damaged_file_of_counts_is_one_line_that_says_what_to_do(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs / "coverage.json").write_text("{")
+    assert main(["coverage", "--submissions-dir", str(runs), "--resplits", "0"]) == 1
+    assert capsys.readouterr().err.endswith(
+        "coverage.json: cannot be read (JSONDecodeError): delete it\n"
+    )
+
+
 def test_runs_that_cannot_be_resampled_are_refused_in_one_line(place: Path, runs: Path) -> None:
     def refused(*names: str) -> str:
         with pytest.raises(RunError) as error:

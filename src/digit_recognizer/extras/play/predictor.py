@@ -69,8 +69,8 @@ class Predictor:
     def predict(self, picture: bytes) -> list[dict[str, Any]]:
         """Predict the digits of a PNG or JPEG picture, from left to right, in values of JSON.
 
-        Of each: ``image``, what the networks get, as a data URL; ``label``; ``uncertainty``, a note where
-        it is not sure; ``proba`` [10] of the ensemble; ``members`` [K, 10] of each network;
+        Of each: ``image``, what the networks get, as a data URL; ``label``; ``uncertainty``, a note
+        where it is not sure; ``proba`` [10] of the ensemble; ``members`` [K, 10] of each network;
         ``neighbours``, the nearest first.
         """
         return [self._read(image) for image in decode_digits(picture, "The picture")]

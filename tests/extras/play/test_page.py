@@ -130,6 +130,19 @@ def test_several_digits_are_read_and_an_unclear_one_is_grey(visit: Visitor, addr
     assert opened.violations() == []
 
 
+def test_a_dot_is_no_digit_and_said_to_be_none_only_when_the_pen_is_lifted(
+    visit: Visitor, address: str
+) -> None:
+    page = visit(address).page
+    press(page, (0.5, 0.5))
+    for x in (0.501, 0.502):  # by the second question, the first is answered and shown
+        with page.expect_response("**/read/**"):
+            go(page, (x, 0.5))
+    expect(page.locator("#confidence")).to_have_text("Nothing drawn yet")
+    page.mouse.up()
+    expect(page.get_by_role("alert")).to_contain_text("shows no digit")
+
+
 def test_a_finger_draws_too(visit: Visitor, address: str) -> None:
     page = visit(address, width=390).page
     touch = page.context.new_cdp_session(page)

@@ -12,7 +12,7 @@ from threading import Lock
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import NoDigitError, UserError
 from digit_recognizer.extras.play.predictor import Predictor
 from digit_recognizer.report.page import render
 from digit_recognizer.runs.inference import InferenceRun
@@ -25,8 +25,8 @@ ONE_AT_A_TIME = Lock()  # two predictions at a time would each take twice as lon
 def build_app(runs: Sequence[InferenceRun], data_dir: Path) -> Flask:
     """Return the application: the page at ``/``; ``POST /read/<run>``, which answers a picture.
 
-    The first of `runs` is loaded at once, others when they are chosen. Every refusal is JSON with
-    an ``error`` that says why.
+    The first of `runs` is loaded at once, others when they are chosen. An answer is JSON with
+    ``digits``, a refusal JSON with an ``error`` that says why; a picture without a digit has both.
     """
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, TRUSTED_HOSTS=["127.0.0.1", "localhost"])
@@ -41,7 +41,7 @@ def build_app(runs: Sequence[InferenceRun], data_dir: Path) -> Flask:
         if name not in by_name:
             abort(404, f"There is no run called {name}: load the page again.")
         with ONE_AT_A_TIME:
-            return jsonify(predictor(name).predict(request.get_data()))
+            return jsonify(digits=predictor(name).predict(request.get_data()))
 
     predictor(runs[0].run.name)
     app.add_url_rule("/", view_func=lambda: page, endpoint="page")
@@ -51,6 +51,8 @@ def build_app(runs: Sequence[InferenceRun], data_dir: Path) -> Flask:
     app.register_error_handler(
         HTTPException, lambda error: (jsonify(error=error.description), error.code or 500)
     )
+    # No failure: a browser would log one at the beginning of each stroke, which is only a dot.
+    app.register_error_handler(NoDigitError, lambda error: jsonify(digits=[], error=str(error)))
     app.register_error_handler(UserError, lambda error: (jsonify(error=str(error)), 422))
     return app
 

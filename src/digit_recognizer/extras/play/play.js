@@ -132,10 +132,10 @@ async function askOnce() {
   const request = { method: "POST", body: picture ?? drawn() };
   try {
     const response = await fetch(`/read/${encodeURIComponent(byId("run").value)}`, request);
-    const answer = await response.json();
+    const { digits = [], error = "" } = await response.json();
     if (isEmpty()) return; // cleared meanwhile
-    if (response.ok) show(answer);
-    else show([], answer.error);
+    if (pen !== null && digits.length === 0) return; // only the beginning of a digit
+    show(digits, error);
   } catch {
     show([], "No answer: is the command that serves this page still running?");
   }

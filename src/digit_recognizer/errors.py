@@ -55,3 +55,8 @@ class TrainingError(UserError):
 
 class KaggleError(UserError):
     """A request that Kaggle refuses, or that cannot reach it."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type's name."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

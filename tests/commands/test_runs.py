@@ -14,7 +14,7 @@ from digit_recognizer.commands.runs import list_runs
 from digit_recognizer.data.files import sha256
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
 from digit_recognizer.runs.ensemble import blend
-from digit_recognizer.runs.metrics import CvReport
+from digit_recognizer.runs.run import Run
 from digit_recognizer.training.members import Member
 
 
@@ -67,7 +67,7 @@ def test_each_folder_is_a_row_that_says_what_it_is(shelf: Path) -> None:
     assert counts["both"] == (4, 4)
     assert counts["unfinished"] == (2, 3)
     assert listed["both"].cells()[1:3] == ("small", "blend")
-    assert listed["both"].cv == CvReport.read(shelf / "submissions" / "both" / "cv.json")
+    assert listed["both"].cv == Run(shelf / "submissions" / "both").cv()
     assert listed["both"].seconds == 20
 
 

@@ -12,7 +12,7 @@ from digit_recognizer.report.page import render
 PAGE = """{% extends "base.html.j2" %}
 {% block title %}{{ title }}{% endblock %}
 {% block body %}<main id="main"><h1>Digits</h1><p id="answer">nothing yet</p></main>{% endblock %}
-{% block script %}{{ source("page.js") }}{% endblock %}
+{% block script %}{% include "page.js" %}{% endblock %}
 """
 SHOW = "document.getElementById('answer').textContent = JSON.parse(document.getElementById('data').textContent).text;"
 

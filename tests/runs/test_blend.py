@@ -16,7 +16,6 @@ from support.written_runs import write_run
 from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.ensemble import blend, ensure_finished
-from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import mean_proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.runs.submission import check
@@ -140,7 +139,7 @@ def test_a_blend_is_checked_for_submission_as_any_run(shelf: Path) -> None:
         names.append(part.name)
     run = blended(shelf, names[:2], "fit-blend")
     checked = check(run, None, shelf / "submissions", shelf / "data")
-    assert checked.cv == CvReport.read(run.cv_path)
+    assert checked.cv == run.cv()
     assert checked.n_rows == 60
     run = blended(shelf, names, "unfit-blend")
     with pytest.raises(RunError, match="from 'sample', which may never be submitted"):

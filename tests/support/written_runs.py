@@ -21,8 +21,9 @@ from digit_recognizer.training.members import (
     all_members,
     assign_folds,
 )
-from digit_recognizer.training.models import build_network
+from digit_recognizer.training.models import new_network
 from digit_recognizer.training.recipe import Recipe, named_recipe
+from digit_recognizer.training.rng import torch_seed
 
 SMALL_NETWORK = "mlp"
 ENVIRONMENT = Environment(
@@ -63,7 +64,8 @@ def write_run(
     for member in all_members(chosen):
         rng = np.random.default_rng([draw, member.fold, member.seed])
         held_out = np.flatnonzero(folds == member.fold)
-        network = build_network(chosen, rng).state_dict()
+        with torch_seed(rng):
+            network = new_network(chosen).state_dict()
         predictions = Predictions(
             held_out,
             guesses(data.labels[held_out], skill, rng),

@@ -12,13 +12,11 @@ if TYPE_CHECKING:
 
 def cv(*, run: FinishedRun = None, folders: Folders = Folders()) -> None:
     """Print the CV report of a finished run again."""
-    from digit_recognizer.runs.metrics import CvReport, duration
+    from digit_recognizer.runs.metrics import duration
     from digit_recognizer.runs.run import find_run
 
     found = find_run(folders.submissions_dir, run)
-    if not found.cv_path.is_file():
-        raise found.unfinished_error()
-    report = CvReport.read(found.cv_path)
+    report = found.cv()
     time = f"{duration(report.seconds)} of training, {report.augment_share:.1%} of it augmentation"
     echo(f"run {found.name}: {report.n_members} members, {time}\n")
     echo("\n".join([*_scores(report), "", *_tables(report)]))

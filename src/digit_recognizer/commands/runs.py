@@ -89,14 +89,12 @@ def list_runs(submissions_dir: Path) -> Iterator[ListedRun]:
 
 
 def _read(run: "Run", listed: ListedRun) -> None:
-    from digit_recognizer.runs.metrics import CvReport
-
     if not run.recipe_path.is_file():
         listed.state = "not a run: has no recipe.json"
         return
     listed.request = run.request()
     if run.is_done():
-        listed.cv = CvReport.read(run.cv_path)
+        listed.cv = run.cv()
     parts = run.parts()
     listed.n_done = sum(len(part.finished_members()) for part in parts)
     listed.n_members = sum(len(part.request().members) for part in parts)

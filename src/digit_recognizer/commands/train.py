@@ -96,13 +96,12 @@ def _others(run: "Run", n_rows: int) -> "Iterator[tuple[float, str]]":
 
     A few folds may be easier than all.
     """
-    from digit_recognizer.runs.metrics import CvReport
     from digit_recognizer.runs.run import all_runs
 
     data = run.environment().data
     for other in all_runs(run.run_dir.parent):
         with suppress(UserError, OSError):  # of a damaged run, which `runs` names
             if other != run and other.cv_path.is_file() and other.environment().data == data:
-                cv = CvReport.read(other.cv_path)
+                cv = other.cv()
                 if cv.n_rows == n_rows:
                     yield cv.cv_accuracy, other.name

@@ -11,8 +11,3 @@ function filled(element, attributes = {}, children) {
   element.append(...children);
   return element;
 }
-
-// Of several buttons, the `chosen` one is pressed, or none.
-function press(buttons, chosen) {
-  for (const button of buttons) button.setAttribute("aria-pressed", String(button === chosen));
-}

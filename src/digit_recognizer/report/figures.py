@@ -15,8 +15,9 @@ from digit_recognizer.data.files import write_bytes
 from digit_recognizer.runs.ensemble import RunResults
 from digit_recognizer.runs.metrics import CvReport, wilson_interval
 from digit_recognizer.runs.predictions import OutOfFold, Proba
-from digit_recognizer.training.augment import N_EXAMPLES, SIDE, augmentation_examples
+from digit_recognizer.training.augment import SIDE, augment, build_transform
 from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.rng import RngPurpose, make_rng
 
 MAX_TICKS = 5  # they fit on a phone
 N_BINS = 15  # as in Guo et al. 2017
@@ -25,6 +26,7 @@ GAP = 4
 CAPTION = 14  # pixels of height for the text under a digit
 PAPER, INK = 255, 60
 N_HARDEST = 60
+N_EXAMPLES = 11  # of each digit, augmented
 
 
 class ScoreAxis:
@@ -147,9 +149,12 @@ def draw_pictures(results: RunResults) -> None:
 
 
 def augmentation_grid(recipe: Recipe, data: Dataset) -> NDArray[np.uint8]:
-    """Return a grid: in each row a digit as it is and, right of it, draws of the policy."""
-    examples = augmentation_examples(recipe, data.images, data.labels)
-    return image_grid(examples.reshape(-1, SIDE, SIDE), 1 + N_EXAMPLES)
+    """Return a grid: in each row a digit's first image and, right of it, draws of the policy."""
+    firsts = data.images[[int(np.argmax(data.labels == digit)) for digit in range(10)]]
+    rng = make_rng(recipe.seed, RngPurpose.AUGMENT, 0, 0)
+    drawn = augment(np.repeat(firsts, N_EXAMPLES, axis=0), build_transform(recipe), 1, rng)
+    rows = np.concatenate([firsts[:, None], drawn.reshape(10, N_EXAMPLES, SIDE, SIDE)], axis=1)
+    return image_grid(rows.reshape(-1, SIDE, SIDE), 1 + N_EXAMPLES)
 
 
 def image_grid(

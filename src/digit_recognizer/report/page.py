@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from digit_recognizer.data.files import write_csv, write_text
@@ -152,9 +151,8 @@ def render(template: Path, **context: Any) -> str:
     ``data`` of the context are plain JSON values for the page's scripts; NaN and infinity are a
     ValueError.
     """
-    loader = FileSystemLoader([template.parent, FOLDER])
     environment = Environment(
-        loader=loader,
+        loader=FileSystemLoader([template.parent, FOLDER]),
         autoescape=".md" not in template.suffixes,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -163,9 +161,6 @@ def render(template: Path, **context: Any) -> str:
     )
     environment.filters |= {"number": format, "percent": percent}
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.globals["source"] = lambda *names: Markup(
-        "".join(loader.get_source(environment, name)[0] for name in names)
-    )
     return environment.get_template(template.name).render(context)
 
 

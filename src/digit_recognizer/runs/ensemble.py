@@ -15,13 +15,7 @@ from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.environment import Environment, commit
 from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores
-from digit_recognizer.runs.predictions import (
-    EnsemblePredictions,
-    OutOfFold,
-    Proba,
-    assemble,
-    held_out_rows,
-)
+from digit_recognizer.runs.predictions import OutOfFold, Proba, assemble, held_out_rows
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run, damaged_error, find_run, new_run
 from digit_recognizer.runs.score_interval import expected_score
@@ -95,16 +89,26 @@ def finish(
     for part in parts:
         part.check_rows(data)
     predictions = assemble([part.predictions for part in parts])
-    test_proba = predictions.test_proba
     oof = OutOfFold.of(predictions, data.labels[predictions.rows])
+    test_labels, solution = predictions.test_proba.argmax(axis=1), data.solution
     if run.is_done():
-        cv = CvReport.read(run.cv_path)
+        cv = run.cv()
     else:
-        cv = _score(data, parts, predictions, environment.may_submit)
+        epochs = [e for part in parts for history in part.histories.values() for e in history]
+        cv = CvReport(
+            **out_of_fold_scores(oof.labels, oof.folds, predictions.oof_proba),
+            expected_score=expected_score(oof.labels, predictions),
+            test_accuracy=None if solution is None else float((test_labels == solution).mean()),
+            n_members=sum(len(part.predictions) for part in parts),
+            seconds=sum(part.run.seconds() for part in parts),
+            augment_share=sum(e.augment_seconds for e in epochs) / sum(e.seconds for e in epochs),
+            may_submit=environment.may_submit,
+            n_duplicates=data.n_duplicates,
+        )
         oof.write(run.oof_path)
-        write_submission(run.submission_path, test_proba.argmax(axis=1))
+        write_submission(run.submission_path, test_labels)
         write_json(run.cv_path, cv)
-    return RunResults(run, request, environment, data, parts, oof, test_proba, cv)
+    return RunResults(run, request, environment, data, parts, oof, predictions.test_proba, cv)
 
 
 def ensure_finished(run: Run, data_dir: Path) -> None:
@@ -113,26 +117,6 @@ def ensure_finished(run: Run, data_dir: Path) -> None:
         inputs = _read_inputs(run, data_dir)
         with run.lock():
             finish(run, *inputs)
-
-
-def _score(
-    data: Dataset, parts: list[TrainedRun], predictions: EnsemblePredictions, may_submit: bool
-) -> CvReport:
-    labels = data.labels[predictions.rows]
-    test_accuracy = None
-    if data.solution is not None:
-        test_accuracy = float((predictions.test_proba.argmax(axis=1) == data.solution).mean())
-    epochs = [epoch for part in parts for history in part.histories.values() for epoch in history]
-    return CvReport(
-        **out_of_fold_scores(labels, predictions.folds, predictions.oof_proba),
-        expected_score=expected_score(labels, predictions),
-        test_accuracy=test_accuracy,
-        n_members=sum(len(part.predictions) for part in parts),
-        seconds=sum(part.run.seconds() for part in parts),
-        augment_share=sum(e.augment_seconds for e in epochs) / sum(e.seconds for e in epochs),
-        may_submit=may_submit,
-        n_duplicates=data.n_duplicates,
-    )
 
 
 def _read_inputs(

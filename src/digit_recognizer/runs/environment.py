@@ -4,7 +4,7 @@ import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
         commit=known,
         dirty=dirty,
         python=platform.python_version(),
-        versions={name: _version(name) for name in PACKAGES},
+        versions={name: version(name) for name in PACKAGES},
         device=_joined(device.name for device in devices),
         hardware=_joined(device.hardware for device in devices),
         precision=_joined(device.precision for device in devices),
@@ -80,13 +80,6 @@ def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
         repeats=provenance.repeats,
         data=provenance.sha256,
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def commit() -> tuple[str | None, bool | None]:

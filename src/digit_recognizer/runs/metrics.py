@@ -1,13 +1,10 @@
 """Scores from out-of-fold predictions: the content of ``cv.json``."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from digit_recognizer.data.files import read_json_as
 
 SUSPICIOUS_ACCURACY = 0.9987  # a score above this is a sign of leakage: some labels are wrong
 MIN_ROWS_FOR_SUSPICION = 10_000  # of fewer, a good network may get all right
@@ -66,12 +63,6 @@ class CvReport:
             raise ValueError("an accuracy or share is not between 0 and 1")
         if np.shape(self.confusion) != (10, 10) or [c.digit for c in self.classes] != [*range(10)]:
             raise ValueError("classes or confusion are not those of ten digits")
-
-    @classmethod
-    def read(cls, path: Path) -> "CvReport":
-        """Read ``cv.json``."""
-        advice = "delete it, and repeat the command that made the run: it writes it again"
-        return read_json_as(path, cls, advice)
 
 
 def out_of_fold_scores(

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save
 from digit_recognizer.data import files
 from digit_recognizer.errors import RecipeError, RunError
 from digit_recognizer.runs.environment import Environment
+from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import check_predictions
 from digit_recognizer.runs.request import Request
 from digit_recognizer.training.members import (
@@ -95,6 +96,13 @@ class Run:
         """Read ``environment.json``."""
         advice = "bring it back, or delete the run and train it again"
         return files.read_json_as(self.environment_path, Environment, advice)
+
+    def cv(self) -> CvReport:
+        """Read ``cv.json``, which a finished run has."""
+        if not self.cv_path.is_file():
+            raise self.unfinished_error()
+        advice = "delete it, and repeat the command that made the run: it writes it again"
+        return files.read_json_as(self.cv_path, CvReport, advice)
 
     def recipe(self) -> Recipe:
         """Read the recipe of an ordinary run, which is one that is not a blend."""

@@ -39,7 +39,7 @@ def check(
         dataset = run.request().dataset
         _refuse_provenance(run)
         if run.is_done() and sha256(run.submission_path) == digest:
-            cv = CvReport.read(run.cv_path)
+            cv = run.cv()
     sample = read_submission(data_dir / dataset / "sample_submission.csv", None)
     labels = read_submission(path, len(sample))
     if len(labels) > 1 and (labels == labels[0]).all():

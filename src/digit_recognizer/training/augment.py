@@ -15,12 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from digit_recognizer.training.recipe import Recipe
-from digit_recognizer.training.rng import RngPurpose, make_rng
 
 SIDE = 28  # pixels of an image
 MIDDLE = (SIDE - 1) / 2
 PIXELS = np.mgrid[:SIDE, :SIDE][::-1].reshape(2, -1) - MIDDLE  # [2, 784]: x, y
-N_EXAMPLES = 11  # draws for each digit in `augmentation_examples`
 ELASTIC_SIGMA = 4.0  # pixels; the width of the Gaussian that smooths the displacement field
 N_AFFINE = 7  # random numbers of an affine map: shifts, shears, scales, rotation
 KERNEL = np.exp(-0.5 * (np.subtract.outer(range(SIDE), range(SIDE)) / ELASTIC_SIGMA) ** 2)
@@ -129,16 +127,3 @@ def augment_on_device(
     grid = (sources.permute(0, 2, 3, 1) * 2 + 1) / SIDE - 1  # the image is -1 to 1
     x = F.grid_sample(x, grid, padding_mode="zeros", align_corners=False)  # black outside
     return x.round_().to(torch.uint8).view(-1, SIDE, SIDE)[:n_images]
-
-
-def augmentation_examples(
-    recipe: Recipe, images: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    """Return the first image of each digit, unchanged and augmented: [10, 1 + N_EXAMPLES, 28, 28].
-
-    `images` [N, 28, 28] and the result are uint8; `labels` are [N].
-    """
-    firsts = images[[int(np.argmax(labels == digit)) for digit in range(10)]]
-    rng = make_rng(recipe.seed, RngPurpose.AUGMENT, 0, 0)
-    drawn = augment(np.repeat(firsts, N_EXAMPLES, axis=0), build_transform(recipe), 1, rng)
-    return np.concatenate([firsts[:, None], drawn.reshape(10, N_EXAMPLES, 28, 28)], axis=1)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from digit_recognizer.errors import DeviceError, TrainingError
+from digit_recognizer.errors import DeviceError, TrainingError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -172,11 +172,6 @@ def probe_here(name: str) -> Probe:
     except (RuntimeError, AssertionError) as error:
         return Probe(device, first_line(error))
     return Probe(device)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type's name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def describe_device(name: str) -> Device:

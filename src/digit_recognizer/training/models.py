@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from digit_recognizer.errors import RecipeError
 from digit_recognizer.training.device import NO_MEMORY, Device, out_of_memory_as
 from digit_recognizer.training.recipe import Recipe
-from digit_recognizer.training.rng import torch_seed
 from digit_recognizer.training.zoo import ZOO, PreNormBlock, ResidualBlock, pre_norm_blocks
 
 
@@ -157,12 +156,6 @@ def new_network(recipe: Recipe) -> nn.Module:
             f"network {recipe.network}: {type(error).__name__}: {error}: mend {file}"
         ) from None
     return network
-
-
-def build_network(recipe: Recipe, rng: np.random.Generator) -> nn.Module:
-    """Return an untrained network; its weights depend on `rng`, not on torch's global state."""
-    with torch_seed(rng):
-        return new_network(recipe).train()
 
 
 def load_network(

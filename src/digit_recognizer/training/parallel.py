@@ -71,11 +71,10 @@ def train_members(
     """
     for name, value in MALLOC_ENV.items():
         os.environ.setdefault(name, value)
-    parent_pipe, lifeline = mp.Pipe(duplex=False)
     todo, workers = iter(members), list[_Worker]()
     try:
         for device in devices[: len(members)]:
-            workers.append(_Worker(parent_pipe, device))
+            workers.append(_Worker(device))
         busy = list(workers)
         while busy:
             for worker, message in _messages(busy):
@@ -95,12 +94,10 @@ def train_members(
                         if trained:
                             yield trained
     finally:
-        lifeline.close()
         for worker in workers:
             worker.process.kill()
             worker.process.join()
             worker.pipe.close()
-        parent_pipe.close()
 
 
 class _Worker:
@@ -109,12 +106,11 @@ class _Worker:
     Workers share no queue and no lock: one that is killed while it holds a lock keeps it.
     """
 
-    def __init__(self, parent_pipe: Connection, device: Device) -> None:
+    def __init__(self, device: Device) -> None:
         context = mp.get_context("spawn")
         self.pipe, pipe = context.Pipe()
         # Small arguments only: where these fill a pipe, `start` waits for a worker that may be dead.
-        args = (pipe, parent_pipe, device)
-        self.process = context.Process(target=_work, args=args, daemon=True)
+        self.process = context.Process(target=_work, args=(pipe, device), daemon=True)
         with pipe, _sigint_blocked():  # a worker's end that is open here would outlive the worker
             self.process.start()
 
@@ -153,10 +149,10 @@ def _sigint_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(pipe: Connection, parent_pipe: Connection, device: Device) -> None:
+def _work(pipe: Connection, device: Device) -> None:
     """Train the members that the parent sends, in a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    exit_with_parent(parent_pipe)
+    exit_with_parent()
     torch.set_num_threads(1)
     message: Message = None
     with suppress(EOFError, OSError):  # the parent ended
@@ -183,13 +179,13 @@ def _train(pipe: Connection, device: Device, task: Task) -> TrainedMember | Exce
         return sent
 
 
-def exit_with_parent(parent_pipe: Connection) -> None:
-    """Exit this process as soon as the other end of the pipe is closed, as a dying process does."""
+def exit_with_parent() -> None:
+    """Exit this child process as soon as its parent ends, however it ends."""
+    parent = mp.parent_process()
+    assert parent is not None
 
     def wait_and_exit() -> None:
-        try:
-            parent_pipe.recv_bytes()
-        except (EOFError, OSError):
-            os._exit(1)
+        parent.join()
+        os._exit(1)
 
     threading.Thread(target=wait_and_exit, daemon=True).start()

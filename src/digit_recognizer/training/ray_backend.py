@@ -5,21 +5,14 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import cycle, islice
 from typing import Any
 
 import torch
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.errors import DeviceError, TrainingError
+from digit_recognizer.errors import DeviceError, TrainingError, first_line
 from digit_recognizer.training import parallel
-from digit_recognizer.training.device import (
-    Device,
-    describe_device,
-    find_devices,
-    first_line,
-    probe_here,
-)
+from digit_recognizer.training.device import Device, describe_device, find_devices, probe_here
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
@@ -61,7 +54,7 @@ def cluster_devices(device: str, workers: int | None) -> list[Device]:
         found = _devices_of_nodes(kind)
     if not found:
         raise DeviceError(f"device is {device!r}: the Ray cluster has none; give auto or cpu")
-    return list(islice(cycle(found), workers or len(found)))
+    return parallel.worker_devices(found, workers or len(found))
 
 
 def _devices_of_nodes(kind: str) -> list[Device]:

@@ -26,7 +26,7 @@ from digit_recognizer.training.members import (
     TrainedMember,
     assign_folds,
 )
-from digit_recognizer.training.models import build_network
+from digit_recognizer.training.models import new_network
 from digit_recognizer.training.predict import center_crop, normalize, predict_logits
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import RngPurpose, make_rng, torch_seed
@@ -85,7 +85,8 @@ class _Trainer:
         self.train_index = np.flatnonzero(folds != member.fold)
         self.val_index = np.flatnonzero(folds == member.fold)
         self.val_logits = np.empty((0, 10), dtype=np.float32)
-        self.network = device.to_device(build_network(recipe, self._rng(RngPurpose.WEIGHTS)))
+        with torch_seed(self._rng(RngPurpose.WEIGHTS)):
+            self.network = device.to_device(new_network(recipe).train())
         self._ema = optim.EMA(self.network) if recipe.ema_decay else None
         self.batch_size = min(recipe.batch_size, len(self.train_index))
         self.steps_per_epoch = len(self.train_index) // self.batch_size

@@ -22,7 +22,6 @@ from digit_recognizer.commands.predict import ensemble_proba
 from digit_recognizer.data.dataset import load
 from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import FileError
-from digit_recognizer.extras.play import _others
 from digit_recognizer.extras.play.app import LARGEST, build_app
 from digit_recognizer.extras.play.predictor import data_url
 from digit_recognizer.runs.inference import PRETRAINED, InferenceRun
@@ -51,11 +50,13 @@ def test_a_drawn_digit_is_predicted_as_by_make_predict(
     assert len(answer["members"]) == 2
 
 
-def test_of_two_runs_called_pretrained_the_better_can_be_chosen(drawing_run: Run) -> None:
-    first, packaged = InferenceRun.read(drawing_run), InferenceRun.read(PRETRAINED)
-    own = replace(packaged, run=Run(drawing_run.run_dir.with_name("pretrained")))
-    assert _others(first, [own, first, packaged]) == [own]
-    assert _others(first, [first, packaged]) == [packaged]
+def test_of_two_runs_called_pretrained_the_first_can_be_chosen(drawing_run: Run) -> None:
+    drawing, packaged = InferenceRun.read(drawing_run), InferenceRun.read(PRETRAINED)
+    own = replace(packaged, run=Run(drawing_run.run_dir.with_name("pretrained")), is_sample=True)
+    app = build_app([drawing, own, drawing, packaged], drawing_run.run_dir.parent)
+    choices = app.test_client().get("/").text.split("<option ")[1:]
+    assert ["drawing" in choices[0], "pretrained" in choices[1], len(choices)] == [True, True, 2]
+    assert "trained on the sample" in choices[1]  # the packaged one is not
 
 
 def test_the_nearest_training_digit_of_a_training_digit_is_itself(
@@ -108,9 +109,7 @@ def test_whatever_the_bytes_are_they_are_an_image_or_refused(noise: bytes, start
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3), (28, 28)])
-def test_a_picture_of_any_shape_is_answered(
-    client: FlaskClient, shape: tuple[int, int]
-) -> None:
+def test_a_picture_of_any_shape_is_answered(client: FlaskClient, shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     assert client.post(READ, data=encoded(noise)).status_code == 200
 

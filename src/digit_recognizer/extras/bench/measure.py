@@ -94,9 +94,7 @@ def _measure_round(measurements: Measurements, prefix: str) -> dict[str, float]:
 
 def _run_in_subprocess(measurement: Callable[[], float]) -> float:
     """Return what a new process measures, which dies with this one."""
-    context = mp.get_context("spawn")
-    alive, lifeline = context.Pipe(duplex=False)
-    with alive, lifeline, ProcessPoolExecutor(1, context, exit_with_parent, (alive,)) as pool:
+    with ProcessPoolExecutor(1, mp.get_context("spawn"), exit_with_parent) as pool:
         return pool.submit(measurement).result()
 
 

@@ -153,15 +153,11 @@ def compare_text(table: pd.DataFrame, reference: RunResults | None) -> str:
 
 def compare_page(table: pd.DataFrame, dataset: str, reference: RunResults | None) -> str:
     """Return the page: a plot of error against time, and every figure in a table."""
-    texts = cells(table)
-    rows = texts.to_dict("records")
     errors = (1 - table[["cv_high", "cv_accuracy", "cv_low"]]).to_numpy().tolist()
-    points = zip(table.member_seconds, errors, rows, strict=True)
+    points = zip(table.member_seconds, errors, cells(table).to_dict("records"), strict=True)
     return render(
         TEMPLATE,
         data=[{"seconds": s, "errors": interval, "cells": row} for s, interval, row in points],
         dataset=dataset,
-        head=texts.columns.tolist(),
-        rows=rows,
         notes=notes(table, reference),
     )

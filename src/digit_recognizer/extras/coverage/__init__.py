@@ -23,7 +23,7 @@ from digit_recognizer.data.dataset import load
 from digit_recognizer.data.files import read_json, write_json
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.ensemble import RunResults
-from digit_recognizer.runs.predictions import EnsemblePredictions, Proba, assemble, held_out_rows
+from digit_recognizer.runs.predictions import EnsemblePredictions, Proba, assemble
 from digit_recognizer.runs.run import find_run
 from digit_recognizer.runs.score_interval import expected_score
 from digit_recognizer.training.members import all_members
@@ -145,12 +145,10 @@ def _resplit(data: Dataset, recipe: Recipe, number: int, devices: "Sequence[Devi
         data.images, data.labels, test_size=HOLDOUT, random_state=number, stratify=data.labels
     )
     part = Dataset(images, labels, test_images)
-    members = all_members(recipe)
-    with closing(train_members(recipe, part, members, devices, lambda *_: None)) as results:
-        trained = {one.member: one.predictions for one in results}
-    predictions = {member: trained[member] for member in members}  # in their order
-    oof_labels = labels[held_out_rows(predictions)]
-    trial = _try_interval(oof_labels, assemble([predictions]), test_labels)
+    training = train_members(recipe, part, all_members(recipe), devices, lambda *_: None)
+    with closing(training) as results:
+        predictions = assemble([{one.member: one.predictions for one in results}])
+    trial = _try_interval(labels[predictions.rows], predictions, test_labels)
     logger.info("re-split %d: score %.5f, expected %.5f to %.5f", number + 1, *trial)
     return trial
 

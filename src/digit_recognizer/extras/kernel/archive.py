@@ -11,7 +11,6 @@ from digit_recognizer.data.files import atomic_write, is_bad_zip, write_json
 from digit_recognizer.errors import FileError, RunError
 from digit_recognizer.runs.ensemble import TrainedRun
 from digit_recognizer.runs.environment import COMMIT_NOTE, commit
-from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
 
@@ -87,7 +86,7 @@ def unpack_run(archive: Path, run: Run, request: Request) -> None:
         with zipfile.ZipFile(archive) as file:
             file.extractall(run.run_dir, _run_files(request))  # other names could climb out
         run.environment()
-        CvReport.read(run.cv_path)
+        run.cv()
         TrainedRun.read(run)
         if run.request() == request:
             return

@@ -27,7 +27,7 @@ from digit_recognizer.runs.score_interval import expected_score
 from digit_recognizer.training.augment import augment, build_transform
 from digit_recognizer.training.device import find_devices
 from digit_recognizer.training.members import all_members, assign_folds
-from digit_recognizer.training.models import build_network
+from digit_recognizer.training.models import new_network
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
 
@@ -107,14 +107,14 @@ show_digits(shown, ["original", *[""] * 9] * 3)
 
 # %%
 x, layers = torch.zeros(1, 1, 28, 28), []
-for layer in build_network(recipe, np.random.default_rng(0)).eval().children():
+for layer in new_network(recipe).eval().children():
     x = layer(x)
     n_parameters = sum(weight.numel() for weight in layer.parameters())
     layers.append((type(layer).__name__, tuple(x.shape[1:]), n_parameters))
 pd.DataFrame(layers, columns=["layer", "output", "parameters"])
 
 # %% [markdown]
-# **Try it:** `build_network(Recipe(network="mlp"), ...)` is fully connected. Which of the two has more parameters?
+# **Try it:** `new_network(Recipe(network="mlp"))` is fully connected. Which of the two has more parameters?
 
 # %% [markdown]
 # ## Training

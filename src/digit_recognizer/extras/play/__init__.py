@@ -5,8 +5,7 @@ import os
 import socket
 import threading
 import webbrowser
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -14,9 +13,6 @@ from cyclopts.validators import Number
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.options import Folders, InferenceRunName, Natural
 from digit_recognizer.errors import UserError
-
-if TYPE_CHECKING:
-    from digit_recognizer.runs.inference import InferenceRun
 
 
 def play(
@@ -37,13 +33,12 @@ def play(
     from digit_recognizer.runs.inference import find_inference_run, rank_runs
 
     first = find_inference_run(folders.submissions_dir, run)
-    others = _others(first, rank_runs(folders.submissions_dir))
     # Beside other programs, two threads wait for each other: half of the answers took more than
     # 250 ms instead of 22 to 39.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     with listen(port) as listener:
-        app = build_app([first, *others], folders.data_dir)
+        app = build_app([first, *rank_runs(folders.submissions_dir)], folders.data_dir)
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for each stroke
         # A browser opens connections that it does not use at once: each needs a thread.
         server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
@@ -65,12 +60,6 @@ def play(
             status = 0
         # Python's own end could be aborted by a thread of the server that has used torch.
         os._exit(status)
-
-
-def _others(first: "InferenceRun", ranked: "Sequence[InferenceRun]") -> "list[InferenceRun]":
-    """Return the best run of each other name: one's own may be called `pretrained` too."""
-    by_name = {other.run.name: other for other in reversed(ranked)}
-    return [other for name, other in reversed(by_name.items()) if name != first.run.name]
 
 
 def listen(port: int) -> socket.socket:

@@ -25,17 +25,20 @@ ONE_AT_A_TIME = Lock()  # two predictions at a time would each take twice as lon
 def build_app(runs: Sequence[InferenceRun], data_dir: Path) -> Flask:
     """Return the application: the page at ``/``; ``POST /read/<run>``, which answers a picture.
 
-    The first of `runs` is loaded at once, others when they are chosen. An answer is JSON with
+    The first of `runs` is loaded at once, others when they are chosen; of those of one name, only
+    the first counts. An answer is JSON with
     ``digits``, a refusal JSON with an ``error`` that says why; a picture without a digit has both.
     """
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, TRUSTED_HOSTS=["127.0.0.1", "localhost"])
-    by_name = {found.run.name: found.run for found in reversed(runs)}
-    page = render(TEMPLATE, data=None, runs=runs)
+    by_name: dict[str, InferenceRun] = {}
+    for found in runs:
+        by_name.setdefault(found.run.name, found)
+    page = render(TEMPLATE, data=None, runs=by_name.values())
 
     @lru_cache(maxsize=3)  # of two default runs, networks and training digits take 300 MB
     def predictor(name: str) -> Predictor:
-        return Predictor(by_name[name], data_dir)
+        return Predictor(by_name[name].run, data_dir)
 
     def read(name: str) -> Response:
         if name not in by_name:

@@ -62,13 +62,11 @@ sheet.addEventListener("pointermove", (event) => {
   ask();
 });
 
-for (const end of ["pointerup", "pointercancel"]) {
-  sheet.addEventListener(end, (event) => {
-    if (event.pointerId !== pen) return;
-    pen = null;
-    ask();
-  });
-}
+sheet.addEventListener("lostpointercapture", (event) => {
+  if (event.pointerId !== pen) return;
+  pen = null;
+  ask();
+});
 
 // Whatever is put on the sheet takes it from under the pen.
 function put(newStrokes, file = null) {
@@ -76,15 +74,11 @@ function put(newStrokes, file = null) {
   byId("picture").hidden = file === null;
   if (file) byId("picture").src = URL.createObjectURL(file);
   repaint();
-}
-
-function replace(newStrokes, file) {
-  put(newStrokes, file);
   ask();
 }
 
-const clear = () => replace([]);
-const undo = () => replace(strokes.slice(0, -1));
+const clear = () => put([]);
+const undo = () => put(strokes.slice(0, -1));
 byId("clear").addEventListener("click", clear);
 byId("undo").addEventListener("click", undo);
 byId("width").addEventListener("input", () => { repaint(); ask(); });
@@ -96,7 +90,7 @@ document.addEventListener("keydown", (event) => {
 // ---- pictures; the server says which are none
 
 function take(files) {
-  if (files.length > 0) replace([], files[0]);
+  if (files.length > 0) put([], files[0]);
 }
 
 byId("picture").addEventListener("error", () => { byId("picture").hidden = true; });
@@ -173,7 +167,7 @@ function show(digits, reason = "") {
   const buttons = digits.map((digit) => {
     const button = html("button", { type: "button" }, digit.label);
     button.addEventListener("click", () => {
-      press(buttons, button);
+      for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
       showDigit(digit, digits.length > 1 ? `${digit.label}: ` : "");
     });
     return button;

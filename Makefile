@@ -38,12 +38,13 @@ help: ## show this help
 # .venv is made with uv where that is there, which takes a fifth of the time, else with pip.
 uv := $(shell command -v uv 2>/dev/null)
 python = $(if $(call is_given,PYTHON),$(call quoted,PYTHON),python3)
-anew :=
+version = -c 'import sys; print(sys.version)' 2>/dev/null
+anew := $(if $(call is_given,PYTHON),$(shell [ "$$($(python) $(version))" = "$$(.venv/bin/python $(version))" ] || echo anew))
 ifneq ($(call is_given,TORCH),)
 ifneq ($(value TORCH),cpu)
 $(error TORCH may only be cpu: without it, pip chooses the build)
 endif
-anew := $(if $(wildcard .venv/.cpu),,anew)
+anew := $(if $(wildcard .venv/.cpu),$(anew),anew)
 endif
 cpu := $(call is_given,TORCH)$(wildcard .venv/.cpu)
 ifneq ($(uv),)

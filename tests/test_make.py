@@ -115,6 +115,23 @@ def test_with_uv_or_pip_the_cpu_build_needs_no_index_of_ones_own(tmp_path: Path)
     assert "import sys;" in steps("PYTHON=python3")  # uv needs no venv module
 
 
+def test_another_python_makes_the_environment_anew(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.lock"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for python, version in ((".venv/bin/python", 3.11), ("same", 3.11), ("other", 3.12)):
+        (tmp_path / python).write_text(f"#!/bin/sh\necho {version}\n")
+        (tmp_path / python).chmod(0o755)
+    (tmp_path / ".venv" / ".ready").touch()
+
+    def steps(*words: str) -> str:
+        words = ("make", "-n", "-C", str(tmp_path), "setup", *words)
+        return subprocess.run(words, capture_output=True, text=True).stdout
+
+    assert "--clear" not in steps() + steps("PYTHON=./same")
+    assert "--clear" in steps("PYTHON=./other")
+
+
 def test_make_alone_prints_every_target() -> None:
     printed = make().stdout
     assert {line.split()[1] for line in printed.splitlines()} == TARGETS

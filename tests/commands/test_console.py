@@ -64,6 +64,12 @@ def test_a_terminal_shows_bars_with_a_clock_and_a_line_for_each_member_that_is_d
     assert shown.splitlines()[-1] == last
 
 
+def test_epochs_of_members_that_were_not_begun_again_are_kept_too() -> None:
+    script = REPORTED.replace("training(5, 1, 2, 1)", "training(5, 1, 2, 4)")
+    errors = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stderr
+    assert "1 epoch of fold3-seed0, 3 epochs of members not begun again; epochs lost" in errors
+
+
 def test_without_a_terminal_each_epoch_is_a_plain_line() -> None:
     done = subprocess.run([sys.executable, "-c", REPORTED], capture_output=True, text=True)
     first, *lines, last = done.stderr.splitlines()
@@ -156,6 +162,8 @@ def test_the_folders_are_where_the_user_stands(
     monkeypatch.setenv("DIGIT_RECOGNIZER_DATA", str(tmp_path / "mine"))
     assert default_folder("data") == tmp_path / "mine"
     assert default_folder("submissions") == tmp_path / "clone" / "submissions"
+    monkeypatch.setenv("DIGIT_RECOGNIZER_DATA", "~")
+    assert default_folder("data") == Path.home()
     monkeypatch.setenv("DIGIT_RECOGNIZER_DATA", "")
     assert default_folder("data") == tmp_path / "clone" / "data"
 

@@ -21,7 +21,8 @@ class TrainingDisplay:
         """Show a training until the block ends, and what is kept where it was cut short."""
         self._n_members, self._n_done, self._epochs = n_members, n_kept, epochs
         self._tasks: dict[Member, progress.Task] = {}
-        self._epochs_kept = 0.0  # epochs that an earlier session left of the members in `_tasks`
+        self._epochs_kept = 0.0  # epochs that an earlier session left of the members in `_tasks`,
+        self._epochs_not_resumed = epochs_kept  # and of others
         console = Console(stderr=True, highlight=False)
         self._bars = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -56,6 +57,7 @@ class TrainingDisplay:
             self._bars.add_task(member.name, total=self._epochs, figures="")
             self._tasks[member] = self._bars.tasks[-1]
             self._epochs_kept += epochs_done
+            self._epochs_not_resumed -= round(epochs_done)
         self._bars.update(self._tasks[member].id, completed=epochs_done)
         self._show_total()
 
@@ -90,6 +92,8 @@ class TrainingDisplay:
                 n_epochs = min(int(task.completed), self._epochs - 1)
                 kept += [f"{_count(n_epochs, 'epoch')} of {task.description}"] * (n_epochs > 0)
                 lost.append(f"{task.completed - n_epochs:.1f} of {task.description}")
+        if self._epochs_not_resumed > 0:
+            kept.append(f"{_count(self._epochs_not_resumed, 'epoch')} of members not begun again")
         return f"kept: {', '.join(kept)}; epochs lost: {', '.join(lost) or 'none'}"
 
     def _show_total(self) -> None:

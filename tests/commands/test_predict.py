@@ -91,6 +91,8 @@ def test_a_tilde_that_the_shell_left_is_the_home_folder(
     monkeypatch.setenv("HOME", str(pictures))
     predict("~/a-seven.png", "--out", "~/answers.csv")
     assert list(pd.read_csv(pictures / "answers.csv").label) == [7]
+    assert main(["predict", "~/a-seven.png", "--submissions-dir=~/runs"]) == 0
+    assert list(pd.read_csv(pictures / "runs" / "predictions.csv").label) == [7]
 
 
 def digits() -> np.ndarray:

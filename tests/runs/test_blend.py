@@ -138,9 +138,9 @@ def test_a_blend_is_checked_for_submission_as_any_run(shelf: Path) -> None:
         write_json(part.environment_path, replace(part.environment(), may_submit=may_submit))
         names.append(part.name)
     run = blended(shelf, names[:2], "fit-blend")
-    checked = check(run, None, shelf / "submissions", shelf / "data")
+    checked = check(run, None, shelf / "submissions", shelf / "data", None)
     assert checked.cv == run.cv()
     assert checked.n_rows == 60
     run = blended(shelf, names, "unfit-blend")
     with pytest.raises(RunError, match="from 'sample', which may never be submitted"):
-        check(run, None, shelf / "submissions", shelf / "data")
+        check(run, None, shelf / "submissions", shelf / "data", None)

@@ -65,11 +65,15 @@ def test_every_named_recipe_uses_a_network_that_exists() -> None:
     assert all(recipe.network in NETWORKS for recipe in RECIPES.values())
 
 
-def test_a_recipe_of_ones_own_is_a_toml_file(tmp_path: Path) -> None:
+def test_a_recipe_of_ones_own_is_a_toml_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('recipe = "quick"\nrotation = 12.0\nepochs = 9\n')
     recipe = named_recipe(str(file), {"epochs": 2})
     assert recipe == replace(RECIPES["quick"], rotation=12.0, epochs=2)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert named_recipe("~/mine.toml", {"epochs": 2}) == recipe
 
 
 @pytest.mark.parametrize(

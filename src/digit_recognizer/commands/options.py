@@ -19,7 +19,7 @@ def default_folder(name: str) -> Path:
     DIGIT_RECOGNIZER_<NAME> names another one.
     """
     if given := os.environ.get(f"DIGIT_RECOGNIZER_{name.upper()}"):
-        return Path(given)
+        return Path(os.path.expanduser(given))  # noqa: PTH111
     try:
         here = Path.cwd()
     except FileNotFoundError:
@@ -29,9 +29,9 @@ def default_folder(name: str) -> Path:
     return next(places, here) / name
 
 
-def expanded(path: Path) -> Path:
-    """Return a path with the ~ that make and some shells leave replaced by the home folder."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's own fails for ~nobody)
+def expanded(type_: Any, tokens: Sequence[Token]) -> Path:
+    """Convert to a path; the ~ that make and some shells leave is the home folder."""
+    return Path(os.path.expanduser(tokens[0].value))  # noqa: PTH111 (Path's own fails for ~nobody)
 
 
 def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
@@ -42,6 +42,7 @@ def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
     return int(text)
 
 
+UserPath = Annotated[Path, Parameter(converter=expanded)]
 Positive = Annotated[int, Parameter(converter=whole_number, validator=Number(gte=1))]
 Natural = Annotated[int, Parameter(converter=whole_number, validator=Number(gte=0))]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -68,10 +69,10 @@ class Folders:
     """The folders of datasets and runs."""
 
     data_dir: Annotated[
-        Path, Parameter(help="the folder of datasets; else DIGIT_RECOGNIZER_DATA")
+        UserPath, Parameter(help="the folder of datasets; else DIGIT_RECOGNIZER_DATA")
     ] = field(default_factory=lambda: default_folder("data"))
     submissions_dir: Annotated[
-        Path, Parameter(help="the folder of runs; else DIGIT_RECOGNIZER_SUBMISSIONS")
+        UserPath, Parameter(help="the folder of runs; else DIGIT_RECOGNIZER_SUBMISSIONS")
     ] = field(default_factory=lambda: default_folder("submissions"))
 
 

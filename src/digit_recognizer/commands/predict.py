@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from digit_recognizer.commands.console import columns, echo, working
-from digit_recognizer.commands.options import DeviceName, Folders, InferenceRunName, expanded
+from digit_recognizer.commands.options import DeviceName, Folders, InferenceRunName, UserPath
 from digit_recognizer.errors import FileError, NoDigitError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Picture:
 
 def predict(
     file: Annotated[
-        list[Path],
+        list[UserPath],
         Parameter(
             negative=(), help="PNG or JPEG files, folders of them, or a test.csv or train.csv"
         ),
@@ -46,7 +46,7 @@ def predict(
     *,
     run: InferenceRunName = None,
     out: Annotated[
-        Path | None, Parameter(help="the CSV of the answers; else predictions.csv in the run")
+        UserPath | None, Parameter(help="the CSV of the answers; else predictions.csv in the run")
     ] = None,
     device: DeviceName = "auto",
     folders: Folders = Folders(),
@@ -60,7 +60,7 @@ def predict(
     from digit_recognizer.training.device import find_devices
 
     answering = find_inference_run(folders.submissions_dir, run)
-    files = [path for source in file for path in _pictures_of(expanded(source))]
+    files = [path for source in file for path in _pictures_of(source)]
     heading, pictures = _read_pictures(files)
     images = [image for picture in pictures for image in picture.digits]
     proba = np.empty((0, 10))
@@ -80,7 +80,7 @@ def predict(
     if out is None:
         own = answering.run.predictions_csv_path
         out = folders.submissions_dir / own.name if answering.run == PRETRAINED else own
-    write_csv(expanded(out), table.astype({"label": "Int64"}), float_format="%.6f")
+    write_csv(out, table.astype({"label": "Int64"}), float_format="%.6f")
     echo(f"written to {out}")
 
 

@@ -3,15 +3,13 @@
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from digit_recognizer.commands.console import ask, echo, working
-from digit_recognizer.commands.options import FinishedRun, Flag, Folders, expanded
+from digit_recognizer.commands.options import FinishedRun, Flag, Folders, UserPath
 from digit_recognizer.errors import FileError, KaggleError, RunError
 from digit_recognizer.kaggle.credentials import PAGE, TOKEN_HELP, find_credentials
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, PendingUpload, Submission
@@ -26,7 +24,7 @@ def submit(
     *,
     run: FinishedRun = None,
     file: Annotated[
-        Path | None, Parameter(help="another file than the run's submission.csv")
+        UserPath | None, Parameter(help="another file than the run's submission.csv")
     ] = None,
     message: Annotated[
         str | None, Parameter(help="its description on Kaggle; else the run and its CV accuracy")
@@ -36,7 +34,6 @@ def submit(
     folders: Folders = Folders(),
 ) -> None:
     """Check a run's submission, upload it, fetch its score."""
-    file = file and expanded(file)
     if file and not file.is_file():
         raise FileError(f"{file}: no such file")
     from digit_recognizer.runs.ensemble import ensure_finished
@@ -47,8 +44,7 @@ def submit(
     if run or not file:
         found = find_run(folders.submissions_dir, run)
         ensure_finished(found, folders.data_dir)
-    checked = check(found, file, folders.submissions_dir, folders.data_dir)
-    checked = replace(checked, message=message or checked.message)
+    checked = check(found, file, folders.submissions_dir, folders.data_dir, message)
     ledger = Ledger(folders.submissions_dir)
     with ledger.lock():
         pending = ledger.pending()

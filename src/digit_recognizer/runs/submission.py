@@ -27,7 +27,7 @@ class CheckedSubmission:
 
 
 def check(
-    run: Run | None, file: Path | None, submissions_dir: Path, data_dir: Path
+    run: Run | None, file: Path | None, submissions_dir: Path, data_dir: Path, message: str | None
 ) -> CheckedSubmission:
     """Check a run's submission, or a `file`."""
     path = file or (run.submission_path if run else None)
@@ -45,8 +45,8 @@ def check(
     if len(labels) > 1 and (labels == labels[0]).all():
         logger.warning("warning: %s: every label is %d", path, labels[0])
     name = run.name if run else path.stem
-    message = f"{name} cv={cv.cv_accuracy:.5f}" if cv else name
-    return CheckedSubmission(path, name, digest, len(sample), cv, message)
+    description = message or (f"{name} cv={cv.cv_accuracy:.5f}" if cv else name)
+    return CheckedSubmission(path, name, digest, len(sample), cv, description)
 
 
 def _owner(digest: str, submissions_dir: Path) -> Run | None:

@@ -1,5 +1,6 @@
 """Recipes: the settings that decide what a run computes, and the named sets of them."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
@@ -201,6 +202,7 @@ def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Reci
 
 def _read(file: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8")
+        # make and some shells leave a ~ that is not at the beginning of a word.
+        return Path(os.path.expanduser(file)).read_text(encoding="utf-8")  # noqa: PTH111
     except (OSError, ValueError) as error:
         raise RecipeError(f"{file}: cannot be read as text ({error})") from None

@@ -19,7 +19,7 @@ def kernel(
         options.Flag, Parameter(help="push it again although it ended, well or not")
     ] = False,
     notebook: Annotated[
-        Path | None,
+        options.UserPath | None,
         Parameter(help="only write this .ipynb, for Kaggle's editor or Colab; needs no token"),
     ] = None,
     settings: options.Settings = options.Settings(),

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from digit_recognizer.commands.console import echo, transfer_progress
 from digit_recognizer.commands.options import Folders
-from digit_recognizer.data.files import Progress, silent
+from digit_recognizer.data.files import Progress
 
 if TYPE_CHECKING:
     from digit_recognizer.data.competition import Provenance
@@ -35,7 +35,7 @@ def download(
 
 
 def fetch_dataset(
-    data_dir: Path, source: str, mnist_url: str | None = None, progress: Progress = silent
+    data_dir: Path, source: str, mnist_url: str | None = None, progress: Progress = lambda *_: None
 ) -> "tuple[Path, Provenance, bool]":
     """Fetch the dataset of a source; do nothing where it is there and intact.
 
@@ -81,12 +81,13 @@ def ready_dataset(data: str | None, folders: Folders) -> str:
     It is `data` where given, else the competition's, else the sample if there are no
     credentials to download the competition's.
     """
-    from digit_recognizer.data.dataset import COMPETITION, is_fetched, recover
+    from digit_recognizer.data.dataset import COMPETITION, recover
     from digit_recognizer.kaggle.credentials import find_credentials
 
     if not data:
-        recover(folders.data_dir / COMPETITION)  # of a download that was killed at its very end
-        is_there = is_fetched(folders.data_dir / COMPETITION)
+        folder = folders.data_dir / COMPETITION
+        recover(folder)  # of a download that was killed at its very end
+        is_there = (folder / "source.json").exists()
         data = COMPETITION if is_there or find_credentials() else "sample"
         if data == COMPETITION and not is_there:
             download(source="kaggle", folders=folders)

@@ -40,11 +40,6 @@ def load(folder: Path) -> Dataset:
     return replace(data, provenance=provenance)
 
 
-def is_fetched(folder: Path) -> bool:
-    """Return whether a folder holds a dataset that was verified, perhaps damaged since."""
-    return (folder / "source.json").exists()
-
-
 def read_provenance(folder: Path) -> Provenance:
     """Read a dataset's ``source.json``."""
     source = f" SOURCE={folder.name}" if folder.name in UNSUBMITTABLE else ""
@@ -53,7 +48,7 @@ def read_provenance(folder: Path) -> Provenance:
         others = sorted(other.parent.name for other in folder.parent.glob("[!.]*/source.json"))
         choice = f", or use one of these datasets: {', '.join(others)}" if others else ""
         raise FileError(f"{folder}: is not there: run '{command}'{choice}")
-    if not is_fetched(folder):
+    if not path.exists():
         own = f"'make download SOURCE={_quoted(str(folder))}'"
         if folder.name == COMPETITION:
             choice = f", or {own} to verify the files that are"

@@ -84,16 +84,11 @@ def _extract_ink(grey: NDArray[np.uint8]) -> Floats:
     """
     small = _crop_to_sheet(_shrink(grey, MAX_SIDE))
     dark = small if _has_dark_ink(small) else 255 - small
-    return _clean(cv2.subtract(_without_strokes(dark), dark))
-
-
-def _without_strokes(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fill in everything dark that is narrower than `LARGEST_STROKE`."""
-    side = max(3, round(LARGEST_STROKE * min(grey.shape)))
-    smooth = cv2.medianBlur(grey, 3)  # else the closing takes the brightest noise
+    side = max(3, round(LARGEST_STROKE * min(dark.shape)))
+    smooth = cv2.medianBlur(dark, 3)  # else the closing takes the brightest noise
     padded = cv2.copyMakeBorder(smooth, side, side, side, side, cv2.BORDER_REPLICATE)
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return np.asarray(closed[side:-side, side:-side])
+    paper = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return _clean(cv2.subtract(paper[side:-side, side:-side], dark))
 
 
 def _crop_to_sheet(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -153,9 +148,7 @@ def _clean(contrast: NDArray[np.uint8]) -> Floats:
     # Ruled lines are fainter than ink; in a shadow, ink has half the contrast that it has in light.
     threshold = max(threshold, FAINTEST_INK * float(np.percentile(contrast, 99.5)))
     solid = (contrast > threshold).astype(np.uint8)
-    count, components, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
-    if count == 1:
-        return nothing
+    _, components, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
     kept = 1 + np.flatnonzero(_can_be_digits(stats[1:], contrast.shape))
     pieces = np.isin(components, kept).astype(np.uint8)
     outlines, _ = cv2.findContours(pieces, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -180,9 +173,7 @@ def _can_be_digits(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[
     inside &= (right[:, None] > right) & (bottom[:, None] > bottom)
     inside &= (height >= MIN_FRAMED_HEIGHT * height[:, None]) & kept & large
     kept &= ~inside.any(axis=1)
-    if kept.any():
-        kept &= area >= MIN_SPECK_AREA * area[kept].max()
-    return np.asarray(kept)
+    return np.asarray(kept & (area >= MIN_SPECK_AREA * area[kept].max()))
 
 
 def _split_digits(ink: Floats) -> list[Floats]:
@@ -195,8 +186,9 @@ def _split_digits(ink: Floats) -> list[Floats]:
     digits = []
     for left, right in columns.reshape(-1, 2):
         rows = np.flatnonzero(ink[:, left:right].any(axis=1))
-        digits.append(ink[rows[0] : rows[-1] + 1, left:right])
-    digits = [digit for digit in digits if _has_strokes(digit)]
+        digit = ink[rows[0] : rows[-1] + 1, left:right]
+        if _depth(digit).max() <= LARGEST_DEPTH * max(digit.shape):  # no disc and no square
+            digits.append(digit)
     highest = max((digit.shape[0] for digit in digits), default=0)
     return [digit for digit in digits if digit.shape[0] >= highest / 2]
 
@@ -205,11 +197,6 @@ def _depth(digit: Floats) -> Floats:
     """Return the distance of each pixel of ink from the paper."""
     solid = np.pad((digit > 127).astype(np.uint8), 1)
     return np.asarray(cv2.distanceTransform(solid, cv2.DIST_L2, 5))
-
-
-def _has_strokes(digit: Floats) -> bool:
-    """Return whether no ink is deeper than a pen's stroke, as that of a disc or a square is."""
-    return bool(_depth(digit).max() <= LARGEST_DEPTH * max(digit.shape))
 
 
 def _thicken(digit: Floats) -> Floats:

@@ -24,10 +24,6 @@ Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
 LARGEST = 2**63  # numbers in files are smaller, and finite
 
 
-def silent(what: str, done: int, total: int) -> None:
-    """Report no progress."""
-
-
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file that replaces `path` once it is written to the end."""

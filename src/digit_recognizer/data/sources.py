@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import http.client
-import os
 import shutil
 import urllib.error
 import urllib.request
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from digit_recognizer.data import competition
 from digit_recognizer.data.competition import DATA_FILES
 from digit_recognizer.data.dataset import UNSUBMITTABLE, read_provenance
-from digit_recognizer.data.files import Progress, is_bad_zip, silent
+from digit_recognizer.data.files import Progress, is_bad_zip
 from digit_recognizer.errors import FileError
 
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -53,7 +52,12 @@ def copy_own_files(folder: Path, source: Path) -> None:
     _refuse_unsubmittable(source)
     if source.is_dir():
         for name in DATA_FILES:
-            _copy(source, name, folder)
+            path = source / name
+            if not path.is_file():
+                raise _missing(source, name)
+            competition.check_csv_size(path, path.stat().st_size)
+            (folder / name).write_bytes(path.read_bytes())
+            shutil.copystat(path, folder / name)  # dates tell a source's versions apart
     elif source.suffix.lower() == ".csv":
         raise FileError(f"{source}: is one file: give the zip or folder of {', '.join(DATA_FILES)}")
     elif source.is_file():
@@ -70,17 +74,6 @@ def _refuse_unsubmittable(path: Path) -> None:
         return  # no dataset of this program
     if source in UNSUBMITTABLE:
         raise FileError(f"{path}: is {source}, not the competition's data: use it as DATA={source}")
-
-
-def _copy(source: Path, name: str, folder: Path) -> None:
-    path = source / name
-    if not path.is_file():
-        raise _missing(source, name)
-    facts = path.stat()
-    competition.check_csv_size(path, facts.st_size)
-    (folder / name).write_bytes(path.read_bytes())
-    # Dates are part of what tells a source's versions apart.
-    os.utime(folder / name, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
 def _missing(source: Path, name: str) -> FileError:
@@ -143,7 +136,7 @@ def make_sample(folder: Path) -> None:
     write_dataset(folder, (images[train], labels[train]), (images[test], labels[test]))
 
 
-def fetch_mnist(folder: Path, base_url: str = MNIST_URL, progress: Progress = silent) -> None:
+def fetch_mnist(folder: Path, base_url: str, progress: Progress) -> None:
     """Fill `folder` with MNIST's official 60,000/10,000 split from an open mirror."""
     arrays = []
     for name, digest in MNIST_DIGESTS.items():

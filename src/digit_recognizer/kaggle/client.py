@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from digit_recognizer.data.dataset import COMPETITION
-from digit_recognizer.data.files import Progress, silent
+from digit_recognizer.data.files import Progress
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle import retry
 from digit_recognizer.kaggle.api import bounded, new_client
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Kaggle:
     """A signed-in client; what Kaggle refuses is a KaggleError."""
 
-    def __init__(self, progress: Progress = silent) -> None:
+    def __init__(self, progress: Progress = lambda *_: None) -> None:
         credentials = find_credentials()
         if credentials is None:
             raise KaggleError(

@@ -6,14 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from digit_recognizer.data.files import (
-    lock,
-    read_csv_as,
-    read_json_as,
-    sha256,
-    write_csv,
-    write_json,
-)
+from digit_recognizer.data import files
 
 
 @dataclass(frozen=True)
@@ -65,13 +58,13 @@ class Ledger:
     def lock(self) -> AbstractContextManager[object]:
         """Keep other processes from uploading."""
         taken = f"{self.path}: another 'make submit' or 'make scores' is running: wait for it"
-        return lock(self.path.with_name(".ledger.lock"), taken)
+        return files.lock(self.path.with_name(".ledger.lock"), taken)
 
     def entries(self) -> list[LedgerEntry]:
         """Return every upload, oldest first."""
         if not os.path.lexists(self.path):
             return []
-        return read_csv_as(self.path, LedgerEntry, "fix it, or move it away")
+        return files.read_csv_as(self.path, LedgerEntry, "fix it, or move it away")
 
     def add(self, entry: LedgerEntry) -> None:
         """Append a row."""
@@ -79,14 +72,14 @@ class Ledger:
 
     def begin(self, upload: PendingUpload) -> None:
         """Note an upload before it begins."""
-        write_json(self._pending_path, upload)
+        files.write_json(self._pending_path, upload)
 
     def pending(self) -> PendingUpload | None:
         """Return the upload whose end is not known, if there is one."""
         if not os.path.lexists(self._pending_path):
             return None
         advice = "look at your submissions on Kaggle, then delete it"
-        return read_json_as(self._pending_path, PendingUpload, advice)
+        return files.read_json_as(self._pending_path, PendingUpload, advice)
 
     def find(self, upload: PendingUpload, listing: list[Submission]) -> Submission | None:
         """Return the listed submission that an upload became, if it arrived."""
@@ -129,12 +122,12 @@ class Ledger:
             self._write(updated)
 
     def _write(self, entries: list[LedgerEntry]) -> None:
-        write_csv(self.path, map(asdict, entries))
+        files.write_csv(self.path, map(asdict, entries))
 
 
 def last_upload(entries: Sequence[LedgerEntry], run: str, submission: Path) -> LedgerEntry | None:
     """Return the last upload of a run's `submission`, not of another that it had before."""
-    digest = sha256(submission) if submission.is_file() else ""
+    digest = files.sha256(submission) if submission.is_file() else ""
     own = [entry for entry in entries if (entry.run, entry.file_sha256) == (run, digest)]
     return own[-1] if own else None
 

@@ -78,10 +78,7 @@ def pack_run(run: Run, path: Path) -> None:
 
 
 def unpack_run(archive: Path, run: Run, request: Request) -> None:
-    """Unpack a run into its new folder and read it.
-
-    RunError if a file is missing or damaged, or if it is not the run of `request`.
-    """
+    """Unpack the run of `request` into its new folder; refuse a damaged or another one."""
     try:
         with zipfile.ZipFile(archive) as file:
             file.extractall(run.run_dir, _run_files(request))  # other names could climb out

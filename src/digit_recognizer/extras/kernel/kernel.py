@@ -5,7 +5,6 @@ import json
 import math
 import re
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,8 +46,7 @@ class Kernel(Kaggle):
         super().__init__()
         self.name = f"{self._client.config_values['username']}/{slug}"
         self.page = f"https://www.kaggle.com/code/{self.name}"
-        self._log: list[str] = []  # what was read of it
-        self._n_returned = 0  # parts of it, by `new_log_lines`
+        self.log: list[str] = []  # the parts of it that were read
 
     def status(self) -> str | None:
         """Return the status of the latest session; None if the kernel is not there or never ran."""
@@ -106,27 +104,23 @@ class Kernel(Kaggle):
         def read() -> None:
             # The stream starts anew with each request.
             for index, event in enumerate(self._client.kernels_logs_stream(self.name)):
-                if index >= len(self._log):
-                    self._log.append(str(event.get("data") or ""))
+                if index >= len(self.log):
+                    self.log.append(str(event.get("data") or ""))
                     if time.monotonic() > end:
                         break
 
         self._request(read, is_retried=lambda error: False)
 
-    def new_log_lines(self) -> list[str]:
-        """Return the lines that were read since the last call."""
-        new, self._n_returned = self._log[self._n_returned :], len(self._log)
-        return self._lines(new)
-
-    def _lines(self, events: Sequence[str]) -> list[str]:
-        lines = self.hide_secrets("\n".join(events)).splitlines()
+    def log_lines(self, start: int = 0) -> list[str]:
+        """Return the lines of what was read, from part `start` on."""
+        lines = self.hide_secrets("\n".join(self.log[start:])).splitlines()
         return [f"  {line.rstrip()[:300]}" for line in lines if line.strip()]
 
     def failure(self, end: str) -> KaggleError:
         """Return the error for a session without a run, with the end of its log if readable."""
         try:
             self.read_log()
-            log = "\n".join(["the end of its log:", *self._lines(self._log)[-N_LOG_LINES:]])
+            log = "\n".join(["the end of its log:", *self.log_lines()[-N_LOG_LINES:]])
         except KaggleError as error:
             log = f"its log cannot be read: {error}"
         line = f"{self.name}: ended {end}: see {self.page}, then repeat with FORCE=1"
@@ -187,11 +181,11 @@ def _wait_for_end(kernel: Kernel, limit: float) -> str:
             status = kernel.status() or "QUEUED"  # a kernel just pushed may not be listed yet
             if status != before:
                 echo(f"{waited / 60:5.1f} min  {status.lower()}")
-            start = time.monotonic()
+            start, n_shown = time.monotonic(), len(kernel.log)
             if status in ("RUNNING", "COMPLETE"):
                 with suppress(KaggleError):  # nothing depends on its log
                     kernel.read_log(PAUSE)
-                for line in kernel.new_log_lines():
+                for line in kernel.log_lines(n_shown):
                     echo(line)
             waited += time.monotonic() - start
             if status not in ACTIVE or waited >= limit:

@@ -1,11 +1,12 @@
 // The navigation marks the section that crosses a line at 15 % of the window's height.
-const inView = new IntersectionObserver((entries) => {
+function mark(entries) {
   for (const { target, isIntersecting } of entries) {
     const link = document.querySelector(`.contents [href="#${target.id}"]`);
     link.setAttribute("aria-current", String(isIntersecting));
     if (isIntersecting) link.closest("ul").scrollLeft = link.offsetLeft - 60;
   }
-}, { rootMargin: "-15% 0px -84% 0px" });
+}
+const inView = new IntersectionObserver(mark, { rootMargin: "-15% 0px -84% 0px" });
 document.querySelectorAll("main > section").forEach((section) => inView.observe(section));
 
 // Confusion: a cell opens its digits.
@@ -25,7 +26,8 @@ function curves(host, what, y, show) {
       const [held, trained] = [`val_${what}`, `train_${what}`].map((key) => epochs.map((epoch) => epoch[key]));
       const last = epochs.length - 1;
       const line = (values, style) => {
-        root.append(svg("path", { class: `line ${style} s${number % 8}`, d: path(values.map((v, i) => [px(i + 1), py(v)])) }));
+        const points = values.map((v, i) => [px(i + 1), py(v)]);
+        root.append(svg("path", { class: `line ${style} s${number % 8}`, d: path(points) }));
       };
       const point = (v, i, attributes) => {
         const text = `${name}, epoch ${i + 1}\nheld out ${show(held[i])}\ntraining ${show(trained[i])}`;
@@ -39,17 +41,20 @@ function curves(host, what, y, show) {
   });
 }
 
-const all = (what) => data.curves.flatMap(({ epochs }) => epochs.flatMap((epoch) => [epoch[`val_${what}`], epoch[`train_${what}`]]));
+const all = (what) =>
+  data.curves.flatMap(({ epochs }) => epochs.flatMap((epoch) => [epoch[`val_${what}`], epoch[`train_${what}`]]));
 curves(byId("accuracy-plot"), "accuracy", accuracyAxis(all("accuracy")), (v) => percent(v));
 curves(byId("loss-plot"), "loss", logarithmic(all("loss")), (v) => v.toFixed(4));
 
 // Calibration: on the diagonal, confidence is accuracy.
 const tenths = linear(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1], (t) => `${Math.round(100 * t)} %`);
-const calibration = { x: tenths, y: tenths, xName: "confidence", label: "Accuracy by confidence; the table has the values", ratio: 0.8 };
+const label = "Accuracy by confidence; the table has the values";
+const calibration = { x: tenths, y: tenths, xName: "confidence", label, ratio: 0.8 };
 plot(byId("reliability-plot"), calibration, ({ root, px, py, width }) => {
   root.append(svg("line", { class: "cursor", x1: px(0), y1: py(0), x2: px(1), y2: py(1) }));
   for (const { n_rows, confidence, accuracy, low, high } of data.calibration) {
-    const x = px(confidence), r = Math.max(3, Math.min(width / 45, 14, 1.6 * Math.log2(n_rows)));
+    const x = px(confidence);
+    const r = Math.max(3, Math.min(width / 45, 14, 1.6 * Math.log2(n_rows)));
     const text = `${n_rows.toLocaleString("en")} rows\nconfidence ${percent(confidence)}\ncorrect ${percent(accuracy)}`;
     root.append(
       svg("line", { class: "whisker s0", x1: x, x2: x, y1: py(low), y2: py(high) }),

@@ -81,7 +81,7 @@ const clear = () => put([]);
 const undo = () => put(strokes.slice(0, -1));
 byId("clear").addEventListener("click", clear);
 byId("undo").addEventListener("click", undo);
-byId("width").addEventListener("input", () => { repaint(); ask(); });
+byId("width").addEventListener("input", () => put(strokes, picture));
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !isEmpty()) clear();
   if (event.key === "z" && (event.ctrlKey || event.metaKey) && strokes.length) undo();
@@ -93,7 +93,7 @@ function take(files) {
   if (files.length > 0) put([], files[0]);
 }
 
-byId("picture").addEventListener("error", () => { byId("picture").hidden = true; });
+byId("picture").addEventListener("error", () => byId("picture").toggleAttribute("hidden", true));
 byId("open").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", () => {
   take(byId("file").files);
@@ -152,9 +152,10 @@ function write(id, text) {
   byId(id).hidden = text === "";
 }
 
-function showRun() {
+function chooseRun() {
   const { warning } = byId("run").selectedOptions[0].dataset;
   write("weak", warning && `Do not trust these answers: ${warning}.`);
+  ask();
 }
 
 // The digits of an answer, or without any the reason.
@@ -163,7 +164,8 @@ function show(digits, reason = "") {
   glyph.textContent = digits.map(({ label }) => label).join("") || "?";
   glyph.classList.toggle("none", digits.length === 0);
   glyph.classList.toggle("many", digits.length > 1);
-  glyph.classList.toggle("unsure", digits.some(({ uncertainty }) => uncertainty));
+  const isUnsure = digits.some(({ uncertainty }) => uncertainty);
+  glyph.classList.toggle("unsure", isUnsure);
   const buttons = digits.map((digit) => {
     const button = html("button", { type: "button" }, digit.label);
     button.addEventListener("click", () => {
@@ -199,31 +201,31 @@ function showDigit({ label, uncertainty, proba, members, image, neighbours }, na
   byId("seen").hidden = false;
   showBars(proba, members, uncertainty !== "");
   byId("near").hidden = neighbours.length === 0;
-  byId("tiles").replaceChildren(...neighbours.map((near) => html(
-    "li", { class: near.label === label ? "" : "other" },
-    html("img", { class: "pixels", src: near.image, alt: "" }),
-    html("strong", {}, near.label), `row ${near.row.toLocaleString("en")}`,
-  )));
+  const tiles = neighbours.map((near) => {
+    const picture = html("img", { class: "pixels", src: near.image, alt: "" });
+    const row = `row ${near.row.toLocaleString("en")}`;
+    const style = near.label === label ? "" : "other";
+    return html("li", { class: style }, picture, html("strong", {}, near.label), row);
+  });
+  byId("tiles").replaceChildren(...tiles);
 }
 
 function showBars(proba, members, unsure) {
   byId("bars").classList.toggle("unsure", unsure);
-  byId("bars").replaceChildren(...DIGITS.map((digit) => {
+  const bars = DIGITS.map((digit) => {
     const fill = html("span", { class: "fill", style: `width: ${100 * (proba[digit] ?? 0)}%` });
     // Ten marks at the left edge would only look like an axis.
-    const ticks = members.map((member) => 100 * member[digit]).filter((at) => at >= 0.5)
-      .map((at) => html("span", { class: "tick", style: `left: ${at}%` }));
-    return html(
-      "li", { class: digit === best(proba) ? "best" : "" },
-      html("b", {}, digit), html("span", { class: "track" }, fill, ...ticks),
-      html("span", { class: "value" }, digit in proba ? percent(proba[digit]) : ""),
-    );
-  }));
+    const seen = members.map((member) => 100 * member[digit]).filter((at) => at >= 0.5);
+    const ticks = seen.map((at) => html("span", { class: "tick", style: `left: ${at}%` }));
+    const track = html("span", { class: "track" }, fill, ...ticks);
+    const value = html("span", { class: "value" }, digit in proba ? percent(proba[digit]) : "");
+    return html("li", { class: digit === best(proba) ? "best" : "" }, html("b", {}, digit), track, value);
+  });
+  byId("bars").replaceChildren(...bars);
 }
 
 // ---- beginning
 
-byId("run").addEventListener("change", () => { showRun(); ask(); });
+byId("run").addEventListener("change", chooseRun);
 new ResizeObserver(repaint).observe(sheet);
-showRun();
-show([]);
+chooseRun();

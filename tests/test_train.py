@@ -185,7 +185,7 @@ def test_a_network_of_ones_own_that_does_not_work_leaves_no_run(
 ) -> None:
     (tmp_path / "mine.py").write_text(OWN_NETWORK)
     refused = train(place, "refused", "--network", f"{tmp_path / 'mine.py'}:best")
-    message = "error: network mine.py:best: KeyError: 'best': mend mine.py\n"
+    message = "error: network mine.py:best: KeyError: 'best': fix mine.py\n"
     assert (refused.returncode, refused.stderr) == (2, message)
     assert not (place / "submissions" / "refused").exists()
 

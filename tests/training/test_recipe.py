@@ -103,7 +103,7 @@ def test_a_recipes_file_that_is_wrong_is_refused(
 def test_a_network_of_ones_own_that_is_wrong_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("from torch import nn\nwrong = nn.Flatten\n")
-    message = r"network mine.py:wrong: .*returns \[2, 784\] for two images, .*mend mine.py"
+    message = r"network mine.py:wrong: .*returns \[2, 784\] for two images, .*fix mine.py"
     with pytest.raises(RecipeError, match=message):
         network_cost(named_recipe("default", {"network": f"{file}:wrong"}))
     with pytest.raises(RecipeError, match=r"add its function, .*mine\.py:FUNCTION$"):

@@ -214,7 +214,7 @@ def test_no_batch_of_the_statistics_is_a_single_image(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A single image has no variance, and would count as much as all others."""
-    monkeypatch.setattr(trainer_module, "BN_CHUNK", 29)  # of 30 training rows
+    monkeypatch.setattr(trainer_module, "BN_BATCH", 29)  # of 30 training rows
     recipe = replace(HALVES, network="plain", batch_size=128)
     trainer = _Trainer(recipe, handful(digits, 60), Member(0, 0), CPU)
     assert math.isfinite(trainer.run_epoch(1).val_loss)

@@ -59,27 +59,27 @@ def predict(
     from digit_recognizer.runs.inference import PRETRAINED, find_inference_run
     from digit_recognizer.training.device import find_devices
 
-    answering = find_inference_run(folders.submissions_dir, run)
+    inference_run = find_inference_run(folders.submissions_dir, run)
     files = [path for source in file for path in _pictures_of(source)]
     heading, pictures = _read_pictures(files)
     images = [image for picture in pictures for image in picture.digits]
     proba = np.empty((0, 10))
     if images:
-        proba = ensemble_proba(answering.run, np.stack(images), find_devices(device)[0])
+        proba = ensemble_proba(inference_run.run, np.stack(images), find_devices(device)[0])
     answers = list(_answers(pictures, proba))
-    echo(f"answers of {answering.title}")
-    if answering.warning:
-        echo(f"warning: {answering.warning}")
+    echo(f"answers of {inference_run.title}")
+    if inference_run.warning:
+        echo(f"warning: {inference_run.warning}")
     echo(columns([(heading, "label", "probability", ""), *map(_line, answers[:MOST_SHOWN])]))
     if len(answers) > MOST_SHOWN:
         echo(f"... and {len(answers) - MOST_SHOWN:,} more")
     labels = [picture.label for picture in pictures if picture.label is not None]
     if labels:
-        echo(_accuracy(proba.argmax(axis=1) == labels, files[0], answering))
+        echo(_accuracy(proba.argmax(axis=1) == labels, files[0], inference_run))
     table = pd.DataFrame(chain(*answers), columns=[heading, "label", "note", *PROBA])
     if out is None:
-        own = answering.run.predictions_csv_path
-        out = folders.submissions_dir / own.name if answering.run == PRETRAINED else own
+        own = inference_run.run.predictions_csv_path
+        out = folders.submissions_dir / own.name if inference_run.run == PRETRAINED else own
     write_csv(out, table.astype({"label": "Int64"}), float_format="%.6f")
     echo(f"written to {out}")
 
@@ -189,13 +189,13 @@ def _line(answers: Sequence[tuple[Any, ...]]) -> tuple[str, str, str, str]:
     return name, labels, f"{100 * least:.1f} %", notes
 
 
-def _accuracy(correct: "NDArray[np.bool_]", path: Path, answering: "InferenceRun") -> str:
+def _accuracy(correct: "NDArray[np.bool_]", path: Path, inference_run: "InferenceRun") -> str:
     """Return how many labels of a ``train.csv`` are met, and whether the run learned from them."""
     from digit_recognizer.data.files import sha256
 
     n_rows, n_errors = len(correct), int((~correct).sum())
     text = f"accuracy {correct.mean():.5f} ({n_errors:,} errors in {n_rows:,} rows)"
-    if sha256(path) in answering.run.environment().data.values():
-        text += f"\nnote: {answering.run.name} was trained on these rows: out of fold, it has "
-        text += f"{answering.cv.cv_accuracy:.5f}"
+    if sha256(path) in inference_run.run.environment().data.values():
+        text += f"\nnote: {inference_run.run.name} was trained on these rows: out of fold, it has "
+        text += f"{inference_run.cv.cv_accuracy:.5f}"
     return text

@@ -176,7 +176,7 @@ class Kaggle:
             with bounded(self.policy, self._progress):
                 try:
                     return call()
-                except (LookupError, TypeError, AttributeError) as error:  # an odd answer
+                except (LookupError, TypeError, AttributeError) as error:  # a malformed response
                     raise json.JSONDecodeError(repr(error), "", 0) from error
 
         try:

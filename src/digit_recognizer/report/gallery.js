@@ -4,7 +4,7 @@ const picture = (item) => html("img", { class: "digit", src: item.image, alt: ""
 // Of a test row, which has no label: the digits that members predict, the most frequent first.
 const votes = (item) => DIGITS.filter((d) => item.votes[d]).sort((a, b) => item.votes[b] - item.votes[a]);
 // Blue is the label, or the prediction where nobody knows the label; red is a wrong prediction.
-const kind = (item, digit) =>
+const colorClass = (item, digit) =>
   digit === (item.label ?? item.predicted) ? "true" : digit === item.predicted ? "false" : "";
 const rowName = (item) => (item.votes ? `ImageId ${item.row}` : `Row ${item.row}`);
 
@@ -24,7 +24,7 @@ function bars(item) {
   const chart = svg("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none" });
   for (const digit of DIGITS) {
     const height = Math.max(1.5, (30 * item.p[digit]) / 10000);
-    chart.append(svg("rect", { class: kind(item, digit), x: digit * 10 + 1, y: 30 - height, width: 8, height }));
+    chart.append(svg("rect", { class: colorClass(item, digit), x: digit * 10 + 1, y: 30 - height, width: 8, height }));
   }
   const scale = html("span", { class: "scale" }, DIGITS.join(" "));
   return html("span", { class: "bars", "aria-hidden": "true" }, chart, scale);
@@ -58,7 +58,7 @@ function open(items, at) {
   const item = items[at];
   const rows = DIGITS.map((digit) => {
     const proba = item.p[digit] / 10000;
-    const meter = html("span", { class: `meter ${kind(item, digit)}`, style: `width:${100 * proba}%` });
+    const meter = html("span", { class: `meter ${colorClass(item, digit)}`, style: `width:${100 * proba}%` });
     const head = html("th", { scope: "row" }, `${digit}`);
     return html("tr", {}, head, html("td", {}, meter), html("td", {}, percent(proba)));
   });

@@ -95,7 +95,7 @@ def _constant(array: NDArray[np.float64], draws: Any) -> Any:
 def augment(
     images: NDArray[np.uint8], transform: A.Compose, group_size: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Return images [N, 28, 28] distorted; `group_size` images in a row get the same draw.
+    """Return images [N, 28, 28] augmented; `group_size` images in a row get the same draw.
 
     A draw takes eight times as long as the warp of an image, so groups of 16 make it some seven
     times faster. In a shuffled epoch the groups differ every time. Global generators are neither

@@ -153,7 +153,7 @@ def new_network(recipe: Recipe) -> nn.Module:
             raise ValueError(f"returns {[*logits.shape]} for two images, not logits [2, 10]")
     except Exception as error:
         raise RecipeError(
-            f"network {recipe.network}: {type(error).__name__}: {error}: mend {file}"
+            f"network {recipe.network}: {type(error).__name__}: {error}: fix {file}"
         ) from None
     return network
 
@@ -194,7 +194,7 @@ def network_cost(recipe: Recipe) -> NetworkCost:
     # torch's FlopCounterMode counts the same, but takes 3 s to import.
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            positions = output.numel() // len(layer.weight)  # pixels; 1 for a linear layer
+            positions = output.numel() // len(layer.weight)  # pixels or tokens; 1 after Flatten
             multiply_adds.append(layer.weight.numel() * positions)
 
     for layer in network.modules():

@@ -26,12 +26,12 @@ MIN_BATCH_SIZE = 16
 def normalize(images: Tensor, device: Device, normalization: str) -> Tensor:
     """Normalize images [B, 28, 28] of 0 to 255 to a network's input, float32 [B, 1, 28, 28].
 
-    By mean and deviation of `MEAN_STD`, or for ``image`` by each image's own.
+    By mean and standard deviation of `MEAN_STD`, or for ``image`` by each image's own.
     """
     x = images.to(torch.float32).unsqueeze(1) / 255
     if normalization == "image":
-        deviation = x.std((2, 3), correction=0, keepdim=True)
-        x = (x - x.mean((2, 3), keepdim=True)) / deviation.clamp(min=1 / 255)  # 0 for a black image
+        own_std = x.std((2, 3), correction=0, keepdim=True)
+        x = (x - x.mean((2, 3), keepdim=True)) / own_std.clamp(min=1 / 255)  # 0 for a black image
     else:
         mean, std = MEAN_STD[normalization]
         x = (x - mean) / std

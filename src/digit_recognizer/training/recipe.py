@@ -51,7 +51,7 @@ class Recipe:
     weight_decay: float = setting(0.01, "decoupled weight decay of Muon and AdamW, L2 penalty of Adam", 0, 10)
     label_smoothing: float = setting(0.02, "label smoothing: the fraction of a label spread evenly over all classes", 0, 0.9)
     ema_decay: float = setting(0.998, "decay of the averaged weights, per step; 0 uses the last weights", 0, 0.99999)
-    scaling: str = setting("mnist", "pixels normalized by mean and deviation: mnist .1307 and .3081, half .5 and .5, unit 0 and 1, image its own", choices=("mnist", "half", "unit", "image"))
+    scaling: str = setting("mnist", "pixels normalized by mean and standard deviation: mnist .1307 and .3081, half .5 and .5, unit 0 and 1, image its own", choices=("mnist", "half", "unit", "image"))
     crop: int = setting(0, "side in pixels of the random crop in training and the centre crop at prediction, resized to 28; 0 for none", 0, 28)
     rotation: float = setting(10.0, "largest rotation, degrees", 0, 180)
     zoom: float = setting(0.1, "largest scaling up or down, as a fraction of the size", 0, 0.9)
@@ -145,7 +145,8 @@ RECIPES: dict[str, Recipe] = {
     "lenet5": _published("lenet5", 5, 64, lr_decay=0.5, scaling="mnist"),
     # Not stated: batch size, scaling and epochs.
     "simple-cnn": _published("simple-cnn", 2, 64),
-    # "Normalised input": by MNIST's mean and deviation. Not stated: batch size, optimizer, epochs.
+    # "Normalised input": by MNIST's mean and standard deviation. Not stated: batch size, optimizer,
+    # epochs.
     "two-conv": _published("two-conv", 3, 128, scaling="mnist"),
     # Not stated: epochs and schedule. At a constant rate a fold ended at 0.9670.
     "mlp": _published("mlp", 12, 64, lr_decay=0.8, scaling="half"),

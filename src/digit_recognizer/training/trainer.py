@@ -32,7 +32,7 @@ from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.rng import RngPurpose, make_rng, torch_seed
 
 BN_ROWS = 4000  # training rows for the averaged network's BatchNorm statistics
-BN_CHUNK = 1000  # at most so many of these at a time
+BN_BATCH = 1000  # at most so many of these at a time
 FP16_LOSS_SCALE = 128  # a power of two: gradients are divided by it without rounding
 STEP_REPORTS = 100  # at least so many an epoch, where it has as many steps
 VAL_SUBSET = 2000  # rows for validation and BatchNorm after every epoch but the last
@@ -264,9 +264,9 @@ class _Trainer:
             average.copy_(value)
         rows = evenly_spaced(self.train_index, n_rows)
         images = torch.from_numpy(self.data.images[rows]).to(self.device.name)
-        # Every chunk weighs the same, so their sizes differ by a row at most.
-        chunks = images.tensor_split(math.ceil(len(images) / BN_CHUNK))
-        cropped = [center_crop(chunk, self.recipe.crop) for chunk in chunks]  # as at prediction
+        # Every batch weighs the same, so their sizes differ by a row at most.
+        batches = images.tensor_split(math.ceil(len(images) / BN_BATCH))
+        cropped = [center_crop(batch, self.recipe.crop) for batch in batches]  # as at prediction
         with self.device.autocast():
             optim.update_bn(
                 network, [normalize(x, self.device, self.recipe.scaling) for x in cropped]

@@ -21,7 +21,7 @@ from digit_recognizer.extras.compare.comparison import (
     find_reference,
     mcnemar_p,
     time_left,
-    training_work,
+    training_cost,
 )
 from digit_recognizer.runs.ensemble import RunResults
 from digit_recognizer.runs.run import Run
@@ -87,6 +87,13 @@ def test_mcnemars_test_takes_the_rows_that_both_runs_predict(
     assert np.isnan(rows.p_value["default"])
 
 
+def test_without_rows_that_both_runs_predict_there_is_no_test(shelf: Path, tmp_path: Path) -> None:
+    write_run(shelf, "small-lenet5", "lenet5", skill=2, folds="1")
+    runs = {"lenet5": read(shelf, "small-lenet5")}
+    table, _ = compare_runs(runs, read(shelf, "small-mlp"), tmp_path)
+    assert table.p_value.isna().all()
+
+
 def test_the_reference_is_the_finished_default_of_the_same_data_or_the_one_compared(
     shelf: Path, tmp_path: Path
 ) -> None:
@@ -125,12 +132,12 @@ def test_the_command_takes_finished_runs_as_they_are_and_prints_the_table(
     assert "default" in (shelf / "submissions" / "compare-small.html").read_text()
 
 
-def test_the_time_left_is_that_of_the_finished_recipes_for_the_work_of_the_others(
+def test_the_time_left_is_that_of_the_finished_recipes_for_the_cost_of_the_others(
     shelf: Path,
 ) -> None:
     longer = replace(RECIPES["default"], n_seeds=4, epochs=12)
-    assert training_work(longer) == pytest.approx(training_work(RECIPES["default"]) * 4 * 12 / 7)
-    assert training_work(RECIPES["mlp"]) < training_work(replace(RECIPES["deotte"], epochs=12))
+    assert training_cost(longer) == pytest.approx(training_cost(RECIPES["default"]) * 4 * 12 / 7)
+    assert training_cost(RECIPES["mlp"]) < training_cost(replace(RECIPES["deotte"], epochs=12))
     work = {"quick": 10.0, "default": 20.0, "mlp": 30.0}
     assert time_left({}, work) == "time left: unknown yet"
     results = read(shelf, "small-quick")

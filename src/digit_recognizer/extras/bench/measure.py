@@ -30,7 +30,7 @@ from digit_recognizer.training.recipe import RECIPES, Recipe
 logger = logging.getLogger(__name__)
 
 RECIPE = RECIPES["default"]
-# For each rival, how many networks of which recipes, and on what share of the rows each trains.
+# For each baseline, how many networks of which recipes, and on what share of the rows each trains.
 BASELINES: dict[str, tuple[dict[str, int], float]] = {
     "deotte": ({"deotte": 15}, 0.9),
     "baranarca": ({"baranarca-resnet": 5, "baranarca-vgg": 5}, 0.8),

@@ -37,14 +37,14 @@ def compare(
     from digit_recognizer.runs.run import Run
 
     requests = {name: Request(dataset, Path(name).name, recipe) for name, recipe in chosen.items()}
-    work = {
-        name: comparison.training_work(chosen[name])
+    cost = {
+        name: comparison.training_cost(chosen[name])
         for name, request in requests.items()
         if not Run(folders.submissions_dir / request.run_name).is_done()
     }
     runs: dict[str, RunResults] = {}
     for number, name in enumerate(names, start=1):
-        left = comparison.time_left(runs, work) if name in work else "finished before"
+        left = comparison.time_left(runs, cost) if name in cost else "finished before"
         echo(f"{name} ({number} of {len(names)}; {left})")
         runs[name] = pipeline.train(requests[name])
     reference = comparison.find_reference(runs, folders.data_dir)

@@ -21,7 +21,7 @@ from digit_recognizer.training.recipe import Recipe
 TEMPLATE = Path(__file__).with_name("compare.html.j2")
 
 
-def training_work(recipe: Recipe) -> float:
+def training_cost(recipe: Recipe) -> float:
     """Return the time of a recipe's training, relative to others'.
 
     `pooled` trains 1,470 images a second and `plain` 2,700 (EXPERIMENTS.md): an image takes as long
@@ -32,13 +32,13 @@ def training_work(recipe: Recipe) -> float:
     return images * (17e6 + network_cost(recipe).multiply_adds)
 
 
-def time_left(runs: Mapping[str, RunResults], work: Mapping[str, float]) -> str:
-    """Return how long the recipes of `work` will take that are not in `runs`, the finished ones."""
-    done = sum(work[name] for name in runs if name in work)
-    seconds = sum(results.cv.seconds for name, results in runs.items() if name in work)
+def time_left(runs: Mapping[str, RunResults], cost: Mapping[str, float]) -> str:
+    """Return how long the recipes of `cost` will take that are not in `runs`, the finished ones."""
+    done = sum(cost[name] for name in runs if name in cost)
+    seconds = sum(results.cv.seconds for name, results in runs.items() if name in cost)
     if not done:
         return "time left: unknown yet"
-    return f"about {duration(seconds * (sum(work.values()) / done - 1))} left in all"
+    return f"about {duration(seconds * (sum(cost.values()) / done - 1))} left in all"
 
 
 def find_reference(runs: Mapping[str, RunResults], data_dir: Path) -> RunResults | None:
@@ -91,8 +91,8 @@ def _p_against(results: RunResults, reference: RunResults | None) -> float | Non
     if reference is None or reference.run == results.run:
         return None
     own, other = results.oof, reference.oof
-    _, here, there = np.intersect1d(own.rows, other.rows, return_indices=True)
-    return mcnemar_p(own.correct[here], other.correct[there])
+    shared, here, there = np.intersect1d(own.rows, other.rows, return_indices=True)
+    return mcnemar_p(own.correct[here], other.correct[there]) if shared.size else None
 
 
 def mcnemar_p(correct: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

@@ -103,7 +103,7 @@ show_digits(shown, ["original", *[""] * 9] * 3)
 # A small convolutional network on the middle 24x24 pixels. Max pooling halves the features three
 # times, to 3x3, while the channels grow from 64 to 128; global average pooling and a linear layer
 # give ten *logits*. A softmax turns them into probabilities. Batch normalization keeps the features
-# of each layer at mean 0 and deviation 1, which lets the network learn faster.
+# of each layer at mean 0 and standard deviation 1, which lets the network learn faster.
 
 # %%
 x, layers = torch.zeros(1, 1, 28, 28), []

@@ -49,7 +49,7 @@ function position(event) {
 sheet.addEventListener("pointerdown", (event) => {
   if (pen !== null || event.button !== 0) return;
   event.preventDefault();
-  put([...strokes, [position(event)]]);
+  setInput([...strokes, [position(event)]]);
   pen = event.pointerId;
   sheet.setPointerCapture(pen);
 });
@@ -59,29 +59,29 @@ sheet.addEventListener("pointermove", (event) => {
   const passed = event.getCoalescedEvents();
   strokes.at(-1).push(...(passed.length ? passed : [event]).map(position));
   repaint();
-  ask();
+  predict();
 });
 
 sheet.addEventListener("lostpointercapture", (event) => {
   if (event.pointerId !== pen) return;
   pen = null;
-  ask();
+  predict();
 });
 
 // Whatever is put on the sheet takes it from under the pen.
-function put(newStrokes, file = null) {
+function setInput(newStrokes, file = null) {
   [strokes, picture, pen] = [newStrokes, file, null];
   byId("picture").hidden = file === null;
   if (file) byId("picture").src = URL.createObjectURL(file);
   repaint();
-  ask();
+  predict();
 }
 
-const clear = () => put([]);
-const undo = () => put(strokes.slice(0, -1));
+const clear = () => setInput([]);
+const undo = () => setInput(strokes.slice(0, -1));
 byId("clear").addEventListener("click", clear);
 byId("undo").addEventListener("click", undo);
-byId("width").addEventListener("input", () => put(strokes, picture));
+byId("width").addEventListener("input", () => setInput(strokes, picture));
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !isEmpty()) clear();
   if (event.key === "z" && (event.ctrlKey || event.metaKey) && strokes.length) undo();
@@ -89,39 +89,39 @@ document.addEventListener("keydown", (event) => {
 
 // ---- pictures; the server says which are none
 
-function take(files) {
-  if (files.length > 0) put([], files[0]);
+function openFile(files) {
+  if (files.length > 0) setInput([], files[0]);
 }
 
 byId("picture").addEventListener("error", () => byId("picture").toggleAttribute("hidden", true));
 byId("open").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", () => {
-  take(byId("file").files);
+  openFile(byId("file").files);
   byId("file").value = ""; // the same file may be opened again
 });
-document.addEventListener("paste", (event) => take(event.clipboardData.files));
+document.addEventListener("paste", (event) => openFile(event.clipboardData.files));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     byId("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop") take(event.dataTransfer.files);
+    if (kind === "drop") openFile(event.dataTransfer.files);
   });
 }
 
-// ---- asking: one question at a time, and another when something changed meanwhile
+// ---- predictions: one request at a time, and another when something changed meanwhile
 
-async function ask() {
+async function predict() {
   changed = true;
   if (busy) return;
   busy = true;
   while (changed) {
     changed = false;
-    await askOnce();
+    await requestPrediction();
   }
   busy = false;
 }
 
-async function askOnce() {
+async function requestPrediction() {
   if (isEmpty()) return show([]);
   const request = { method: "POST", body: picture ?? drawn() };
   try {
@@ -155,7 +155,7 @@ function write(id, text) {
 function chooseRun() {
   const { warning } = byId("run").selectedOptions[0].dataset;
   write("weak", warning && `Do not trust these answers: ${warning}.`);
-  ask();
+  predict();
 }
 
 // The digits of an answer, or without any the reason.

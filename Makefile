@@ -39,7 +39,7 @@ help: ## show this help
 uv := $(shell command -v uv 2>/dev/null)
 python = $(if $(call is_given,PYTHON),$(call quoted,PYTHON),python3)
 version = -c 'import sys; print(sys.version)' 2>/dev/null
-anew := $(if $(call is_given,PYTHON),$(shell [ "$$($(python) $(version))" = "$$(.venv/bin/python $(version))" ] || echo anew))
+anew := $(if $(call is_given,PYTHON),$(shell [ "$$($(python) $(version))" = "$$(.venv/bin/python $(version) || echo none)" ] || echo anew))
 ifneq ($(call is_given,TORCH),)
 ifneq ($(value TORCH),cpu)
 $(error TORCH may only be cpu: without it, pip chooses the build)
@@ -51,7 +51,7 @@ ifneq ($(uv),)
 check_python = $(if $(call is_given,PYTHON),$(python_is_good),:)
 venv_is_good = .venv/bin/python -c ''
 needed = sys
-make_venv = uv venv --quiet --clear $(if $(call is_given,PYTHON),--python $(python)) .venv
+make_venv = uv venv --quiet --clear $(if $(call is_given,PYTHON),--python "$$(command -v $(python))") .venv
 install = uv pip install --python .venv/bin/python $(if $(cpu),--torch-backend cpu) --constraint constraints.lock
 newer_pip = :
 else

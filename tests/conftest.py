@@ -30,7 +30,7 @@ def _no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
         # make hands its own command line down to every make below it
         if name.startswith(("KAGGLE_", "MAKE", "MFLAGS", "DIGIT_RECOGNIZER_")):
             del os.environ[name]
-    for name in ("HOME", "XDG_CONFIG_HOME"):
+    for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME"):
         os.environ[name] = str(home)
     os.environ["DIGIT_RECOGNIZER_MAKE"] = "1"  # most tests read messages as make's users do
     assert not list(Path(home).iterdir())

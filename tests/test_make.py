@@ -113,6 +113,8 @@ def test_with_uv_or_pip_the_cpu_build_needs_no_index_of_ones_own(tmp_path: Path)
     (tools / "uv").chmod(0o755)
     assert "uv pip install --python .venv/bin/python --torch-backend cpu" in steps("TORCH=cpu")
     assert "import sys;" in steps("PYTHON=python3")  # uv needs no venv module
+    # uv would take a name for a version, and perhaps another Python than the one on the PATH.
+    assert "--python \"$(command -v 'python3')\" .venv" in steps("PYTHON=python3")
 
 
 def test_another_python_makes_the_environment_anew(tmp_path: Path) -> None:
@@ -130,6 +132,8 @@ def test_another_python_makes_the_environment_anew(tmp_path: Path) -> None:
 
     assert "--clear" not in steps() + steps("PYTHON=./same")
     assert "--clear" in steps("PYTHON=./other")
+    (tmp_path / ".venv" / "bin" / "python").unlink()
+    assert "give PYTHON=" in steps("PYTHON=./gone")
 
 
 def test_make_alone_prints_every_target() -> None:

@@ -1,6 +1,6 @@
 """Errors that a user can fix: one line each, with what to do.
 
-The tree below is all of them. Functions do not repeat in their docstrings that they raise them;
+The classes below are all of them. Functions do not repeat in their docstrings that they raise them;
 everything else is a bug and ends in a traceback.
 """
 

@@ -88,7 +88,8 @@ def test_out_says_where_the_answers_go(predict: Predict, pictures: Path, tmp_pat
 def test_a_tilde_that_the_shell_left_is_the_home_folder(
     predict: Predict, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(pictures))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(pictures))
     predict("~/a-seven.png", "--out", "~/answers.csv")
     assert list(pd.read_csv(pictures / "answers.csv").label) == [7]
     assert main(["predict", "~/a-seven.png", "--submissions-dir=~/runs"]) == 0

@@ -49,6 +49,16 @@ def test_a_run_names_the_zip_that_its_data_came_from_and_not_the_path(tmp_path: 
     assert describe(devices[:1], data).source == "digit recognizer (1).zip"
 
 
+def test_read_only_files_are_copied_with_their_dates_and_can_be_replaced(tmp_path: Path) -> None:
+    mine = write_small(tmp_path / "mine")
+    for name in DATA_FILES:
+        (mine / name).chmod(0o444)
+        os.utime(mine / name, ns=(10**18, 10**18))
+    folder, *_ = fetch_dataset(tmp_path / "data", str(mine))
+    facts = [(folder / name).stat() for name in DATA_FILES]
+    assert all(fact.st_mode & 0o200 and fact.st_mtime_ns == 10**18 for fact in facts)
+
+
 def test_files_put_in_place_by_hand_are_verified_where_they_stand(tmp_path: Path) -> None:
     folder = write_small(tmp_path / "digit-recognizer")
     (folder / "notes.txt").write_text("mine")

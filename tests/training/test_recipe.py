@@ -72,7 +72,8 @@ def test_a_recipe_of_ones_own_is_a_toml_file(
     file.write_text('recipe = "quick"\nrotation = 12.0\nepochs = 9\n')
     recipe = named_recipe(str(file), {"epochs": 2})
     assert recipe == replace(RECIPES["quick"], rotation=12.0, epochs=2)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
     assert named_recipe("~/mine.toml", {"epochs": 2}) == recipe
 
 

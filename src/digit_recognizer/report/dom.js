@@ -1,3 +1,4 @@
+"use strict";
 // For all pages: their data, their elements, and new elements with attributes and children.
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);

@@ -29,7 +29,7 @@ class CheckedSubmission:
 def check(
     run: Run | None, file: Path | None, submissions_dir: Path, data_dir: Path, message: str | None
 ) -> CheckedSubmission:
-    """Check a run's submission, or a `file`."""
+    """Check a run's submission, or a `file`; without a `message`, describe it by its run."""
     path = file or (run.submission_path if run else None)
     assert path is not None
     digest = sha256(path) if path.is_file() else ""

@@ -183,6 +183,21 @@ def test_a_stroke_taken_back_under_the_pen_is_gone_and_the_next_one_counts(
     expect(page.locator("#spoken")).to_contain_text("7, ")
 
 
+def test_the_pens_width_changes_what_is_drawn_and_leaves_the_stroke_under_the_pen(
+    visit: Visitor, address: str
+) -> None:
+    page = visit(address).page
+    press(page, (0.5, 0.2), (0.49, 0.5))
+    thin = inked(page)
+    page.locator("#width").focus()
+    page.keyboard.press("ArrowRight")
+    thick = inked(page)
+    go(page, (0.47, 0.8))
+    assert len({thin, thick, inked(page)}) == 3
+    page.mouse.up()
+    expect(page.locator("#spoken")).to_contain_text("1, ")
+
+
 def test_what_replaces_a_stroke_under_the_pen_stays_as_it_is(visit: Visitor, address: str) -> None:
     page = visit(address).page
     draw(page, 1)

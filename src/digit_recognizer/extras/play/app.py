@@ -26,8 +26,8 @@ def build_app(runs: Sequence[InferenceRun], data_dir: Path) -> Flask:
     """Return the application: the page at ``/``; ``POST /read/<run>``, which answers a picture.
 
     The first of `runs` is loaded at once, others when they are chosen; of those of one name, only
-    the first counts. An answer is JSON with
-    ``digits``, a refusal JSON with an ``error`` that says why; a picture without a digit has both.
+    the first counts. An answer is JSON with ``digits``, a refusal JSON with an ``error`` that says
+    why; a picture without a digit has both.
     """
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, TRUSTED_HOSTS=["127.0.0.1", "localhost"])

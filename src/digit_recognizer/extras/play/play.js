@@ -81,7 +81,10 @@ const clear = () => setInput([]);
 const undo = () => setInput(strokes.slice(0, -1));
 byId("clear").addEventListener("click", clear);
 byId("undo").addEventListener("click", undo);
-byId("width").addEventListener("input", () => setInput(strokes, picture));
+byId("width").addEventListener("input", () => {
+  repaint();
+  predict();
+});
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !isEmpty()) clear();
   if (event.key === "z" && (event.ctrlKey || event.metaKey) && strokes.length) undo();

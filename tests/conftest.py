@@ -20,15 +20,18 @@ POSIX_ONLY = (
 )
 collect_ignore = POSIX_ONLY if os.name == "nt" else ()
 
-pytest_plugins = ["support.browser"]
+pytest_plugins = ["support.browser", "support.desk"]
+
+FOREIGN = ("KAGGLE_", "MAKE", "MFLAGS", "DIGIT_RECOGNIZER_", "FORCE_COLOR", "TTY_")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        # make hands its own command line down to every make below it
-        if name.startswith(("KAGGLE_", "MAKE", "MFLAGS", "DIGIT_RECOGNIZER_")):
+        # make hands its own command line down to every make below it; rich takes a pipe for a
+        # terminal where these say so; urllib sends a request to this machine through a proxy
+        if name.startswith(FOREIGN) or name.lower().endswith("_proxy"):
             del os.environ[name]
     for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME"):
         os.environ[name] = str(home)

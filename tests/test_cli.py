@@ -31,7 +31,7 @@ def test_a_submissions_folder_that_is_a_file_is_named(
 def test_a_name_that_is_too_long_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = error_of(capsys, "cv", "--submissions-dir", str(tmp_path), "--run", "n" * 5000)
+    line = error_of(capsys, "scores", "--submissions-dir", str(tmp_path / ("n" * 5000)))
     assert ": File name too long: " in line
     assert len(line) < 500
 

@@ -2,15 +2,23 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from support.desk import SECRET, Desk, point_to
+from support.desk import SECRET, Desk
 from support.loopback import Kaggle, Reply, refusal
 from support.pretended_gpu import Gpu, PretendedGpus
 
 from digit_recognizer.training.device import probe_devices
 from digit_recognizer.training.parallel import count_cores
+
+
+@pytest.fixture(autouse=True)
+def _room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's disk may be full."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2e9))
 
 
 def check(desk: Desk, code: int) -> dict[str, str]:
@@ -99,13 +107,26 @@ def test_a_key_that_others_can_read(home: Path, desk: Desk, kaggle: Kaggle) -> N
     assert checks["credentials"].endswith(f"run 'chmod 600 {path}'")
 
 
-def test_without_a_network_it_says_so_and_checks_the_rest(
-    desk: Desk, kaggle: Kaggle, key: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    point_to(monkeypatch, "http://no-such-host.invalid")
+def test_without_a_network_it_says_so_and_checks_the_rest(desk: Desk, key: None) -> None:
     checks = check(desk, 1)
     assert checks["access to Kaggle"] == (
-        "✗ not confirmed -> no-such-host.invalid: the connection failed (ConnectionError): check"
-        " network, proxy and clock, then repeat the command"
+        "✗ not confirmed -> 127.0.0.1:9: the connection failed (ConnectionError): check network,"
+        " proxy and clock, then repeat the command"
     )
     assert all(checks[name][0] == "✓" for name in ("Python", "device", "disk, data"))
+
+
+def test_a_disk_that_is_nearly_full_is_told(
+    desk: Desk, kaggle: Kaggle, key: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3e8))
+    disk = check(desk, 1)["disk, data"]
+    assert disk == f"✗ 0.3 GB free at {desk.data_dir} -> make room: 1 GB is enough"
+
+
+def test_the_hours_of_gpu_that_are_left_are_told(desk: Desk, kaggle: Kaggle, key: None) -> None:
+    quota = {"timeUsed": "36000s", "timeReserved": "1800s", "totalTimeAllowed": "108000s"}
+    kaggle.gpu_quota = quota
+    assert check(desk, 0)["Kaggle's GPU"] == "✓ 19.5 of 30 h left this week"
+    kaggle.gpu_quota = {**quota, "timeUsed": "108000s"}
+    assert check(desk, 0)["Kaggle's GPU"] == "✗ 0.0 of 30 h left this week"

@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from support.runner import make_small
+from support.runner import call, make_small
 from support.written_runs import write_run
 
-from digit_recognizer.cli import main
 from digit_recognizer.commands.runs import list_runs
 from digit_recognizer.data.files import sha256
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry
@@ -80,8 +79,7 @@ def test_the_newest_is_last_and_public_scores_come_from_the_ledger(
     for ref, file, score in ((1, digest, 0.5), (2, digest, 0.99321), (3, "another", 0.6)):
         ledger = Ledger(submissions)
         ledger.add(LedgerEntry("2026-01-01", "done", file, ref, "complete", public_score=score))
-    words = ["--data-dir", str(shelf / "data"), "--submissions-dir", str(submissions)]
-    assert main(["runs", *words]) == 0
+    assert call(shelf, "runs") == 0
     out, err = capsys.readouterr()
     assert err == ""
     lines = out.splitlines()
@@ -93,7 +91,7 @@ def test_the_newest_is_last_and_public_scores_come_from_the_ledger(
 def test_an_empty_folder_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["runs", "--submissions-dir", str(tmp_path / "none")]) == 0
+    assert call(tmp_path, "runs") == 0
     assert capsys.readouterr().out == "no run yet: 'make train' makes one\n"
 
 
@@ -112,6 +110,6 @@ def test_an_unknown_run_names_those_that_exist(
     shelf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shelf / "submissions"
-    assert main(["cv", "--submissions-dir", str(folder), "--run", "digits-simple-cnn"]) == 1
+    assert call(shelf, "cv", "--run", "digits-simple-cnn") == 1
     line = f"error: {folder}/digits-simple-cnn: there is no such run; the runs here: bad json, both"
     assert capsys.readouterr().err.startswith(f"{line}, done, ")

@@ -12,10 +12,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 AXE = files("axe_playwright_python") / "axe.min.js"
+expect.set_options(timeout=30_000)  # as Playwright's other waits; 5 s are few beside a training
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "[::1]", ""}  # "" is the host of file:, data: and blob:
 
 

@@ -77,21 +77,20 @@ class Desk:
         return path.read_text().splitlines()[1:] if path.exists() else []
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home and no credentials."""
-    for name in list(os.environ):
-        if name.startswith("KAGGLE_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
+    """An empty home; nobody answers for Kaggle, whose own server no test may reach."""
+    point_to(monkeypatch, "http://127.0.0.1:9")
     folder = tmp_path / "home"
     folder.mkdir()
-    monkeypatch.setenv("HOME", str(folder))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(folder))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / ".config"))
     return folder
 
 
 @pytest.fixture
-def kaggle(monkeypatch: pytest.MonkeyPatch) -> Iterator[loopback.Kaggle]:
+def kaggle(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[loopback.Kaggle]:
     """The loopback Kaggle, in the place of the real one."""
     with loopback.serve() as server:
         point_to(monkeypatch, server.url)
@@ -104,7 +103,7 @@ def point_to(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 @pytest.fixture
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
+def key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A legacy API key in the environment."""
     monkeypatch.setenv("KAGGLE_USERNAME", "someone")
     monkeypatch.setenv("KAGGLE_KEY", SECRET)
@@ -112,12 +111,12 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def desk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Desk:
     """Folders with one finished run called ``first``; three attempts, and pauses that are noted."""
     pauses: list[float] = []
     quick = retry.RetryPolicy(
-        connect_timeout=2, read_timeout=0.5, attempts=3, poll_timeout=20, sleep=pauses.append
+        connect_timeout=30, read_timeout=30, attempts=3, poll_timeout=20, sleep=pauses.append
     )
     monkeypatch.setattr(retry, "RETRY_POLICY", quick)
     desk = Desk(tmp_path / "data", tmp_path / "submissions", pauses, capsys)

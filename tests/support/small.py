@@ -1,6 +1,8 @@
 """A small dataset as files."""
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +43,16 @@ def zipped(path: Path, folder: Path, prefix: str = "", names: tuple[str, ...] = 
         for name in names:
             bundle.write(folder / name, prefix + name)
     return path
+
+
+@contextmanager
+def no_file_above(n_bytes: int) -> Iterator[None]:
+    """No file of this process can grow beyond `n_bytes`: the nearest thing to a full disk."""
+    import resource  # Windows has none
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

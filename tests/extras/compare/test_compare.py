@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.runner import make_small
+from support.runner import call, make_small
 from support.written_runs import SMALL_NETWORK, write_run
 
-from digit_recognizer.cli import main
 from digit_recognizer.data.files import write_json
 from digit_recognizer.extras import compare
 from digit_recognizer.extras.compare.comparison import (
@@ -116,10 +115,9 @@ def test_the_command_takes_finished_runs_as_they_are_and_prints_the_table(
 ) -> None:
     settings = {"n_splits": 2, "network": SMALL_NETWORK}
     names = [write_run(shelf, recipe=recipe, **settings).name for recipe in ("default", "mlp")]
-    folders = ["--data-dir", str(shelf / "data"), "--submissions-dir", str(shelf / "submissions")]
     words = ["--data", "small", "--recipes", "mlp default mlp", "--device", "cpu"]
     words += ["--n-splits", "2", "--network", SMALL_NETWORK]
-    assert main(["compare", *folders, *words]) == 0
+    assert call(shelf, "compare", *words) == 0
     out, err = capsys.readouterr()
     assert "training" not in err
     assert "default (2 of 2; finished before)" in out
@@ -151,15 +149,14 @@ def test_no_recipes_are_those_that_are_compared_by_default(
     shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(compare, "COMPARED", "best")
-    assert main(["compare", "--data-dir", str(shelf / "data"), "--recipes", " "]) == 2
+    assert call(shelf, "compare", "--recipes", " ") == 2
     assert "no recipe is called 'best'" in capsys.readouterr().err
 
 
 def test_an_unknown_recipe_is_reported_before_anything_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folders = ["--data-dir", str(tmp_path), "--submissions-dir", str(tmp_path / "submissions")]
-    assert main(["compare", *folders, "--recipes", "quick best"]) == 2
+    assert call(tmp_path, "compare", "--recipes", "quick best") == 2
     assert capsys.readouterr().err.startswith("error: no recipe is called 'best': give ")
     assert list(tmp_path.iterdir()) == []
 

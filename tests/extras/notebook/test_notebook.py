@@ -59,4 +59,4 @@ def test_a_notebook_is_also_a_page_with_its_text_code_plots_and_tables(
 
 def test_every_section_has_something_to_try() -> None:
     sections = SCRIPT.read_text().split("# ## ")[1:]
-    assert all(section.count("**Try it:**") == 1 for section in sections)
+    assert [section.count("**Try it:**") for section in sections] == [1] * 9

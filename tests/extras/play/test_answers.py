@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,9 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 from support.drawn import huge_png
-from support.runner import command
+from support.runner import call, command
 from support.strokes import encoded, png
 
-from digit_recognizer.cli import main
 from digit_recognizer.commands.predict import ensemble_proba
 from digit_recognizer.data.dataset import load
 from digit_recognizer.data.digit_image import decode_digits
@@ -141,7 +141,7 @@ def test_a_port_in_use_is_one_line_with_the_fix(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert main(command("play", drawing, "--port", port)[3:]) == 1
+        assert call(drawing, "play", "--port", port) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
@@ -155,7 +155,7 @@ def test_without_flask_one_line_says_what_to_do(
 ) -> None:
     monkeypatch.setitem(sys.modules, "flask", None)
     monkeypatch.delitem(sys.modules, build_app.__module__)
-    assert main(command("play", drawing)[3:]) == 1
+    assert call(drawing, "play") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: flask is not installed: ")
 
@@ -163,7 +163,8 @@ def test_without_flask_one_line_says_what_to_do(
 def test_the_command_prints_its_address_answers_and_ends_cleanly_at_ctrl_c(drawing: Path) -> None:
     words = command("play", drawing, "--port", "0", "--no-browser", "--run", "drawing")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, **pipes) as server:
+    with subprocess.Popen(words, **pipes) as server, ExitStack() as ended:
+        ended.callback(server.kill)  # where an assertion fails; the end of `with` waits for it
         assert server.stdout is not None
         first = server.stdout.readline()
         assert first.startswith("draw digits: http://127.0.0.1:")

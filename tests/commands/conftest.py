@@ -1,3 +1,0 @@
-from support.desk import desk, home, kaggle, key
-
-__all__ = ["desk", "home", "kaggle", "key"]

@@ -6,8 +6,8 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,19 +16,11 @@ from support.runner import QUICK, command, outcome, train
 from digit_recognizer.runs.run import Run
 
 
-def start(place: Path, name: str, *more: str) -> subprocess.Popen[str]:
-    words = command("train", place, "--data", "small", "--run", name, *QUICK, *more)
+def start(place: Path, name: str) -> subprocess.Popen[str]:
+    words = command("train", place, "--data", "small", "--run", name, *QUICK)
     return subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert process.poll() is None, f"ended too early: {process.communicate()}"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def in_group(leader: int) -> list[int]:
@@ -65,29 +57,56 @@ def first_epoch(process: subprocess.Popen[str]) -> None:
     raise AssertionError("no epoch was reported")
 
 
-def killed_inside_a_member(place: Path, name: str) -> list[Path]:
-    """Kill a run after a first epoch; return the checkpoints that it left."""
-    process = start(place, name)
-    members = place / "submissions" / name / "members"
-    wait_for(lambda: any(members.glob("*/checkpoint.npz")), process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    return list(members.glob("*/checkpoint.npz"))
+# Signals its own group right after the first call of a method, whatever else the machine does.
+SIGNALLED = """
+import os, sys
+from importlib import import_module
+from digit_recognizer.cli import main
+
+module, owner, method = sys.argv[1].rsplit(".", 2)
+owner = getattr(import_module(module), owner)
+original = getattr(owner, method)
+
+def first(*arguments):
+    setattr(owner, method, original)
+    original(*arguments)
+    os.killpg(0, int(sys.argv[2]))
+
+setattr(owner, method, first)
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+def signalled(
+    place: Path, name: str, number: signal.Signals, after: str
+) -> subprocess.CompletedProcess[str]:
+    """Train until the first call of the method `after`."""
+    words = command("train", place, "--data", "small", "--run", name, *QUICK)[3:]
+    program = [sys.executable, "-c", SIGNALLED, f"digit_recognizer.{after}", str(int(number))]
+    return subprocess.run(
+        [*program, *words], capture_output=True, text=True, start_new_session=True
+    )
+
+
+def killed_inside_a_member(place: Path, name: str) -> Path:
+    """Kill a run after a first epoch; return the checkpoint that it left."""
+    signalled(place, name, signal.SIGKILL, "runs.run.Run.write_checkpoint")
+    (checkpoint,) = (place / "submissions" / name / "members").glob("*/checkpoint.npz")
+    return checkpoint
 
 
 def test_a_run_that_is_killed_inside_a_member_goes_on_from_its_last_epoch(place: Path) -> None:
-    checkpoints = killed_inside_a_member(place, "inside")
+    path = killed_inside_a_member(place, "inside")
     again = train(place, "inside")
     assert again.returncode == 0
-    for path in checkpoints:
-        assert f"{path.parent.name}  epoch   1/3" not in again.stderr
-        assert f"{path.parent.name}  epoch   3/3" in again.stderr
-        assert not path.exists()
+    assert f"{path.parent.name}  epoch   1/3" not in again.stderr
+    assert f"{path.parent.name}  epoch   3/3" in again.stderr
+    assert not path.exists()
     assert outcome(place / "submissions" / "inside") == outcome(place / "submissions" / "whole")
 
 
 def test_a_damaged_checkpoint_is_one_line(place: Path) -> None:
-    path, *_ = killed_inside_a_member(place, "damaged")
+    path = killed_inside_a_member(place, "damaged")
     path.write_bytes(path.read_bytes()[:100_000])
     again = train(place, "damaged")
     assert again.returncode == 1
@@ -112,32 +131,20 @@ def test_workers_do_not_outlive_a_parent_that_is_killed_alone(place: Path) -> No
 
 
 def test_ctrl_c_keeps_the_member_that_is_done(place: Path) -> None:
-    process = start(place, "ctrl-c")
+    after = "commands.training_display.TrainingDisplay.finished"
+    stopped = signalled(place, "ctrl-c", signal.SIGINT, after)
+    assert stopped.returncode == 130
+    assert "Traceback" not in stopped.stderr
+    line = "interrupted: repeat the command; a training goes on with what is kept"
+    assert line in stopped.stderr
+    assert re.search(r"\nkept: 1 of 2 members.*; epochs lost: ", stopped.stderr)
     run = Run(place / "submissions" / "ctrl-c")
-    wait_for(lambda: any(run.run_dir.glob("members/*/predictions.npz")), process)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    if process.returncode != 0:  # the second member may have been done just then
-        assert process.returncode == 130
-        assert "Traceback" not in errors
-        assert "interrupted: repeat the command; a training goes on with what is kept" in errors
-        assert re.search(r"\nkept: \d of 2 members.*; epochs lost: ", errors)
-    kept = run.finished_members()
-    stamps = {name: run.predictions_path(name).stat().st_mtime_ns for name in kept}
+    (kept,) = run.finished_members()
+    stamp = run.predictions_path(kept).stat().st_mtime_ns
     again = train(place, "ctrl-c")
     assert again.returncode == 0
-    assert all(run.predictions_path(n).stat().st_mtime_ns == t for n, t in stamps.items())
+    assert run.predictions_path(kept).stat().st_mtime_ns == stamp
     assert outcome(run.run_dir) == outcome(place / "submissions" / "whole")
-
-
-def test_a_killed_worker_is_one_line(place: Path) -> None:
-    process = start(place, "worker", "--epochs", "500")
-    first_epoch(process)
-    os.kill(workers_of(process)[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "error: a worker process was killed, perhaps because memory ran out" in errors
-    assert "Traceback" not in errors
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support import runner
 
-from digit_recognizer.cli import main
 from digit_recognizer.commands.download import fetch_dataset
 
 OLD_RUN = Path(__file__).parent / "runs" / "trained_by_0.1.0"
@@ -32,10 +32,8 @@ def submissions(tmp_path: Path) -> Path:
 @pytest.fixture
 def call(submissions: Path, capsys: pytest.CaptureFixture[str]) -> Call:
     def call(command: str, *words: str) -> tuple[int, str]:
-        folders = ["--data-dir", str(submissions.parent / "data")]
-        code = main([command, *folders, "--submissions-dir", str(submissions), *words])
-        out, err = capsys.readouterr()
-        return code, out + err
+        code = runner.call(submissions.parent, command, *words)
+        return code, "".join(capsys.readouterr())
 
     return call
 

@@ -1,11 +1,10 @@
 """A file is there whole, or as it was before."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.small import no_file_above
 
 from digit_recognizer.data.files import atomic_write, read_json, remove_leftovers, write_text
 from digit_recognizer.errors import FileError
@@ -34,17 +33,11 @@ def test_a_write_that_the_system_refuses_is_one_line_and_keeps_the_old_file(
 ) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "old")
-    script = (
-        "import resource, sys; from pathlib import Path;"
-        "from digit_recognizer.data.files import write_text; from digit_recognizer.errors import FileError\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try: write_text(Path(sys.argv[1]), 'x' * 5000)\n"
-        "except FileError as error: sys.exit(str(error))"
-    )
-    failed = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True)
-    assert failed.stderr.decode() == (
+    with no_file_above(1000), pytest.raises(FileError) as caught:
+        write_text(path, "x" * 5000)
+    assert str(caught.value) == (
         f"{path}: cannot be written (File too large): make room or fix the permissions,"
-        " then repeat the command\n"
+        " then repeat the command"
     )
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -1,6 +1,7 @@
 """`make report`: what it gathers from a run's files."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +217,16 @@ def test_make_report_says_where_the_page_is_or_what_is_wrong(
     assert "is not finished: run 'make train" in capsys.readouterr().err
 
 
+def test_a_run_is_not_drawn_with_other_data_than_its_own(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(place, "of-another-day")
+    write_json(run.environment_path, replace(run.environment(), data={"train.csv": "0" * 64}))
+    assert call(place, "report", "--run", "of-another-day") == 1
+    line = f"error: {run.run_dir}: was trained on other data than {place / 'data'} holds now\n"
+    assert capsys.readouterr().err == line
+
+
 def test_a_report_that_cannot_be_drawn_does_not_lose_the_run_and_is_drawn_later(
     place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -232,5 +243,6 @@ def test_a_report_that_cannot_be_drawn_does_not_lose_the_run_and_is_drawn_later(
     assert draw(read(run, place))
     assert page.is_drawn(run)
     assert caplog.messages == [message]
-    write_json(run.cv_path, read_json(run.cv_path))
+    later = run.report_path.stat().st_mtime_ns + 1
+    os.utime(run.cv_path, ns=(later, later))
     assert not page.is_drawn(run)

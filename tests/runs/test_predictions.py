@@ -111,3 +111,16 @@ def test_cv_report_counts_what_is_there() -> None:
     assert report["classes"][1].precision == pytest.approx(4 / 5)
     assert report["classes"][0].recall == pytest.approx(3 / 4)
     assert report["classes"][0].support == 4
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_errors", "suspicious"),
+    [(20_000, 25, True), (20_000, 27, False), (10_000, 0, False)],
+)
+def test_more_right_of_many_rows_than_the_labels_allow_is_suspicious(
+    n_rows: int, n_errors: int, suspicious: bool
+) -> None:
+    labels = np.arange(n_rows) % 10
+    proba = np.eye(10)[labels]
+    proba[:n_errors] = np.roll(proba[:n_errors], 1, axis=1)
+    assert out_of_fold_scores(labels, labels % 2, proba)["suspicious"] == suspicious

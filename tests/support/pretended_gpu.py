@@ -91,6 +91,7 @@ class PretendedGpus(TorchFunctionMode):
         return [
             (cuda, "is_available", lambda: bool(self.gpus)),
             (cuda, "device_count", lambda: len(self.gpus)),
+            (torch.backends.mps, "is_available", lambda: False),  # on a Mac it may be
             (cuda, "get_device_properties", find),
             (cuda, "get_rng_state", lambda device=None: torch.get_rng_state()),
             (cuda, "set_rng_state", lambda state, device=None: torch.set_rng_state(state)),

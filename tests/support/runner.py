@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.cli import main
+from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.dataset import load, replacing
-from digit_recognizer.data.sources import make_sample, write_dataset
+from digit_recognizer.data.sources import write_dataset
 
 QUICK = (
     *("--network", "residual", "--n-splits", "2"),
-    *("--epochs", "3", "--batch-size", "16", "--tta", "1"),
+    *("--epochs", "3", "--batch-size", "16", "--tta", "1", "--device", "cpu"),
 )
 
 
 def make_small(data_dir: Path) -> None:
     """Fill `data_dir` with 240 + 60 rows of the sample, as a dataset called ``small``."""
-    with replacing(data_dir / "sample", "sample", may_submit=False) as aside:
-        make_sample(aside)
-    data = load(data_dir / "sample")
+    data = load(fetch_dataset(data_dir, "sample")[0])
     assert data.solution is not None
     keep = np.concatenate([np.flatnonzero(data.labels == digit)[:24] for digit in range(10)])
     with replacing(data_dir / "small", "sample", may_submit=False) as aside:

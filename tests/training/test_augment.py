@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,15 @@ from support.small import images as noise
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.training import trainer
-from digit_recognizer.training.augment import augment, augment_on_device, build_transform
+from digit_recognizer.training.augment import (
+    MIDDLE,
+    N_DRAWS,
+    PIXELS,
+    augment,
+    augment_on_device,
+    build_transform,
+    source_pixels,
+)
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member
 from digit_recognizer.training.recipe import RECIPES, Recipe
@@ -63,6 +72,22 @@ def test_shifts_are_even_up_to_the_strength_not_of_whole_pixels_and_not_correlat
     assert abs(rows.std() - 1.5 / 3**0.5) < 0.05
     assert np.ptp(np.histogram(rows, 6, (-1.5, 1.5))[0]) < 100
     assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"rotation": 90.0}, lambda x, y: (-y, x)),
+        ({"shear": 45.0}, lambda x, y: (x + y, x + y)),
+        ({"zoom": 0.5}, lambda x, y: (x / 1.5, y / 1.5)),
+    ],
+)
+def test_rotation_and_shear_are_in_degrees_and_zoom_is_a_fraction(
+    changes: dict, expected: Callable[..., tuple[np.ndarray, np.ndarray]]
+) -> None:
+    largest = np.ones((1, N_DRAWS), dtype=np.float32)
+    found = source_pixels(replace(STILL, **changes), largest)[0] - MIDDLE
+    np.testing.assert_allclose(found, expected(*PIXELS.reshape(2, 28, 28)), atol=1e-4)
 
 
 def test_a_crop_is_shifted_and_resized_to_the_whole_image() -> None:

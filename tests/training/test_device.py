@@ -20,7 +20,7 @@ from digit_recognizer.training.models import NETWORKS
 PROBE_IN_CHILDREN = device_module._probe_in_children  # a pretended GPU replaces it
 
 
-@pytest.mark.parametrize("name", ["plain", "residual", "narrow", "deotte"])
+@pytest.mark.parametrize("name", ["plain", "residual", "pooled", "deotte"])
 def test_every_convolution_passes_on_channels_last_images(name: str) -> None:
     network = Device("cpu", "fp32").to_device(NETWORKS[name]())
     strides = []

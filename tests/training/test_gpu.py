@@ -36,7 +36,7 @@ def _rates_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 AS_THEY_ARE = {"rotation": 0.0, "zoom": 0.0, "shift": 0.0, "shear": 0.0, "elastic": 0.0}
-NETWORKS = ("narrow", "plain", "residual")
+NETWORKS = ("pooled", "plain", "residual")
 
 
 def train(network: str, device: Device, batch_size: int = 5) -> TrainedMember:

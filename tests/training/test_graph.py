@@ -86,7 +86,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("network", ["narrow", "plain", "residual"])
+@pytest.mark.parametrize("network", ["pooled", "plain", "residual"])
 def test_replayed_steps_train_as_steps_do_bit_for_bit(network: str) -> None:
     """With dropout, Muon, AdamW, a schedule, averaged weights, and images that change."""
     recipe = replace(RECIPE, network=network)

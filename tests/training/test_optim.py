@@ -102,7 +102,7 @@ def test_an_orthogonal_matrix_has_the_same_directions_and_singular_values_near_o
     torch.testing.assert_close(left * after @ right, orthogonalize(matrix), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("network", ["narrow", "plain", "residual", "mnist-m3"])
+@pytest.mark.parametrize("network", ["pooled", "plain", "residual", "mnist-m3"])
 def test_matrices_come_out_of_a_batch_as_they_do_one_by_one(network: str) -> None:
     """Bit for bit on a CPU: padding with zeros adds zeros to sums, at their end."""
     generator = torch.Generator().manual_seed(0)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.dataset import load, replacing
-from digit_recognizer.data.sources import make_sample
+from digit_recognizer.data.dataset import load
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training import trainer as trainer_module
 from digit_recognizer.training.device import Device
@@ -28,10 +28,7 @@ UNDISTORTED = replace(HALVES, rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, elas
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("data") / "sample"
-    with replacing(folder, "sample", may_submit=False) as aside:
-        make_sample(aside)
-    return load(folder)
+    return load(fetch_dataset(tmp_path_factory.mktemp("data"), "sample")[0])
 
 
 def handful(digits: Dataset, n: int) -> Dataset:
@@ -81,6 +78,39 @@ def test_the_history_has_the_learning_rate_of_an_epochs_last_step(
     recipe = replace(HALVES, network="mlp", lr=0.004, **changes)
     trained = fit_member(recipe, handful(digits, 40), Member(0, 0), CPU)
     assert [epoch.lr for epoch in trained.history] == pytest.approx(lrs)
+
+
+CHANGES = {
+    **{
+        "seed": 1,
+        "split_seed": 1,
+        "n_splits": 3,
+        "epochs": 3,
+        "batch_size": 4,
+        "optimizer": "adam",
+    },
+    **{"beta2": 0.5, "lr": 0.01, "schedule": "constant", "weight_decay": 1.0, "ema_decay": 0.0},
+    **{"label_smoothing": 0.5, "scaling": "half", "crop": 20, "rotation": 60.0, "zoom": 0.5},
+    **{"shift": 5.0, "shear": 30.0, "elastic": 2.0, "group_size": 2},
+}
+
+
+def test_every_setting_and_the_members_seed_decide_the_weights(digits: Dataset) -> None:
+    rows, recipe = handful(digits, 60), replace(HALVES, network="mlp")
+    first, *others = (
+        fit_member(changed, rows, member, CPU)
+        for changed, member in (
+            (recipe, Member(0, 0)),
+            (recipe, Member(0, 1)),
+            *((replace(recipe, **{name: CHANGES[name]}), Member(0, 0)) for name in CHANGES),
+        )
+    )
+    alike = [
+        name
+        for name, other in zip(["member", *CHANGES], others, strict=True)
+        if same_weights(first, other)
+    ]
+    assert alike == []
 
 
 def test_members_share_gpus_in_turn_and_a_cpu_core_by_core() -> None:

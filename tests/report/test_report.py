@@ -123,7 +123,7 @@ def test_the_model_card_has_the_runs_own_figures(run: Run, place: Path) -> None:
         assert f"{figure:.5f}" in card
     issues = len(run.label_issues_path.read_text().splitlines()) - 1
     assert f"Confident learning calls {issues} of the 240 labels probably wrong" in card
-    assert "So no accuracy near 1 is to be expected." in card
+    assert "So an accuracy of 1 is not to be expected." in card
     assert "This run may not be submitted." in card
 
 

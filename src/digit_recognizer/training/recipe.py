@@ -125,7 +125,8 @@ def _baranarca(network: str) -> Recipe:
     """Return the recipe of the best honest public score that is known, 0.99689, fully stated.
 
     Left out: perspective, four views at prediction, and the held-out fold's choice of epoch, with
-    which training may also end early. Its shear is horizontal only.
+    which training may also end early. Its shear is horizontal only, its scaling the same along both
+    axes.
     """
     training = {"optimizer": "adamw", "schedule": "cosine", "weight_decay": 1e-4}
     distortion = {"rotation": 15.0, "shift": 2.8, "zoom": 0.1, "shear": 10.0}

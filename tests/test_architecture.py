@@ -17,3 +17,10 @@ def test_names_that_say_nothing_are_not_used() -> None:
     empty = {"utils", "common", "helpers", "core", "manager", "misc"}
     paths = [path.relative_to(PACKAGE).with_suffix("") for path in MODULES]
     assert not empty & {name for path in paths for name in path.parts}
+
+
+def test_only_the_console_prints_and_asks() -> None:
+    words = ("input(", "sys.stdout", "rich import print")
+    speakers = {"console.py", "__main__.py", "launcher.py"}
+    others = [path for path in MODULES if path.name not in speakers]
+    assert not [path for path in others if any(word in path.read_text("utf-8") for word in words)]

@@ -168,7 +168,7 @@ def test_a_full_disk_stops_with_a_line_and_keeps_what_was_done(place: Path) -> N
 @pytest.mark.timeout(900)
 def test_a_marathon_of_kills(place: Path) -> None:
     chance = random.Random(0)
-    for attempt in range(12):
+    for attempt in range(6):
         name = f"marathon{attempt}"
         for _ in range(3):
             process = start(place, name)

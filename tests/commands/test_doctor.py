@@ -11,8 +11,7 @@ from support.desk import SECRET, Desk
 from support.loopback import Kaggle, Reply, refusal
 from support.pretended_gpu import Gpu, PretendedGpus
 
-from digit_recognizer.training.device import probe_devices
-from digit_recognizer.training.parallel import count_cores
+from digit_recognizer.training.device import count_cores, probe_devices
 
 
 @pytest.fixture(autouse=True)

@@ -56,11 +56,11 @@ BAD_TRAIN = {
     "an open quote": (train_csv(ROW, with_value('"0')), "the number of columns changed"),
     "bytes that are no text": (
         train_csv(ROW, ROW).replace(b"255\n", b"\xff\n"),
-        "could not convert string '\ufffd' to uint8 at row 0, column 785",
+        "could not convert string '\ufffd' to uint8 at row 1, column 785",
     ),
     "a fault far down": (
         train_csv(*[ROW] * 2000, with_value("256")),
-        "could not convert string '256' to uint8 at row 2000, column 6",
+        "could not convert string '256' to uint8 at row 2001, column 6",
     ),
     "a label of 10": (
         train_csv(ROW, with_value("10", 0)),
@@ -94,7 +94,7 @@ def test_a_pixel_that_is_no_whole_number_up_to_255_is_named(value: str, tmp_path
     path = tmp_path / "train.csv"
     complaint = complaint_about(path, train_csv(ROW, with_value(value)))
     assert complaint.startswith(f"{path}: could not convert string {repr(value[:20])[:-1]}")
-    assert complaint.endswith(" at row 1, column 6 (rows below the header)")
+    assert complaint.endswith(" at row 2, column 6 (rows below the header)")
 
 
 def test_a_file_of_900000_rows_is_refused_by_its_size(tmp_path: Path) -> None:

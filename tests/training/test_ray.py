@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning"),
 ]
-LONG = (*QUICK, "--n-splits", "4", "--epochs", "30")
+LONG = (*QUICK, "--n-splits", "3", "--epochs", "20")
 WILD = ("--epochs", "6", "--lr", "10", "--weight-decay", "10")  # weights grow a hundredfold a step
 
 

@@ -13,10 +13,10 @@ from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.dataset import load
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training import trainer as trainer_module
-from digit_recognizer.training.device import Device
+from digit_recognizer.training.device import Device, count_cores
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember, assign_folds
 from digit_recognizer.training.models import load_network
-from digit_recognizer.training.parallel import count_cores, train_members, worker_devices
+from digit_recognizer.training.parallel import train_members, worker_devices
 from digit_recognizer.training.predict import normalize, predict_logits
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import _Trainer, evenly_spaced, fit_member

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from digit_recognizer.commands.console import echo, transfer_progress
 from digit_recognizer.commands.options import Folders
-from digit_recognizer.data.files import Progress
+from digit_recognizer.data.files import TransferProgress
 
 if TYPE_CHECKING:
     from digit_recognizer.data.competition import Provenance
@@ -35,7 +35,10 @@ def download(
 
 
 def fetch_dataset(
-    data_dir: Path, source: str, mnist_url: str | None = None, progress: Progress = lambda *_: None
+    data_dir: Path,
+    source: str,
+    mnist_url: str | None = None,
+    progress: TransferProgress = lambda *_: None,
 ) -> "tuple[Path, Provenance, bool]":
     """Fetch the dataset of a source; do nothing where it is there and intact.
 
@@ -54,7 +57,7 @@ def fetch_dataset(
     return folder, dataset.read_provenance(folder), is_new
 
 
-def _fill(folder: Path, source: str, mnist_url: str | None, progress: Progress) -> None:
+def _fill(folder: Path, source: str, mnist_url: str | None, progress: TransferProgress) -> None:
     from digit_recognizer.data import sources
 
     if source == "sample":

@@ -138,7 +138,7 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
 
     from digit_recognizer.runs.inference import load_networks
     from digit_recognizer.runs.predictions import blend_proba
-    from digit_recognizer.training.parallel import count_cores
+    from digit_recognizer.training.device import count_cores
     from digit_recognizer.training.predict import predict_logits
 
     # A member a core, one thread each. Beside other programs, torch's own two threads took 2 to

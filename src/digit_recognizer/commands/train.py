@@ -16,7 +16,6 @@ from digit_recognizer.training.recipe import named_recipe
 if TYPE_CHECKING:
     from digit_recognizer.pipeline import Pipeline
     from digit_recognizer.runs.ensemble import RunResults
-    from digit_recognizer.runs.run import Run
 
 
 def train(
@@ -78,7 +77,7 @@ def show(results: "RunResults", began: float) -> None:
     lines = [
         ("out of fold", f"{cv.cv_accuracy:.5f} ({cv.n_errors} errors in {cv.n_rows:,} rows)"),
         ("expected score", f"{expected.low:.5f} to {expected.high:.5f}"),
-        ("best other run", _beside(cv.cv_accuracy, max(_others(run, cv.n_rows), default=None))),
+        ("best other run", _beside(cv.cv_accuracy, max(_others(results), default=None))),
         ("report", str(report)),
         ("next", f"'make {command} RUN={run.name}'"),
     ]
@@ -91,17 +90,17 @@ def _beside(accuracy: float, other: tuple[float, str] | None) -> str:
     return f"{other[0]:.5f}, {other[1]}: this one {accuracy - other[0]:+.5f}"
 
 
-def _others(run: "Run", n_rows: int) -> "Iterator[tuple[float, str]]":
+def _others(results: "RunResults") -> "Iterator[tuple[float, str]]":
     """Yield accuracy and name of each other finished run on the same data, and as many rows of it.
 
     A few folds may be easier than all.
     """
     from digit_recognizer.runs.run import all_runs
 
-    data = run.environment().data
+    run, data = results.run, results.environment.data
     for other in all_runs(run.run_dir.parent):
         with suppress(UserError, OSError):  # of a damaged run, which `runs` names
             if other != run and other.cv_path.is_file() and other.environment().data == data:
                 cv = other.cv()
-                if cv.n_rows == n_rows:
+                if cv.n_rows == results.cv.n_rows:
                     yield cv.cv_accuracy, other.name

@@ -1,5 +1,6 @@
 """The competition's CSV files, read and written strictly, and the types of a dataset."""
 
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,8 @@ def _read_table(path: Path, columns: list[str], dtype: type[np.integer]) -> NDAr
         raise FormatError(f"{path}: has a header and no rows") from None
     except ValueError as error:
         fault = str(error).partition("; use `usecols`")[0].rstrip(".")  # advice for programmers
+        # numpy counts rows from 1 where their lengths differ, but from 0 where a value is wrong.
+        fault = re.sub(r"at row (\d+)(?=, column)", lambda row: f"at row {int(row[1]) + 1}", fault)
         raise FormatError(f"{path}: {fault} (rows below the header)") from None
     if table.shape[1] != len(columns):
         found = f"{table.shape[1]} values in a row"

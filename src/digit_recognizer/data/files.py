@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
+TransferProgress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
 LARGEST = 2**63  # numbers in files are smaller, and finite
 
 

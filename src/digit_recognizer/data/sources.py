@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from digit_recognizer.data import competition
 from digit_recognizer.data.competition import DATA_FILES
 from digit_recognizer.data.dataset import UNSUBMITTABLE, read_provenance
-from digit_recognizer.data.files import Progress, is_bad_zip
+from digit_recognizer.data.files import TransferProgress, is_bad_zip
 from digit_recognizer.errors import FileError
 
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -139,7 +139,7 @@ def make_sample(folder: Path) -> None:
     write_dataset(folder, (images[train], labels[train]), (images[test], labels[test]))
 
 
-def fetch_mnist(folder: Path, base_url: str, progress: Progress) -> None:
+def fetch_mnist(folder: Path, base_url: str, progress: TransferProgress) -> None:
     """Fill `folder` with MNIST's official 60,000/10,000 split from an open mirror."""
     arrays = []
     for name, digest in MNIST_DIGESTS.items():
@@ -161,7 +161,7 @@ def _idx_array(content: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * n_axes).reshape(shape)
 
 
-def _fetch(url: str, name: str, progress: Progress) -> bytes:
+def _fetch(url: str, name: str, progress: TransferProgress) -> bytes:
     content = bytearray()
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:

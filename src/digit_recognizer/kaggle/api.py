@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from digit_recognizer.data.dataset import COMPETITION
-from digit_recognizer.data.files import Progress
+from digit_recognizer.data.files import TransferProgress
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle.credentials import kaggle_json
 from digit_recognizer.kaggle.retry import RetryPolicy, is_transient
@@ -32,7 +32,7 @@ _HIDDEN_VARIABLES = ("KAGGLE_", "VERBOSE")
 _HOME_VARIABLES = ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "KAGGLE_CONFIG_DIR")
 
 
-def new_client(policy: RetryPolicy, progress: Progress) -> Any:
+def new_client(policy: RetryPolicy, progress: TransferProgress) -> Any:
     """Return a client that is not signed in; call its methods within `bounded`."""
     with bounded(policy, progress):
         return type("Client", (_Overrides, _import_client().KaggleApi), {})()
@@ -79,7 +79,7 @@ class _Overrides:
 
 
 @contextmanager
-def bounded(policy: RetryPolicy, progress: Progress) -> Iterator[None]:
+def bounded(policy: RetryPolicy, progress: TransferProgress) -> Iterator[None]:
     """Limit the time of every connection; keep the client from printing and repeating."""
     plain_send = HTTPAdapter.send
 

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from digit_recognizer.data.dataset import COMPETITION
-from digit_recognizer.data.files import Progress
+from digit_recognizer.data.files import TransferProgress
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle import retry
 from digit_recognizer.kaggle.api import bounded, new_client
 from digit_recognizer.kaggle.credentials import NO_TOKEN_HELP, TOKEN_URL, find_credentials
 from digit_recognizer.kaggle.ledger import Submission
-from digit_recognizer.kaggle.retry import CALL_ERRORS, describe, is_transient, status_of
+from digit_recognizer.kaggle.retry import CALL_ERRORS, explain, is_transient, status_of
 
 AUTHORIZATION = re.compile(r"(authorization\W{1,5}\w+ +)[\w+/=.~-]+", re.IGNORECASE)
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Kaggle:
     """A signed-in client; what Kaggle refuses is a KaggleError."""
 
-    def __init__(self, progress: Progress = lambda *_: None) -> None:
+    def __init__(self, progress: TransferProgress = lambda *_: None) -> None:
         credentials = find_credentials()
         if credentials is None:
             raise KaggleError(
@@ -182,7 +182,7 @@ class Kaggle:
         try:
             return self.policy.retrying(is_retried)(once)
         except CALL_ERRORS as error:
-            raise KaggleError(describe(error, self.credentials, self.hide_secrets)) from None
+            raise KaggleError(explain(error, self.credentials, self.hide_secrets)) from None
 
     def hide_secrets(self, text: str) -> str:
         """Replace credentials, plain or in Base64, that a server or proxy put into `text`."""

@@ -1,4 +1,4 @@
-"""Retry transient failures; describe permanent ones in one line."""
+"""Retry transient failures; explain permanent ones in one line."""
 
 import json
 import time
@@ -73,11 +73,11 @@ class RetryPolicy:
 RETRY_POLICY = RetryPolicy()
 
 
-def describe(error: Exception, credentials: Credentials, hide_secrets: Callable[[str], str]) -> str:
+def explain(error: Exception, credentials: Credentials, hide_secrets: Callable[[str], str]) -> str:
     """Return one line about an exception that remained after the last attempt."""
     status = status_of(error)
     if status is None:
-        return _describe_connection(error)
+        return _explain_connection(error)
     if status == 401:
         return credentials.rejection_message
     if is_transient(error):
@@ -105,7 +105,7 @@ def _server_message(error: Exception, hide_secrets: Callable[[str], str]) -> str
     return hide_secrets(" ".join(str(message).split())).strip(".")[:300]
 
 
-def _describe_connection(error: Exception) -> str:
+def _explain_connection(error: Exception) -> str:
     url = getattr(getattr(error, "request", None), "url", None) or ""
     host = urllib.parse.urlsplit(url).netloc or "api.kaggle.com"
     if isinstance(error, json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""Members' predictions become scores, ``oof.csv``, ``submission.csv`` and ``cv.json``.
+"""From members' predictions to scores, ``oof.csv``, ``submission.csv`` and ``cv.json``.
 
 A run's members, or those of several runs: a blend averages runs from their predictions alone.
 """

@@ -57,7 +57,7 @@ def _joined(names: Iterable[str]) -> str:
 def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
     """Return commit, versions, devices and loaded data."""
     # Imported here: reading a run does without torch, which takes seconds.
-    from digit_recognizer.training.parallel import count_cores
+    from digit_recognizer.training.device import count_cores
 
     provenance = data.provenance
     assert provenance is not None  # arrays of one's own have none

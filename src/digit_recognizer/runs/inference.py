@@ -47,7 +47,7 @@ class InferenceRun:
 
     @property
     def warning(self) -> str:
-        """Why its answers are not to be trusted; empty if they are."""
+        """The reason not to trust its answers; empty if there is none."""
         if self.is_sample:
             return "it was trained on the sample, whose digits are small and few"
         if self.cv.cv_accuracy < WEAK_ACCURACY:

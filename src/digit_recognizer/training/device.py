@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing as mp
+import os
 import platform
 import re
 import warnings
@@ -94,6 +95,11 @@ class Probe:
     def __str__(self) -> str:
         device = f"{self.device.name} ({self.device.hardware or 'unknown'})"
         return f"{device} fails its first operation: {self.failure}"
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_devices(device: str) -> list[Device]:

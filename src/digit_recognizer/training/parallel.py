@@ -15,7 +15,7 @@ import torch
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import TrainingError, UserError
-from digit_recognizer.training.device import Device
+from digit_recognizer.training.device import Device, count_cores
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
@@ -38,11 +38,6 @@ TrainMembers = Callable[
 Task = tuple[Recipe, Dataset, Member, Checkpoint | None]  # for a worker: begin, or go on
 # From a worker: nothing when it is started, then progress, and a member or what went wrong.
 Message = tuple[Member, float] | Checkpoint | TrainedMember | Exception | None
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_devices(devices: Sequence[Device], workers: int | None) -> list[Device]:

@@ -7,7 +7,7 @@ from digit_recognizer.cli import main
 from digit_recognizer.commands.options import Folders
 from digit_recognizer.data.files import read_json
 from digit_recognizer.errors import RunError
-from digit_recognizer.extras.coverage import count_resamples
+from digit_recognizer.extras.coverage.trials import count_resamples
 
 SETTINGS = ("--network=mlp", "--n-splits=2", "--epochs=2", "--batch-size=16", "--tta=1")
 

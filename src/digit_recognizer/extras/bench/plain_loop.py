@@ -17,8 +17,8 @@ from torch.utils import data as torch_data
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.training.augment import build_transform
+from digit_recognizer.training.device import count_cores
 from digit_recognizer.training.models import new_network
-from digit_recognizer.training.parallel import count_cores
 from digit_recognizer.training.recipe import Recipe
 
 WARMUP_STEPS = 10

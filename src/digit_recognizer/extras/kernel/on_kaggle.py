@@ -44,5 +44,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1], *map(Path, sys.argv[2:]))
     except UserError as error:
-        echo(f"error: {error}")
+        echo(f"error: {error}\n{error.advice}".rstrip())
         sys.exit(1)

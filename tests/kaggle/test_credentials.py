@@ -1,6 +1,7 @@
 """Which credentials are found, which are used, and what is said where there are none."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ OAUTH = {
     "access_token_expiration": "2999-01-01T00:00:00+00:00",
     "username": "someone",
 }
+EXPIRED = {"refresh_token": SECRET, "access_token_expiration": "2000-01-01T00:00:00+00:00"}
 PAIR = {"KAGGLE_USERNAME": "someone", "KAGGLE_KEY": SECRET}
 WAYS: list[tuple[str, object, dict[str, str], str]] = [  # a file, variables, the kind
     (".kaggle/kaggle.json", KEY, {}, "API key"),
@@ -63,6 +65,7 @@ def test_credentials_serve_in_each_of_their_places(
     assert sent.startswith("Basic ") if kind == "API key" else sent == f"Bearer {SECRET}"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
 def test_a_file_that_others_can_read_is_warned_of(home: Path, desk: Desk, kaggle: Kaggle) -> None:
     path = put(home / ".kaggle" / "kaggle.json", KEY, mode=0o644)
     out = desk.submit()
@@ -153,6 +156,21 @@ def test_a_bad_token(
         "KAGGLE_API_TOKEN: Kaggle does not accept this access token: make a new token at"
         " https://www.kaggle.com/settings/api and put it there"
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "call"),
+    [
+        ("access_token", SECRET, "IntrospectToken"),
+        ("credentials.json", EXPIRED, "GenerateAccessToken"),
+    ],
+)
+def test_a_server_that_echoes_a_token_at_the_sign_in_does_not_get_it_printed(
+    home: Path, desk: Desk, kaggle: Kaggle, file: str, content: object, call: str
+) -> None:
+    put(home / ".kaggle" / file, content)
+    kaggle.replies[call] = [refusal(422, f"bad token {SECRET}")]
+    assert "422: bad token ***" in desk.fail("download")
 
 
 def test_the_token_check_waits_for_a_busy_kaggle(

@@ -16,7 +16,12 @@ from digit_recognizer.data.files import TransferProgress
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle import retry
 from digit_recognizer.kaggle.api import bounded, new_client
-from digit_recognizer.kaggle.credentials import NO_TOKEN_HELP, TOKEN_URL, find_credentials
+from digit_recognizer.kaggle.credentials import (
+    NO_TOKEN_HELP,
+    TOKEN_URL,
+    find_credentials,
+    stored_tokens,
+)
 from digit_recognizer.kaggle.ledger import Submission
 from digit_recognizer.kaggle.retry import CALL_ERRORS, explain, is_transient, status_of
 
@@ -187,10 +192,10 @@ class Kaggle:
     def hide_secrets(self, text: str) -> str:
         """Replace credentials, plain or in Base64, that a server or proxy put into `text`."""
         values = self._client.config_values
-        for name in ("key", "token", "api_token"):
-            if secret := str(values.get(name) or ""):
-                basic = f"{values.get('username')}:{secret}"
-                coded = (b64encode(item.encode()).decode().rstrip("=") for item in (basic, secret))
-                for form in (*coded, secret):
-                    text = text.replace(form, "***")
+        known = [str(values.get(name) or "") for name in ("key", "token", "api_token")]
+        for secret in filter(None, [*known, *stored_tokens()]):
+            basic = f"{values.get('username')}:{secret}"
+            coded = (b64encode(item.encode()).decode().rstrip("=") for item in (basic, secret))
+            for form in (*coded, secret):
+                text = text.replace(form, "***")
         return AUTHORIZATION.sub(r"\1***", text)

@@ -1,6 +1,7 @@
 """`make doctor`: every check, passed and failed."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -54,10 +55,13 @@ def test_each_gpu_is_named_with_what_a_training_would_make_of_it(desk: Desk) -> 
     assert lines[t4 + 1 : t4 + 3] == [
         "✗ device cuda:1 (GeForce GT 710, 2 GiB) fails its first operation: CUDA error: no kernel"
         " image is available for execution",
-        "-> training does without it; --device names another",
+        "-> training does without",
     ]
     with PretendedGpus(old):
         assert "  cpu (" in desk.run("doctor")[1]
+        out = desk.run("doctor", "--device", "cuda")[1]
+        assert out.startswith("train, predict, play: not ready; ")
+        assert "-> give another --device, such as cpu\n" in out
 
 
 def test_no_credentials_says_how_to_get_some(desk: Desk) -> None:
@@ -97,6 +101,7 @@ def test_no_submission_left_is_told_and_is_no_fault(desk: Desk, kaggle: Kaggle, 
     assert checks["submissions left"] == "✗ 0 today -> the next is possible from 00:00 UTC"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
 def test_a_key_that_others_can_read(home: Path, desk: Desk, kaggle: Kaggle) -> None:
     path = home / ".kaggle" / "kaggle.json"
     path.parent.mkdir()

@@ -108,7 +108,6 @@ def test_a_blend_shows_the_members_of_all_its_parts_and_what_it_submits(
         for member in sorted(part.finished_members())
     ]
     assert "<h3>left</h3>" in text
-    assert "Rotation up to 30°" in text
     submitted = read_submission(run.submission_path, 60)
     assert data["disputed"]
     assert all(item["predicted"] == submitted[item["row"] - 1] for item in data["disputed"])

@@ -20,13 +20,15 @@ from digit_recognizer.errors import TrainingError
 from digit_recognizer.pipeline import Pipeline
 from digit_recognizer.runs.ensemble import blend
 from digit_recognizer.runs.request import Request
-from digit_recognizer.training import optim
+from digit_recognizer.training import optim, trainer
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import Member, TrainedMember
 from digit_recognizer.training.models import ByteDropout, load_network
 from digit_recognizer.training.predict import predict_logits
 from digit_recognizer.training.recipe import Recipe, named_recipe
 from digit_recognizer.training.trainer import fit_member
+
+lr_dtype = optim.lr_dtype  # a fixture replaces it
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +38,14 @@ def _rates_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 AS_THEY_ARE = {"rotation": 0.0, "zoom": 0.0, "shift": 0.0, "shear": 0.0, "elastic": 0.0}
-NETWORKS = ("pooled", "plain", "residual")
+NETWORKS = ("pooled", "narrow", "plain", "residual")
 
 
 def train(network: str, device: Device, batch_size: int = 5) -> TrainedMember:
-    """Train two steps on ten rows, or as many as the batch size gives."""
+    """Train two steps on ten rows, or as many as the batch size gives.
+
+    Batches of eight would differ: `Conv3x3` lays eight images side by side on a CPU only.
+    """
     data = Dataset(images(20), np.arange(20) % 10, images(2, seed=1))
     settings = {"n_splits": 2, "epochs": 1, "batch_size": batch_size, "tta": 1, **AS_THEY_ARE}
     return fit_member(Recipe(network=network, **settings), data, Member(0, 0), device)  # type: ignore[arg-type]
@@ -65,6 +70,44 @@ def test_a_gpu_trains_to_the_bytes_of_the_cpu(network: str, precision: str) -> N
         with PretendedGpus() as gpus:
             assert content(train(network, Device(name, precision))) == content(on_cpu)
         assert sum(gpus.kernels.values()) > 400
+
+
+def test_steps_on_a_gpu_become_a_graph_of_it_that_updates_all_kernels_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    captured = []
+
+    def capture(step: Callable[[], None], device: str) -> Callable[[], None]:
+        captured.append(device)
+        return step
+
+    monkeypatch.setattr(trainer, "cuda_capture", capture)
+    on_cpu = train("plain", Device("cpu", "fp32"), batch_size=2)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    with PretendedGpus() as gpus:
+        on_gpu = train("plain", Device("cuda:1", "fp32"), batch_size=2)
+    assert content(on_gpu) == content(on_cpu)
+    assert captured == ["cuda:1"]
+    n_steps, n_products = 5, 5
+    assert gpus.kernels["aten.baddbmm.default"] == n_steps * n_products
+    assert torch.backends.cudnn.benchmark
+
+
+def test_adam_on_a_gpu_takes_rates_of_32_bits_and_can_be_captured() -> None:
+    assert lr_dtype("cpu") == torch.float64
+    assert lr_dtype("cuda:1") == lr_dtype("mps") == torch.float32
+    with PretendedGpus():
+        weight = torch.nn.Parameter(torch.ones(1, device="cuda:0"))
+        (adam,) = optim.build_optimizers(Recipe(), [weight], torch.tensor(0.1, device="cuda:0"))
+    assert adam.defaults["capturable"]
+
+
+def test_the_averaged_networks_statistics_wait_for_nothing() -> None:
+    with PretendedGpus() as gpus:
+        norm = torch.nn.BatchNorm1d(2).to("cuda:0")
+        optim.update_bn(norm, [torch.full((4, 2), value, device="cuda:0") for value in (1.0, 4.0)])
+        assert gpus.waits == 0
+        assert norm.running_mean.cpu().tolist() == [2.5, 2.5]  # type: ignore[union-attr]
 
 
 def waits(network: str, precision: str, batch_size: int) -> int:
@@ -114,6 +157,7 @@ def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_pat
         environment = read_json(on_gpus.parent / name / "environment.json")
         assert environment["device"] == "cuda:0 + cuda:1"
         assert environment["hardware"] == "Pretended L4, 24 GiB + Pretended A100, 40 GiB"
+        assert environment["augmentation"] == "device"
         assert not environment["deterministic"]
 
 

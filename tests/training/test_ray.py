@@ -79,18 +79,22 @@ def test_the_clusters_devices_count_and_not_those_of_the_driver(cluster: Any) ->
 
 
 @pytest.mark.slow
-def test_members_share_a_gpu_each_in_a_new_process() -> None:
+@pytest.mark.parametrize("gpu", [0, 1])
+def test_members_share_a_gpu_each_in_a_new_process(
+    gpu: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ray = pytest.importorskip("ray")
     from digit_recognizer.training.ray_backend import _cluster, _task_options
 
-    devices = [Device("cuda:0", "bf16")] * 3
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    devices = [Device(f"cuda:{gpu}", "bf16")] * 3
     with _cluster(devices):
         options = _task_options("cuda", len(devices))
         assert options["num_gpus"] == 0.3333
         where = ray.remote(**options)(lambda: (os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]))
         processes, gpus = zip(*ray.get([where.remote() for _ in range(5)]), strict=True)
     assert len(set(processes)) == 5
-    assert set(gpus) == {"0"}
+    assert set(gpus) == {str(gpu)}
 
 
 def in_training(node: Any) -> list[int]:

@@ -54,10 +54,12 @@ def _devices(device: str) -> Iterator[Check]:
     from digit_recognizer.training.device import probe_devices
     from digit_recognizer.training.parallel import worker_devices
 
-    for probe in probe_devices(device):
+    probes = probe_devices(device)
+    is_needed = all(probe.failure for probe in probes)
+    for probe in probes:
         if probe.failure:
-            advice = "training does without it; --device names another"
-            yield Check("device", False, str(probe), advice, needed=False)
+            advice = "give another --device, such as cpu" if is_needed else "training does without"
+            yield Check("device", False, str(probe), advice, needed=is_needed)
         else:
             found, n_members = probe.device, len(worker_devices([probe.device], None))
             what = f"{found.name} ({found.hardware}) in {found.precision}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -184,7 +185,8 @@ def describe_device(name: str) -> Device:
     """Return a device with its precision and hardware; for ``cuda:N``, this sets up CUDA."""
     if name.startswith("cuda"):
         gpu = torch.cuda.get_device_properties(name)
-        # Tensor cores: of fp16 from Volta (7.0), of bf16 from Ampere (8.0).
+        # Tensor cores: of fp16 from Volta (7.0), of bf16 from Ampere (8.0). A GTX 16 (7.5) has
+        # none, but computes fp16 at twice the rate of fp32.
         precision = "bf16" if gpu.major >= 8 else "fp16" if gpu.major == 7 else "fp32"
         return Device(name, precision, f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB")
     # AVX512-BF16 or AMX: then bf16 matrix products run in hardware.
@@ -214,11 +216,16 @@ def graphed(step: Step, capture: Callable[[Step], Step]) -> Iterator[None]:
     try:
         step = capture(step)
     except RuntimeError as error:
-        reason = first_line(error)
-        logger.warning("no CUDA graph (%s): training goes on without it, more slowly", reason)
+        _warn_without_graph(first_line(error))
     while True:
         step()
         yield
+
+
+@cache
+def _warn_without_graph(reason: str) -> None:
+    """Warn once in a process, not for each of its members."""
+    logger.warning("warning: no CUDA graph (%s): training goes on, but more slowly", reason)
 
 
 def cuda_capture(step: Step, device: str) -> Step:

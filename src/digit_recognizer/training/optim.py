@@ -61,12 +61,13 @@ def update_bn(network: nn.Module, batches: Sequence[Tensor]) -> None:
     of prepared images [B, 1, 28, 28] each, all weigh the same.
     """
     network.eval()
-    for layer in network.modules():
-        if isinstance(layer, _BatchNorm):
-            layer.reset_running_stats()
-            layer.momentum = None  # the mean over all batches, not a moving one
-            layer.train()
-    for batch in batches:
+    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    for layer in norms:
+        layer.reset_running_stats()
+        layer.train()
+    for count, batch in enumerate(batches, start=1):
+        for layer in norms:  # the mean over all batches; for None, it would wait for a GPU's count
+            layer.momentum = 1 / count
         network(batch)
     network.eval()
 

@@ -128,8 +128,12 @@ def _cluster(devices: Sequence[Device]) -> Iterator[None]:
     """Join the cluster of RAY_ADDRESS, or start a local one for `devices`; leave it at the end."""
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if _address() == "local":
-        n_gpus = len({device.name for device in devices if device.kind == "cuda"})
-        options |= {"num_cpus": len(devices), "num_gpus": n_gpus, "include_dashboard": False}
+        gpus = sorted({int(d.name.removeprefix("cuda:")) for d in devices if d.kind == "cuda"})
+        options |= {"num_cpus": len(devices), "num_gpus": len(gpus), "include_dashboard": False}
+        if gpus:  # Ray numbers those that it sees: not one that fails
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            names = visible.split(",") if visible else [*map(str, range(gpus[-1] + 1))]
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[gpu] for gpu in gpus)
     try:
         ray.init(_address(), runtime_env={"env_vars": parallel.MALLOC_ENV}, **options)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:

@@ -27,7 +27,10 @@ def make_rng(
 
 @contextmanager
 def torch_seed(rng: np.random.Generator, device: str = "cpu") -> Iterator[None]:
-    """Seed torch's global generators, of initial weights and dropout; restore them on exit."""
+    """Seed torch's global generators, of initial weights and dropout.
+
+    On exit, those of the CPU and of a CUDA `device` are restored.
+    """
     devices = [device] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(int(rng.integers(2**63)))

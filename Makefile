@@ -62,7 +62,7 @@ make_venv = $(python) -m venv --clear .venv
 install = .venv/bin/python -m pip install --disable-pip-version-check $(if $(cpu),--extra-index-url https://download.pytorch.org/whl/cpu) --constraint constraints.lock
 newer_pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' # knows dependency groups
 endif
-python_is_good = $(python) -c 'import $(needed); sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || { echo "$(subst ",,$(python)) is missing, has no venv module, or is not Python 3.11 to 3.14: give PYTHON=/path/to/python3.12" >&2; exit 1; }
+python_is_good = $(python) -c 'import $(needed); sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || { printf '%s %s\n' $(python) 'is missing, has no venv module, or is not Python 3.11 to 3.14: give PYTHON=/path/to/python3.12' >&2; exit 1; }
 
 setup: .venv/.ready ## build .venv, anew where it is broken or out of date: TORCH=cpu takes PyTorch's CPU build, PYTHON= another Python
 

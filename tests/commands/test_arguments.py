@@ -17,6 +17,9 @@ WRONG = [
     ["blend", "--runs", "one two", "--run", "both"],
     ["report", "--run", "none"],
     ["cv", "--run", "none"],
+    ["predict", "none.png"],
+    ["predict", "none.png", "--run", "none"],
+    ["play", "--run", "none"],
     ["submit", "--file", "none.csv"],
     ["submit", "--run", "none"],
     ["download", "--source", "none"],
@@ -44,6 +47,6 @@ def test_help_does_without_heavy_imports() -> None:
 def test_cv_and_wrong_arguments_do_without_heavy_imports_but_numpy(desk: Desk) -> None:
     lines = [[command, *desk.folders, *words] for command, *words in [["cv"], *WRONG]]
     codes, heavy, errors = call_all(lines)
-    assert codes == [0, 1, 2, *[1] * 8]
+    assert codes == [0, 1, 2, *[1] * 11]
     assert errors.count("\n") == errors.count("error: ") == len(WRONG), errors
     assert heavy == ["numpy"]

@@ -70,6 +70,7 @@ def test_several_files_and_a_pattern_are_read(predict: Predict, pictures: Path) 
     for words in (
         [pictures / "a-seven.png", pictures / "c-pi.png"],
         ["--file", pictures / "a-seven.png", "--file", pictures / "c-pi.png"],
+        ["--file", pictures / "a-seven.png", pictures / "c-pi.png"],
         [pictures / "[ac]-*.png"],
         [pictures / "[ac]**.png"],
     ):

@@ -44,15 +44,16 @@ def test_the_best_run_on_real_data_answers_not_the_latest(shelf: Desk) -> None:
     make_whole(shelf, "unfinished", cv=0.998).joinpath("cv.json").unlink()
     make_run(shelf, "without networks", cv=0.998)
     ranked = [each.run.name for each in rank_runs(shelf.submissions_dir)]
-    assert ranked == ["best", "good", "toy", "pretrained", "sample"]
+    assert ranked == ["best", "good", "pretrained", "toy", "sample"]
     assert find_inference_run(shelf.submissions_dir, None).run.name == "best"
     assert find_inference_run(shelf.submissions_dir, "toy").run.name == "toy"
     with pytest.raises(RunError, match="is not finished"):
         find_inference_run(shelf.submissions_dir, "unfinished")
 
 
-def test_without_a_run_on_real_data_the_pretrained_networks_answer(shelf: Desk) -> None:
+def test_without_a_good_run_on_real_data_the_pretrained_networks_answer(shelf: Desk) -> None:
     make_whole(shelf, "sample", cv=0.999, source="sample")
+    make_whole(shelf, "toy", cv=0.91)
     found = find_inference_run(shelf.submissions_dir, None)
     assert found.run == PRETRAINED
     assert found.title.endswith(" (packaged)")

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from digit_recognizer.commands.console import columns, echo, working
-from digit_recognizer.commands.options import DeviceName, Folders, InferenceRunName, UserPath
+from digit_recognizer.commands.options import (
+    DeviceName,
+    Folders,
+    InferenceRunName,
+    UserPath,
+    check_run,
+)
 from digit_recognizer.errors import FileError, NoDigitError
 
 if TYPE_CHECKING:
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from digit_recognizer.runs.run import Run
     from digit_recognizer.training.device import Device
 
-MOST_SHOWN = 40  # lines on the screen; the CSV holds all
+MOST_SHOWN = 18  # lines on the screen; the CSV holds all
 PROBA = [f"proba_{digit}" for digit in range(10)]
 
 
@@ -40,7 +46,9 @@ def predict(
     file: Annotated[
         list[UserPath],
         Parameter(
-            negative=(), help="PNG or JPEG files, folders of them, or a test.csv or train.csv"
+            negative=(),
+            consume_multiple=True,
+            help="PNG or JPEG files, folders of them, or a test.csv or train.csv",
         ),
     ],
     *,
@@ -52,16 +60,18 @@ def predict(
     folders: Folders = Folders(),
 ) -> None:
     """Predict the digits of pictures or of a CSV of pixels."""
-    import numpy as np
-    import pandas as pd
-
-    from digit_recognizer.data.files import write_csv
-    from digit_recognizer.runs.inference import PRETRAINED, find_inference_run
-    from digit_recognizer.training.device import find_devices
-
-    inference_run = find_inference_run(folders.submissions_dir, run)
+    check_run(run, folders)
     files = [path for source in file for path in _pictures_of(source)]
-    heading, pictures = _read_pictures(files)
+    with working("loading PyTorch and reading the images"):
+        import numpy as np
+        import pandas as pd
+
+        from digit_recognizer.data.files import write_csv
+        from digit_recognizer.runs.inference import PRETRAINED, find_inference_run
+        from digit_recognizer.training.device import find_devices
+
+        inference_run = find_inference_run(folders.submissions_dir, run)
+        heading, pictures = _read_pictures(files)
     images = [image for picture in pictures for image in picture.digits]
     proba = np.empty((0, 10))
     if images:
@@ -101,8 +111,10 @@ def _pictures_of(source: Path) -> list[Path]:
         files = sorted(p for p in source.parent.iterdir() if fnmatch(p.name, source.name))
     elif source.is_dir():
         files = sorted(p for p in source.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    else:
+    elif source.exists():
         return [source]
+    else:
+        raise FileError(f"{source}: there is no such file")
     if not files:
         raise FileError(f"{source}: holds no PNG or JPEG image")
     return files

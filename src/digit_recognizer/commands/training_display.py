@@ -66,13 +66,15 @@ class TrainingDisplay:
         self.step(member, float(epoch.epoch))
         figures = f"loss {epoch.train_loss:.4f}  val accuracy {epoch.val_accuracy:.4f}"
         self._bars.update(self._tasks[member].id, figures=figures)
-        if self._bars.console.is_terminal and epoch.epoch < self._epochs:
+        line = f"{member.name}  epoch {epoch.epoch:>3}/{self._epochs}"
+        if self._bars.console.is_terminal:
+            if epoch.epoch == self._epochs:
+                self._bars.console.print(f"{line}  {figures}")
             return
         left = self._bars.tasks[0].time_remaining  # at the speed of all epochs so far
         when = "time left: unknown yet" if left is None else f"about {duration(left)} left"
         self._bars.console.print(
-            f"{member.name}  epoch {epoch.epoch:>3}/{self._epochs}"
-            f"  train loss {epoch.train_loss:.4f}  val loss {epoch.val_loss:.4f}"
+            f"{line}  train loss {epoch.train_loss:.4f}  val loss {epoch.val_loss:.4f}"
             f"  val accuracy {epoch.val_accuracy:.4f}  {when}",
             soft_wrap=True,
         )

@@ -58,7 +58,7 @@ class InferenceRun:
 def rank_runs(submissions_dir: Path) -> list[InferenceRun]:
     """Return all finished runs and the pretrained one, the best first; no damaged ones.
 
-    Those on real data come first, then the pretrained one, then those on the sample.
+    After the pretrained one come weak ones and, last, those on the sample.
     """
     found = []
     for run in [*all_runs(submissions_dir), PRETRAINED]:
@@ -70,9 +70,9 @@ def rank_runs(submissions_dir: Path) -> list[InferenceRun]:
     return sorted(found, key=_rank, reverse=True)
 
 
-def _rank(found: InferenceRun) -> tuple[bool, bool, float, str]:
+def _rank(found: InferenceRun) -> tuple[bool, bool, bool, float, str]:
     is_own, score = found.run != PRETRAINED, found.cv.expected_score.middle
-    return not found.is_sample, is_own, score, found.run.name
+    return not found.warning, not found.is_sample, is_own, score, found.run.name
 
 
 def find_inference_run(submissions_dir: Path, name: str | None) -> InferenceRun:

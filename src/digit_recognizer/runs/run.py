@@ -27,7 +27,7 @@ from digit_recognizer.training.members import (
 )
 from digit_recognizer.training.recipe import Recipe
 
-MEMBER_REMEDY = "delete its folder and run 'make train' again"
+MEMBER_REMEDY = "delete its folder and repeat the command that trained the run"
 
 
 class RunFile:

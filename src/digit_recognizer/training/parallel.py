@@ -3,6 +3,7 @@
 import multiprocessing as mp
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -134,7 +135,7 @@ def _messages(workers: Sequence[_Worker]) -> Iterator[tuple[_Worker, Message]]:
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
     """Block Ctrl-C, also in processes that are started now: the parent handles it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if sys.platform == "win32":  # it has no signal masks
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -146,7 +146,7 @@ class _Trainer:
                     tensor.copy_(torch.from_numpy(state[name]))
         except (KeyError, RuntimeError, TypeError):
             fault = f"{self.member.name}: its checkpoint is of another network"
-            raise TrainingError(f"{fault}: delete its folder and run 'make train' again") from None
+            raise TrainingError(f"{fault}: delete its folder and repeat the command") from None
 
     def _state(self) -> dict[str, Tensor]:
         modules = {"network": self.network, "predictor": self.predictor}

@@ -173,6 +173,10 @@ def test_the_command_prints_its_address_answers_and_ends_cleanly_at_ctrl_c(drawi
         with urllib.request.urlopen(first.split()[2], timeout=30) as page:
             assert b"Draw a digit" in page.read()
         assert server.stdout.readline() == "Ctrl-C stops the server\n"
+        port = int(first.split()[2].rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as malformed:
+            malformed.sendall(b"GET http://[::1/ HTTP/1.1\r\n\r\n")
+            assert malformed.recv(1000) == b""  # and nothing on the terminal, below
         server.send_signal(signal.SIGINT)
         rest, errors = server.communicate(timeout=30)
     assert (server.returncode, rest, errors) == (0, "", "")

@@ -1,6 +1,7 @@
 """Finished runs of several recipes side by side, on the same folds: text, CSV and page."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -159,5 +160,6 @@ def compare_page(table: pd.DataFrame, dataset: str, reference: RunResults | None
         TEMPLATE,
         data=[{"seconds": s, "errors": interval, "cells": row} for s, interval, row in points],
         dataset=dataset,
+        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         notes=notes(table, reference),
     )

@@ -49,7 +49,7 @@ def find_data(inputs: Path) -> Path:
             return folder
     raise SystemExit(
         f"error: the competition's data is neither in {folders[0]} nor in {folders[1]}:"
-        " accept its rules on Kaggle, and add it as input or run 'make kernel FORCE=1'"
+        " accept its rules on Kaggle, and add it as input"
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from digit_recognizer.commands.console import echo
+from digit_recognizer.commands.console import echo, working
 from digit_recognizer.commands.options import Folders
 from digit_recognizer.data.files import write_text
 from digit_recognizer.errors import UserError
@@ -49,12 +49,17 @@ def _execute(book: Any) -> None:
         manager = client.create_kernel_manager()
         if manager.kernel_spec:  # the user's own "python3" kernel may start another Python
             manager.kernel_spec.argv[0] = sys.executable
-        # Sockets are files in this folder, which no other user of the machine can connect to.
-        manager.transport = "ipc"
-        manager.connection_file = str(Path(folder) / "kernel.json")
+        if os.name != "nt":  # pyzmq lacks these sockets there
+            # They are files in this folder, which no other user of the machine can connect to.
+            manager.transport = "ipc"
+            manager.connection_file = str(Path(folder) / "kernel.json")
         try:
-            # Otherwise IPython writes its history into the user's home.
-            client.execute(env={**os.environ, "IPYTHONDIR": folder})
+            with working("starting a kernel") as show:
+                client.on_cell_start = lambda cell, cell_index: show(
+                    f"cell {cell_index + 1} of {len(book.cells)}"
+                )
+                # Otherwise IPython writes its history into the user's home.
+                client.execute(env={**os.environ, "IPYTHONDIR": folder})
         except CellExecutionError as error:
             raise UserError(f"the notebook stopped: {error.ename}: {error.evalue}") from None
         except (CellTimeoutError, DeadKernelError) as error:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from digit_recognizer.commands.console import echo
-from digit_recognizer.commands.options import Folders, InferenceRunName, Natural
+from digit_recognizer.commands.options import Folders, InferenceRunName, Natural, check_run
 from digit_recognizer.errors import UserError
 
 
@@ -25,6 +25,7 @@ def play(
     folders: Folders = Folders(),
 ) -> None:
     """Draw digits in the browser; a run's networks answer."""
+    check_run(run, folders)
     import cv2
     import torch
     from werkzeug.serving import make_server
@@ -42,6 +43,7 @@ def play(
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for each stroke
         # A browser opens connections that it does not use at once: each needs a thread.
         server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # malformed requests
         serving = threading.Thread(target=server.serve_forever, daemon=True)
         serving.start()
         status = 1  # of a server that ends by itself

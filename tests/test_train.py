@@ -16,7 +16,7 @@ from support.runner import command, outcome, run, train
 from digit_recognizer.cli import main
 from digit_recognizer.commands.predict import ensemble_proba
 from digit_recognizer.data.dataset import load
-from digit_recognizer.extras.kernel.archive import pack_run, unpack_run
+from digit_recognizer.extras.kernel.archive import unpack_run
 from digit_recognizer.runs.predictions import mean_proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import Device
@@ -76,7 +76,7 @@ def test_a_run_of_some_folds_is_about_their_rows_only(place: Path, tmp_path: Pat
     assert report["cv_accuracy"] == pytest.approx((oof.predicted == oof.label).mean())
     submission = pd.read_csv(half.submission_path)
     assert (submission.Label == member.test_logits.argmax(axis=1)).all()
-    pack_run(half, tmp_path / "run.zip")
+    shutil.make_archive(str(tmp_path / "run"), "zip", half.run_dir)
     arrived = Run(tmp_path / "arrived")
     unpack_run(tmp_path / "run.zip", arrived, half.request())
     assert arrived.is_done()

@@ -77,7 +77,7 @@ class Pipeline:
             )
         now = describe(self.devices, self.dataset)
         with run.begin(request, now) as environment:
-            part = TrainedRun.read_available(run, request)
+            part = TrainedRun.read_available(run)
             part.check_rows(self.dataset)
             missing = [member for member in request.members if member not in part.predictions]
             if missing:

@@ -119,11 +119,10 @@ def test_half_a_pair_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_credentials_for_a_download_tells_the_ways_there_are(desk: Desk, kaggle: Kaggle) -> None:
     err = desk.fail("download")
     first, *rest = err.splitlines()
-    assert first == (
-        "no Kaggle credentials found: run 'kaggle auth login', or get a token at"
-        " https://www.kaggle.com/settings/api and put it in ~/.kaggle/access_token"
-    )
-    assert 3 <= len(rest) <= 9
+    assert first == "no Kaggle credentials found"
+    assert rest[0].startswith("How to sign in: run 'kaggle auth login'")
+    assert len(rest) <= 9
+    assert "https://www.kaggle.com/settings/api" in err
     assert "make train DATA=sample" in err
     assert kaggle.steps == []
 
@@ -170,7 +169,7 @@ def test_a_server_that_echoes_a_token_at_the_sign_in_does_not_get_it_printed(
 ) -> None:
     put(home / ".kaggle" / file, content)
     kaggle.replies[call] = [refusal(422, f"bad token {SECRET}")]
-    assert "422: bad token ***" in desk.fail("download")
+    assert desk.fail("download") == "Kaggle refuses (422)"
 
 
 def test_the_token_check_waits_for_a_busy_kaggle(

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.training.device import Device, Step, _warn_without_graph, graphed
+from digit_recognizer.training.device import Device, Step, graphed, warn_once
 from digit_recognizer.training.members import Member
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import _Trainer
@@ -103,7 +103,7 @@ def test_training_goes_on_without_a_graph_where_a_step_cannot_be_captured(
         step(trainer)
 
     monkeypatch.setattr(_Trainer, "_step", step_that_reads_a_value)
-    _warn_without_graph.cache_clear()
+    warn_once.cache_clear()
     for _ in range(2):  # members of one process
         assert same(as_it_is, trained(RECIPE, capture_on_tape))
     assert caplog.messages == [

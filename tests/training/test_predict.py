@@ -19,7 +19,6 @@ from digit_recognizer.training.predict import (
     center_crop,
     normalize,
     predict_logits,
-    shift_images,
     views,
 )
 from digit_recognizer.training.recipe import Recipe
@@ -100,12 +99,11 @@ def test_predictions_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyP
     assert predict_logits(network, images[:0], Recipe(), CPU).shape == (0, 10)
 
 
-def test_shifting_moves_by_whole_pixels() -> None:
+def test_views_are_the_image_and_its_shifts_by_a_pixel_each_way() -> None:
     image = torch.zeros(1, 28, 28, dtype=torch.uint8)
-    image[0, 10, 10] = 7
-    assert shift_images(image, 1, 0)[0, 11, 10] == 7
-    assert shift_images(image, 0, -1)[0, 10, 9] == 7
-    assert (shift_images(image, 0, 0) == image).all()
+    image[0, 10, 20] = 7
+    places = [view[0].nonzero().tolist() for view in views(image, Recipe(tta=5))]
+    assert places == [[[10, 20]], [[9, 20]], [[11, 20]], [[10, 19]], [[10, 21]]]
 
 
 class _Cramped(nn.Module):

@@ -76,14 +76,6 @@ class Folders:
     ] = field(default_factory=lambda: default_folder("submissions"))
 
 
-def check_run(run: str | None, folders: Folders) -> None:
-    """Refuse an unknown run before packages are imported that take long."""
-    from digit_recognizer.runs.run import find_run
-
-    if run not in (None, "pretrained"):
-        find_run(folders.submissions_dir, run)
-
-
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Execution:

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from digit_recognizer.commands.console import columns, echo, working
-from digit_recognizer.commands.options import (
-    DeviceName,
-    Folders,
-    InferenceRunName,
-    UserPath,
-    check_run,
-)
+from digit_recognizer.commands.options import DeviceName, Folders, InferenceRunName, UserPath
 from digit_recognizer.errors import FileError, NoDigitError
 
 if TYPE_CHECKING:
@@ -60,17 +54,17 @@ def predict(
     folders: Folders = Folders(),
 ) -> None:
     """Predict the digits of pictures or of a CSV of pixels."""
-    check_run(run, folders)
+    from digit_recognizer.runs.inference import PRETRAINED, find_inference_run
+
+    inference_run = find_inference_run(folders.submissions_dir, run)
     files = [path for source in file for path in _pictures_of(source)]
     with working("loading PyTorch and reading the images"):
         import numpy as np
         import pandas as pd
 
         from digit_recognizer.data.files import write_csv
-        from digit_recognizer.runs.inference import PRETRAINED, find_inference_run
         from digit_recognizer.training.device import find_devices
 
-        inference_run = find_inference_run(folders.submissions_dir, run)
         heading, pictures = _read_pictures(files)
     images = [image for picture in pictures for image in picture.digits]
     proba = np.empty((0, 10))

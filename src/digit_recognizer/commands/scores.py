@@ -3,7 +3,6 @@
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.options import Folders
 from digit_recognizer.commands.runs import list_runs, print_runs
-from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle.credentials import find_credentials
 from digit_recognizer.kaggle.ledger import Ledger
 
@@ -13,20 +12,16 @@ def scores(*, folders: Folders = Folders()) -> None:
     from digit_recognizer.runs.score_interval import suspicion
 
     ledger = Ledger(folders.submissions_dir)
-    failure = None
     with ledger.lock():
         try:
             _refresh(ledger)
-        except KaggleError as error:
-            failure = error
-        listed = list(list_runs(folders.submissions_dir))
-    listed.sort(key=lambda run: run.cv.cv_accuracy if run.cv else 0.0, reverse=True)
-    print_runs(listed)
-    for run in listed:
-        if run.public_score is not None and (warning := suspicion(run.public_score)):
-            echo(f"warning: {run.name}: {warning}")
-    if failure:
-        raise failure
+        finally:  # also where Kaggle fails: the scores as last seen
+            listed = list(list_runs(folders.submissions_dir))
+            listed.sort(key=lambda run: run.cv.cv_accuracy if run.cv else 0.0, reverse=True)
+            print_runs(listed)
+            for run in listed:
+                if run.public_score is not None and (warning := suspicion(run.public_score)):
+                    echo(f"warning: {run.name}: {warning}")
 
 
 def _refresh(ledger: Ledger) -> None:

@@ -4,7 +4,7 @@
 """
 
 import math
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +28,6 @@ LARGEST_DEPTH = 0.35
 MIN_FRAMED_HEIGHT = 0.3  # of the frame around it
 
 Floats = NDArray[np.float32]
-T = TypeVar("T", bound=np.integer[Any])
 
 
 def decode_digits(content: bytes, name: str) -> list[NDArray[np.uint8]]:
@@ -62,7 +61,8 @@ def _read_grey(content: bytes, name: str) -> NDArray[np.uint8]:
         picture = None  # nothing in it
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
         raise FileError(f"{name}: is not a PNG or JPEG picture")
-    return np.asarray(picture) if picture.ndim == 2 else _without_alpha(picture)
+    small = _shrink(np.asarray(picture), MAX_SIDE)  # 64 million pixels would take 8 s and 1.8 GB
+    return small if small.ndim == 2 else _without_alpha(small)
 
 
 def _without_alpha(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -70,7 +70,6 @@ def _without_alpha(picture: NDArray[np.integer]) -> NDArray[np.uint8]:
 
     What is transparent counts as paper: white, unless the ink itself is light.
     """
-    picture = _shrink(picture, MAX_SIDE)  # else 64 million pixels take 8 s and 1.8 GB
     pixels = (picture // 257 if picture.dtype == np.uint16 else picture).astype(np.uint8)
     grey = np.asarray(cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY))
     alpha = pixels[..., 3] / np.float32(255)
@@ -85,7 +84,7 @@ def _extract_ink(grey: NDArray[np.uint8]) -> Floats:
     Paper is what remains when everything narrower than `LARGEST_STROKE` is filled in (a
     morphological closing), so that the edges of shadows and sheets, which are wider, stay paper.
     """
-    small = _crop_to_sheet(_shrink(grey, MAX_SIDE))
+    small = _crop_to_sheet(grey)
     dark = small if _has_dark_ink(small) else 255 - small
     side = max(3, round(LARGEST_STROKE * min(dark.shape)))
     smooth = cv2.medianBlur(dark, 3)  # else the closing takes the brightest noise
@@ -123,7 +122,7 @@ def _is_normalized(grey: NDArray[np.uint8]) -> bool:
     return bool((rim == 0).mean() > 0.9 and (grey == 0).mean() > 0.4)
 
 
-def _shrink(picture: NDArray[T], max_side: int) -> NDArray[T]:
+def _shrink(picture: NDArray[Any], max_side: int) -> NDArray[Any]:
     scale = max_side / max(picture.shape)
     if scale >= 1:
         return picture

@@ -79,7 +79,7 @@ def read_json(path: Path, advice: str = "") -> dict[str, Any]:
     remedy = f": {advice}" if advice else ""
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+        content = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_number)
     except PermissionError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -89,15 +89,10 @@ def read_json(path: Path, advice: str = "") -> dict[str, Any]:
     return content
 
 
-def _finite(text: str) -> float:
+def _number(text: str) -> float:
     if not abs(number := float(text)) < LARGEST:
         raise ValueError(f"{text[:20]} is out of range")
-    return number
-
-
-def _whole(text: str) -> int:
-    _finite(text)  # refuses what is too large
-    return int(text)
+    return int(text) if text.removeprefix("-").isdigit() else number
 
 
 def read_json_as(path: Path, type_: type[T], advice: str) -> T:

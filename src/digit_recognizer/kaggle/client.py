@@ -16,12 +16,7 @@ from digit_recognizer.data.files import TransferProgress
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle import retry
 from digit_recognizer.kaggle.api import bounded, new_client
-from digit_recognizer.kaggle.credentials import (
-    NO_TOKEN_HELP,
-    TOKEN_URL,
-    find_credentials,
-    stored_tokens,
-)
+from digit_recognizer.kaggle.credentials import NO_TOKEN_HELP, find_credentials
 from digit_recognizer.kaggle.ledger import Submission
 from digit_recognizer.kaggle.retry import CALL_ERRORS, explain, is_transient, status_of
 
@@ -36,11 +31,7 @@ class Kaggle:
     def __init__(self, progress: TransferProgress = lambda *_: None) -> None:
         credentials = find_credentials()
         if credentials is None:
-            raise KaggleError(
-                "no Kaggle credentials found: run 'kaggle auth login', or get a token at"
-                f" {TOKEN_URL} and put it in ~/.kaggle/access_token",
-                NO_TOKEN_HELP,
-            )
+            raise KaggleError("no Kaggle credentials found", NO_TOKEN_HELP)
         self.credentials = credentials
         self.policy = retry.RETRY_POLICY
         self.may_have_arrived = False  # whether a failed `upload` may have made a submission
@@ -192,8 +183,10 @@ class Kaggle:
     def hide_secrets(self, text: str) -> str:
         """Replace credentials, plain or in Base64, that a server or proxy put into `text`."""
         values = self._client.config_values
-        known = [str(values.get(name) or "") for name in ("key", "token", "api_token")]
-        for secret in filter(None, [*known, *stored_tokens()]):
+        if "auth_method" not in values:
+            return ""  # at the sign-in, the client does not know yet which token it sends
+        secrets = [str(values.get(name) or "") for name in ("key", "token", "api_token")]
+        for secret in filter(None, secrets):
             basic = f"{values.get('username')}:{secret}"
             coded = (b64encode(item.encode()).decode().rstrip("=") for item in (basic, secret))
             for form in (*coded, secret):

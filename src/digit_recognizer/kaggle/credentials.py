@@ -2,7 +2,6 @@
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,17 +70,6 @@ def find_credentials() -> Credentials | None:
     if any(given.values()):
         raise KaggleError("KAGGLE_USERNAME and KAGGLE_KEY: one is missing: set both, or neither")
     return None
-
-
-def stored_tokens() -> list[str]:
-    """Return the tokens in Kaggle's files, which its client only knows once it is signed in."""
-    folder, tokens = _home() / ".kaggle", []
-    for name in ("access_token", "access_token.txt", "credentials.json"):
-        with suppress(KaggleError):  # not readable
-            content = _read_json(folder / name)
-            tokens += [content.get("refresh_token"), content.get("access_token")]
-            tokens += [] if content else [_read_text(folder / name)]
-    return [str(token) for token in tokens if token]
 
 
 def kaggle_json() -> Path:

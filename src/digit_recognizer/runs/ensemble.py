@@ -33,21 +33,18 @@ class TrainedRun:
     histories: dict[Member, tuple[EpochMetrics, ...]]
 
     @classmethod
-    def read_available(cls, run: Run, request: Request) -> "TrainedRun":
-        """Read the members of a run that are trained so far."""
-        assert request.recipe is not None
-        members = [m for m in request.members if run.predictions_path(m).is_file()]
+    def read_available(cls, run: Run) -> "TrainedRun":
+        """Read the members of an ordinary run that are trained so far."""
+        recipe, members = run.recipe(), run.finished_members()
         predictions = {member: run.read_member(member) for member in members}
         histories = {member: run.read_history(member) for member in members}
-        return cls(run, request.recipe, predictions, histories)
+        return cls(run, recipe, predictions, histories)
 
     @classmethod
     def read(cls, run: Run) -> "TrainedRun":
         """Read the members of a run, all of which must be trained."""
-        run.recipe()  # refuses a blend
-        request = run.request()
-        part = cls.read_available(run, request)
-        if len(part.predictions) < len(request.members):
+        part = cls.read_available(run)
+        if len(part.predictions) < len(run.request().members):
             raise run.unfinished_error()
         return part
 

@@ -3,20 +3,23 @@
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save
-from torch import nn
 
 from digit_recognizer.data.files import write_bytes, write_json
 from digit_recognizer.errors import UserError
 from digit_recognizer.runs.metrics import CvReport
 from digit_recognizer.runs.predictions import Proba
 from digit_recognizer.runs.run import Run, all_runs, damaged_error, find_run
-from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member
-from digit_recognizer.training.models import load_network
 from digit_recognizer.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from digit_recognizer.training.device import Device
 
 PRETRAINED = Run(Path(__file__).parents[1] / "pretrained")
 WEAK_ACCURACY = 0.99  # out of fold; `quick` reaches 0.996 in a minute of two cores
@@ -83,12 +86,14 @@ def find_inference_run(submissions_dir: Path, name: str | None) -> InferenceRun:
     return InferenceRun.read(PRETRAINED if is_pretrained else find_run(submissions_dir, name))
 
 
-def load_networks(run: Run, device: Device) -> list[list[tuple[nn.Module, Recipe]]]:
+def load_networks(run: Run, device: "Device") -> list[list[tuple["nn.Module", Recipe]]]:
     """Return the networks of each part of a run, ready to predict on `device`, and their recipes."""
     return [[_load(p, m, device) for m in p.request().members] for p in run.parts()]
 
 
-def _load(run: Run, member: Member, device: Device) -> tuple[nn.Module, Recipe]:
+def _load(run: Run, member: Member, device: "Device") -> tuple["nn.Module", Recipe]:
+    from digit_recognizer.training.models import load_network  # imports torch
+
     recipe, weights = run.recipe(), run.read_weights(member)
     try:
         return load_network(recipe, weights, device), recipe

@@ -20,6 +20,7 @@ from torch import nn
 from digit_recognizer.errors import DeviceError, TrainingError, first_line
 
 logger = logging.getLogger(__name__)
+warn_once = cache(logger.warning)  # in a process, not for each of its members
 
 PROBE_SECONDS = 120  # for a GPU's first operation, in a process that has to import torch
 # Parts of the RuntimeErrors of CPU, CUDA and MPS, of cuBLAS and cuDNN, and of torch where it tried
@@ -216,16 +217,11 @@ def graphed(step: Step, capture: Callable[[Step], Step]) -> Iterator[None]:
     try:
         step = capture(step)
     except RuntimeError as error:
-        _warn_without_graph(first_line(error))
+        reason = first_line(error)
+        warn_once("warning: no CUDA graph (%s): training goes on, but more slowly", reason)
     while True:
         step()
         yield
-
-
-@cache
-def _warn_without_graph(reason: str) -> None:
-    """Warn once in a process, not for each of its members."""
-    logger.warning("warning: no CUDA graph (%s): training goes on, but more slowly", reason)
 
 
 def cuda_capture(step: Step, device: str) -> Step:

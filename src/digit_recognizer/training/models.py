@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from digit_recognizer.errors import RecipeError
 from digit_recognizer.training.device import NO_MEMORY, Device, out_of_memory_as
@@ -178,7 +179,7 @@ def load_network(
 class NetworkCost:
     """Trainable parameters, and multiply-adds of a forward pass of one 28x28 image.
 
-    Only convolutions and linear layers are counted: everything else is small in comparison.
+    Matrix products are counted, as in convolutions: everything else is small in comparison.
     """
 
     parameters: int
@@ -189,16 +190,7 @@ def network_cost(recipe: Recipe) -> NetworkCost:
     """Return the cost of the recipe's network, counted in a pass of one empty image."""
     with torch.random.fork_rng(devices=[]):  # initial weights use the global generator
         network = new_network(recipe).eval()
-    multiply_adds: list[int] = []
-
-    # torch's FlopCounterMode counts the same, but takes 3 s to import.
-    def count(layer: nn.Module, _: object, output: Tensor) -> None:
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            positions = output.numel() // len(layer.weight)  # pixels or tokens; 1 after Flatten
-            multiply_adds.append(layer.weight.numel() * positions)
-
-    for layer in network.modules():
-        layer.register_forward_hook(count)
-    with torch.inference_mode():
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 1, 28, 28))
-    return NetworkCost(sum(weight.numel() for weight in network.parameters()), sum(multiply_adds))
+    n_parameters = sum(weight.numel() for weight in network.parameters())
+    return NetworkCost(n_parameters, counter.get_total_flops() // 2)

@@ -50,14 +50,10 @@ def center_crop(images: Tensor, side: int) -> Tensor:
     return F.interpolate(middle, size=images.shape[-2:], mode="bilinear")[:, 0]
 
 
-def shift_images(images: Tensor, rows: int, columns: int) -> Tensor:
-    """Move images [B, 28, 28] by `rows` down and `columns` right; fill with black."""
-    return F.pad(images, (columns, -columns, rows, -rows))  # below 0 crops
-
-
 def views(images: Tensor, recipe: Recipe) -> list[Tensor]:
     """Return the `recipe.tta` views of the images, each [B, 28, 28]; the first is not shifted."""
-    shifted = [shift_images(images, *shift) for shift in SHIFTS[: recipe.tta]]
+    # Padding is black; where it is below 0, it crops.
+    shifted = [F.pad(images, (x, -x, y, -y)) for y, x in SHIFTS[: recipe.tta]]
     return [center_crop(view, recipe.crop) for view in shifted]
 
 

@@ -26,6 +26,7 @@ if os.environ.get("RAY_ADDRESS", "local") != "local":
 import ray  # it reads these variables when it is imported
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")  # at the start: `_cluster` changes it
 MAX_RETRIES = 3  # of a member whose worker or node is lost
 # Of each kind of device, as a task only sees its own GPU.
 NAMES_IN_TASK = {"cpu": "cpu", "cuda": "cuda:0", "mps": "mps"}
@@ -131,8 +132,7 @@ def _cluster(devices: Sequence[Device]) -> Iterator[None]:
         gpus = sorted({int(d.name.removeprefix("cuda:")) for d in devices if d.kind == "cuda"})
         options |= {"num_cpus": len(devices), "num_gpus": len(gpus), "include_dashboard": False}
         if gpus:  # Ray numbers those that it sees: not one that fails
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-            names = visible.split(",") if visible else [*map(str, range(gpus[-1] + 1))]
+            names = VISIBLE.split(",") if VISIBLE else [*map(str, range(gpus[-1] + 1))]
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[gpu] for gpu in gpus)
     try:
         ray.init(_address(), runtime_env={"env_vars": parallel.MALLOC_ENV}, **options)

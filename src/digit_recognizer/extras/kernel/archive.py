@@ -7,7 +7,7 @@ import zipfile
 from itertools import product
 from pathlib import Path
 
-from digit_recognizer.data.files import atomic_write, is_bad_zip, write_json
+from digit_recognizer.data.files import is_bad_zip, write_json
 from digit_recognizer.errors import FileError, RunError
 from digit_recognizer.runs.ensemble import TrainedRun
 from digit_recognizer.runs.environment import COMMIT_NOTE, commit
@@ -70,18 +70,14 @@ def write_notebook(path: Path, run_name: str, script: str) -> None:
     write_json(path, {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
 
 
-def pack_run(run: Run, path: Path) -> None:
-    """Write a finished run's files into the zip `path`, atomically."""
-    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in _run_files(run.request()):
-            archive.write(run.run_dir / name, name)
-
-
 def unpack_run(archive: Path, run: Run, request: Request) -> None:
     """Unpack the run of `request` into its new folder; refuse a damaged or another one."""
+    members = product(request.members, MEMBER_FILES)
+    member_files = [f"members/{member.name}/{name}" for member, name in members]
     try:
         with zipfile.ZipFile(archive) as file:
-            file.extractall(run.run_dir, _run_files(request))  # other names could climb out
+            names = [*RUN_FILES.split(), *member_files]
+            file.extractall(run.run_dir, names)  # other names could climb out
         run.environment()
         run.cv()
         TrainedRun.read(run)
@@ -92,9 +88,3 @@ def unpack_run(archive: Path, run: Run, request: Request) -> None:
             raise
     fault = f"{archive.name}: did not arrive whole, or is of another run: it is not used"
     raise RunError(f"{fault}: repeat the command, or give FORCE=1 to train again")
-
-
-def _run_files(request: Request) -> list[str]:
-    """Return every file that a finished run of this request has."""
-    members = product(request.members, MEMBER_FILES)
-    return [*RUN_FILES.split(), *(f"members/{member.name}/{name}" for member, name in members)]

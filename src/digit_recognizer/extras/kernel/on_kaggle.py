@@ -14,7 +14,7 @@ from digit_recognizer.commands.training_display import TrainingDisplay
 from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.sources import copy_own_files
 from digit_recognizer.errors import UserError
-from digit_recognizer.extras.kernel.archive import OUTPUT, pack_run
+from digit_recognizer.extras.kernel.archive import OUTPUT
 from digit_recognizer.pipeline import Pipeline, find_backend
 from digit_recognizer.runs.request import Request
 
@@ -36,7 +36,7 @@ def main(request: str, source: Path, folder: Path, output: Path) -> None:
     pipeline = Pipeline(folder / "submissions", data, devices, train, display)
     results = pipeline.train(asked, content["run"])
     shutil.copy(results.run.submission_path, output)
-    pack_run(results.run, output / OUTPUT)
+    shutil.make_archive(str(output / Path(OUTPUT).stem), "zip", results.run.run_dir)
     echo(f"cv_accuracy {results.cv.cv_accuracy:.5f}; the run is in {output / OUTPUT}")
 
 

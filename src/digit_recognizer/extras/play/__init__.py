@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from digit_recognizer.commands.console import echo
-from digit_recognizer.commands.options import Folders, InferenceRunName, Natural, check_run
+from digit_recognizer.commands.options import Folders, InferenceRunName, Natural
 from digit_recognizer.errors import UserError
 
 
@@ -25,15 +25,15 @@ def play(
     folders: Folders = Folders(),
 ) -> None:
     """Draw digits in the browser; a run's networks answer."""
-    check_run(run, folders)
+    from digit_recognizer.runs.inference import find_inference_run, rank_runs
+
+    first = find_inference_run(folders.submissions_dir, run)
     import cv2
     import torch
     from werkzeug.serving import make_server
 
     from digit_recognizer.extras.play.app import build_app
-    from digit_recognizer.runs.inference import find_inference_run, rank_runs
 
-    first = find_inference_run(folders.submissions_dir, run)
     # Beside other programs, two threads wait for each other: half of the answers took more than
     # 250 ms instead of 22 to 39.
     torch.set_num_threads(1)
@@ -44,24 +44,17 @@ def play(
         # A browser opens connections that it does not use at once: each needs a thread.
         server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
         server.handle_error = lambda *_: None  # type: ignore[method-assign]  # malformed requests
-        serving = threading.Thread(target=server.serve_forever, daemon=True)
-        serving.start()
-        status = 1  # of a server that ends by itself
-        try:
-            address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-            echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
-            echo(f"answers of {first.title}")
-            if first.warning:
-                echo(f"warning: {first.warning}")
-            echo("Ctrl-C stops the server")
-            if browser:
-                webbrowser.open(address)
-            while serving.is_alive():
-                serving.join(0.2)  # a signal that another thread gets does not end the wait
-        except KeyboardInterrupt:
-            status = 0
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
+        echo(f"answers of {first.title}")
+        if first.warning:
+            echo(f"warning: {first.warning}")
+        echo("Ctrl-C stops the server")
+        if browser:
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+        server.serve_forever()  # until Ctrl-C
         # Python's own end could be aborted by a thread of the server that has used torch.
-        os._exit(status)
+        os._exit(0)
 
 
 def listen(port: int) -> socket.socket:

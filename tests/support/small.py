@@ -25,11 +25,11 @@ def write_small(folder: Path, n_train: int = 20, n_test: int = 7, seed: int = 0)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of every file under `folder` but locks."""
+    """Return the bytes of every file under `folder` but locks and caches."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".lock-")
+        if path.is_file() and not path.name.startswith((".lock-", ".arrays-"))
     }
 
 

@@ -19,6 +19,7 @@ from digit_recognizer.data.sources import write_dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.pipeline import Pipeline
 from digit_recognizer.runs.ensemble import blend
+from digit_recognizer.runs.environment import describe
 from digit_recognizer.runs.request import Request
 from digit_recognizer.training import optim, trainer
 from digit_recognizer.training.device import Device, find_devices
@@ -159,6 +160,8 @@ def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_pat
         assert environment["hardware"] == "Pretended L4, 24 GiB + Pretended A100, 40 GiB"
         assert environment["augmentation"] == "device"
         assert not environment["deterministic"]
+    mixed = describe([Device("cuda:0", "fp16"), Device("cuda:1", "bf16")], data)
+    assert mixed.precision == "fp16 + bf16"
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -29,15 +29,18 @@ def load(folder: Path) -> Dataset:
     if changed := _changed_file(folder, provenance):
         advice = f"run 'make download SOURCE={_quoted(provenance.source)}' again"
         raise FileError(f"{changed}: is missing or no longer what was verified: {advice}")
-    key = "-".join(digest[:16] for digest in provenance.sha256.values())
-    cache = folder / f".arrays-{key}.npz"
     try:
-        data = Dataset(**files.read_arrays(cache))
+        data = Dataset(**files.read_arrays(_cache(folder, provenance)))
     except Exception:  # a damaged cache is no loss: the CSVs are there
         data = _read_csvs(folder, "solution.csv" in provenance.sha256)
         with suppress(OSError, FileError):  # no cache where nothing can be written
-            _write_cache(cache, data)
+            _write_cache(folder, provenance, data)
     return replace(data, provenance=provenance)
+
+
+def _cache(folder: Path, provenance: Provenance) -> Path:
+    key = "-".join(digest[:16] for digest in provenance.sha256.values())
+    return folder / f".arrays-{key}.npz"
 
 
 def read_provenance(folder: Path) -> Provenance:
@@ -64,7 +67,7 @@ def read_provenance(folder: Path) -> Provenance:
 
 
 def verify(folder: Path, source: str, may_submit: bool, version: str = "") -> Provenance:
-    """Check every file of a dataset and return its provenance."""
+    """Check every file of a dataset, cache its arrays, and return its provenance."""
     data = _read_csvs(folder, (folder / "solution.csv").exists())
     n_rows = len(data.test_images)
     competition.read_submission(folder / "sample_submission.csv", n_rows)
@@ -74,7 +77,9 @@ def verify(folder: Path, source: str, may_submit: bool, version: str = "") -> Pr
     names = DATA_FILES if data.solution is None else (*DATA_FILES, "solution.csv")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     digests = {name: files.sha256(folder / name) for name in names}
-    return Provenance(source, version, now, may_submit, repeats, digests)
+    provenance = Provenance(source, version, now, may_submit, repeats, digests)
+    _write_cache(folder, provenance, data)
+    return provenance
 
 
 def is_intact(folder: Path, source: str, version: str = "") -> bool:
@@ -108,12 +113,12 @@ def _read_csvs(folder: Path, has_solution: bool) -> Dataset:
     return Dataset(images, labels, test_images, solution)
 
 
-def _write_cache(cache: Path, data: Dataset) -> None:
-    files.remove_leftovers(cache.parent)
-    for stale in cache.parent.glob(".arrays-*"):
+def _write_cache(folder: Path, provenance: Provenance, data: Dataset) -> None:
+    files.remove_leftovers(folder)
+    for stale in folder.glob(".arrays-*"):
         stale.unlink(missing_ok=True)
     arrays = {name: array for name, array in vars(data).items() if array is not None}
-    files.write_arrays(cache, arrays)
+    files.write_arrays(_cache(folder, provenance), arrays)
 
 
 @contextmanager

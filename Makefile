@@ -132,7 +132,7 @@ kernel: setup ## train on Kaggle's own GPU and bring the run back: RECIPE= RUN= 
 doctor: setup ## check what download, train and submit need, and say what to do
 	@$(PROGRAM) doctor $(ARGUMENTS)
 
-bench: setup ## measure training beside a plain PyTorch loop, Deotte's and other networks (six minutes): DATA=
+bench: setup ## measure training beside a plain PyTorch loop, Deotte's and other networks (seven minutes): DATA=
 	@$(PROGRAM) bench $(call given,DATA,--data) $(ARGUMENTS)
 
 lint: .venv/.dev ## check style and the direction of imports

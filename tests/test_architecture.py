@@ -19,7 +19,7 @@ def test_names_that_say_nothing_are_not_used() -> None:
     assert not empty & {name for path in paths for name in path.parts}
 
 
-def test_only_the_console_prints_and_asks() -> None:
+def test_only_the_console_asks_and_writes_to_stdout() -> None:
     words = ("input(", "sys.stdout", "rich import print")
     speakers = {"console.py", "__main__.py", "launcher.py"}
     others = [path for path in MODULES if path.name not in speakers]

@@ -55,7 +55,7 @@ def test_each_gpu_is_named_with_what_a_training_would_make_of_it(desk: Desk) -> 
     assert lines[t4 + 1 : t4 + 3] == [
         "✗ device cuda:1 (GeForce GT 710, 2 GiB) fails its first operation: CUDA error: no kernel"
         " image is available for execution",
-        "-> training does without",
+        "-> training goes on without it",
     ]
     with PretendedGpus(old):
         assert "  cpu (" in desk.run("doctor")[1]

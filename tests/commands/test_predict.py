@@ -76,6 +76,7 @@ def test_several_files_and_a_pattern_are_read(predict: Predict, pictures: Path) 
     ):
         lines = predict(*words).splitlines()[2:4]
         assert [line.split()[1] for line in lines] == ["7", "314"]
+    assert "error: " in predict("--file", code=2)
     assert "nothing*.png: holds no PNG or JPEG image" in predict(pictures / "nothing*.png", code=1)
 
 

@@ -76,6 +76,7 @@ def test_no_cache_is_no_obstacle(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
     cache_of(folder).unlink()
     monkeypatch.setattr(datasets, "_write_cache", full_disk)
+    assert verify(folder, "a friend", may_submit=True).source == "a friend"
     assert len(load(folder).images) == 20
 
 

@@ -131,6 +131,17 @@ def test_thin_strokes_become_as_thick_as_a_pens(tmp_path: Path) -> None:
     assert image.max() > 240
 
 
+@pytest.mark.parametrize("colour", [0, 255])
+def test_thin_strokes_of_a_large_transparent_picture_are_not_lost(
+    colour: int, tmp_path: Path
+) -> None:
+    alpha = np.zeros((3000, 3000), dtype=np.uint8)
+    cv2.polylines(alpha, [np.array([[900, 700], [2100, 700], [1300, 2300]])], False, 255, 2)
+    drawn = np.dstack([np.where(alpha > 0, colour, 255 - colour)] * 3 + [alpha]).astype(np.uint8)
+    on_paper = read_image(save(tmp_path / "paper.png", 255 - alpha))
+    np.testing.assert_allclose(read_image(save(tmp_path / "x.png", drawn)), on_paper, atol=2)
+
+
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 @example(np.array([[0, 12, 0, 25, 0]], dtype=np.uint8))
 def test_whatever_is_in_a_picture_becomes_digits_or_none(grey: np.ndarray) -> None:

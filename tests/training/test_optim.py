@@ -16,6 +16,7 @@ from digit_recognizer.training.optim import (
     one_cycle,
     orthogonalize,
     orthogonalize_batch,
+    update_bn,
 )
 from digit_recognizer.training.recipe import RECIPES, SCHEDULES, Recipe
 
@@ -157,3 +158,21 @@ def test_averaging_forgets_the_random_start() -> None:
     for step in range(1, 201):
         average.update(network, torch.tensor(ema_weight(step, 0.998)))
     assert 0 < average.network.weight.item() < 1e-3
+
+
+class Twice(torch.nn.Module):
+    """A network that calls its only layer twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.norm(x), self.norm(10 * x)])
+
+
+def test_statistics_are_the_mean_over_all_calls_of_a_layer() -> None:
+    network = Twice()
+    update_bn(network, [torch.full((4, 1), 1.0), torch.full((4, 1), 3.0)])
+    assert network.norm.running_mean is not None
+    assert network.norm.running_mean.item() == pytest.approx((1 + 10 + 3 + 30) / 4)

@@ -84,9 +84,11 @@ def test_members_share_a_gpu_each_in_a_new_process(
     gpu: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray")
+    from digit_recognizer.training import ray_backend
     from digit_recognizer.training.ray_backend import _cluster, _task_options
 
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(ray_backend, "VISIBLE", None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # and is put back at the end
     devices = [Device(f"cuda:{gpu}", "bf16")] * 3
     with _cluster(devices):
         options = _task_options("cuda", len(devices))

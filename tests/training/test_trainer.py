@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -80,22 +80,34 @@ def test_the_history_has_the_learning_rate_of_an_epochs_last_step(
     assert [epoch.lr for epoch in trained.history] == pytest.approx(lrs)
 
 
-CHANGES = {
-    **{
-        "seed": 1,
-        "split_seed": 1,
-        "n_splits": 3,
-        "epochs": 3,
-        "batch_size": 4,
-        "optimizer": "adam",
-    },
-    **{"beta2": 0.5, "lr": 0.01, "schedule": "constant", "weight_decay": 1.0, "ema_decay": 0.0},
-    **{"label_smoothing": 0.5, "scaling": "half", "crop": 20, "rotation": 60.0, "zoom": 0.5},
-    **{"shift": 5.0, "shear": 30.0, "elastic": 2.0, "group_size": 2},
+CHANGES: dict[str, object] = {
+    "seed": 1,
+    "split_seed": 1,
+    "n_splits": 3,
+    "epochs": 3,
+    "batch_size": 4,
+    "optimizer": "adam",
+    "beta2": 0.5,
+    "lr": 0.01,
+    "schedule": "constant",
+    "weight_decay": 1.0,
+    "ema_decay": 0.0,
+    "label_smoothing": 0.5,
+    "scaling": "half",
+    "crop": 20,
+    "rotation": 60.0,
+    "zoom": 0.5,
+    "shift": 5.0,
+    "shear": 30.0,
+    "elastic": 2.0,
+    "group_size": 2,
 }
+# What is trained, how often, and settings of predictions or of one schedule.
+OTHERS = {"network", "network_source", "folds", "n_seeds", "tta", "lr_decay"}
 
 
 def test_every_setting_and_the_members_seed_decide_the_weights(digits: Dataset) -> None:
+    assert {field.name for field in fields(Recipe)} == CHANGES.keys() | OTHERS
     rows, recipe = handful(digits, 60), replace(HALVES, network="mlp")
     first, *others = (
         fit_member(changed, rows, member, CPU)

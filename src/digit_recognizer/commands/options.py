@@ -58,7 +58,8 @@ Workers = Annotated[
 ]
 NewRun = Annotated[str | None, Parameter(help="the run's name; else made from dataset and recipe")]
 InferenceRunName = Annotated[
-    str | None, Parameter(help="the run's name, or pretrained; else the best finished run")
+    str | None,
+    Parameter(help="the run's name; else the best one: a good finished run, or pretrained"),
 ]
 FinishedRun = Annotated[str | None, Parameter(help="the run's name; else the latest finished run")]
 

@@ -41,7 +41,7 @@ def predict(
         list[UserPath],
         Parameter(
             negative=(),
-            consume_multiple=True,
+            consume_multiple=1,
             help="PNG or JPEG files, folders of them, or a test.csv or train.csv",
         ),
     ],

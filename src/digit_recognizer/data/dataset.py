@@ -78,7 +78,8 @@ def verify(folder: Path, source: str, may_submit: bool, version: str = "") -> Pr
     now = datetime.now(UTC).isoformat(timespec="seconds")
     digests = {name: files.sha256(folder / name) for name in names}
     provenance = Provenance(source, version, now, may_submit, repeats, digests)
-    _write_cache(folder, provenance, data)
+    with suppress(OSError, FileError):  # no loss: `load` reads the CSVs
+        _write_cache(folder, provenance, data)
     return provenance
 
 

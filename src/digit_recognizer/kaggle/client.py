@@ -157,7 +157,10 @@ class Kaggle:
             self._client.authenticate()
         except SystemExit:  # the client exits where no credentials are good
             raise KaggleError(self.credentials.rejection_message) from None
-        except OSError as error:  # it looks for a file of the token's name, which the error holds
+        except OSError as error:
+            if status_of(error) and not is_transient(error):
+                raise KaggleError(self.credentials.rejection_message) from None
+            # The client looks for a file of the token's name, which the error holds.
             if error.errno != errno.ENAMETOOLONG:
                 raise
             fault = f"{self.credentials.location}: this access token is too long for a variable"
@@ -181,10 +184,13 @@ class Kaggle:
             raise KaggleError(explain(error, self.credentials, self.hide_secrets)) from None
 
     def hide_secrets(self, text: str) -> str:
-        """Replace credentials, plain or in Base64, that a server or proxy put into `text`."""
+        """Replace credentials, plain or in Base64, that a server or proxy put into `text`.
+
+        Before the sign-in, when the client does not know its token yet, nothing is left of it.
+        """
         values = self._client.config_values
         if "auth_method" not in values:
-            return ""  # at the sign-in, the client does not know yet which token it sends
+            return ""
         secrets = [str(values.get(name) or "") for name in ("key", "token", "api_token")]
         for secret in filter(None, secrets):
             basic = f"{values.get('username')}:{secret}"

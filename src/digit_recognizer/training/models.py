@@ -179,7 +179,7 @@ def load_network(
 class NetworkCost:
     """Trainable parameters, and multiply-adds of a forward pass of one 28x28 image.
 
-    Matrix products are counted, as in convolutions: everything else is small in comparison.
+    Convolutions and matrix products are counted: everything else is small in comparison.
     """
 
     parameters: int

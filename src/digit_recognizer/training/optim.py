@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -62,13 +63,22 @@ def update_bn(network: nn.Module, batches: Sequence[Tensor]) -> None:
     """
     network.eval()
     norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    calls: Counter[_BatchNorm] = Counter()
+
+    def weigh(layer: _BatchNorm, _: object) -> None:
+        # The mean over all calls. momentum=None does the same, but reads num_batches_tracked from
+        # the GPU, which waits.
+        calls[layer] += 1
+        layer.momentum = 1 / calls[layer]
+
     for layer in norms:
         layer.reset_running_stats()
         layer.train()
-    for count, batch in enumerate(batches, start=1):
-        for layer in norms:  # the mean over all batches; for None, it would wait for a GPU's count
-            layer.momentum = 1 / count
+    hooks = [layer.register_forward_pre_hook(weigh) for layer in norms]
+    for batch in batches:
         network(batch)
+    for hook in hooks:
+        hook.remove()
     network.eval()
 
 

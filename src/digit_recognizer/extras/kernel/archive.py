@@ -1,4 +1,4 @@
-"""Pack the package into one script for Kaggle; pack and unpack the finished run as one zip."""
+"""Pack the package into one script for Kaggle; unpack the finished run that comes back."""
 
 import base64
 import io

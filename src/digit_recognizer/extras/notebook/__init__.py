@@ -49,6 +49,10 @@ def _execute(book: Any) -> None:
         manager = client.create_kernel_manager()
         if manager.kernel_spec:  # the user's own "python3" kernel may start another Python
             manager.kernel_spec.argv[0] = sys.executable
+        if os.name != "nt":  # pyzmq lacks these sockets there
+            # They are files in this folder: over TCP, the kernel warns of eavesdroppers.
+            manager.transport = "ipc"
+            manager.connection_file = str(Path(folder) / "kernel.json")
         try:
             with working("starting a kernel") as show:
                 client.on_cell_start = lambda cell, cell_index: show(

@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import webbrowser
+from contextlib import suppress
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -43,16 +44,18 @@ def play(
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # no line for each stroke
         # A browser opens connections that it does not use at once: each needs a thread.
         server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # malformed requests
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
-        echo(f"answers of {first.title}")
-        if first.warning:
-            echo(f"warning: {first.warning}")
-        echo("Ctrl-C stops the server")
-        if browser:
-            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-        server.serve_forever()  # until Ctrl-C
+        # No traceback for a malformed request; the app's own errors are answered as JSON.
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        with suppress(KeyboardInterrupt):
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
+            echo(f"answers of {first.title}")
+            if first.warning:
+                echo(f"warning: {first.warning}")
+            echo("Ctrl-C stops the server")
+            if browser:
+                threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+            server.serve_forever()
         # Python's own end could be aborted by a thread of the server that has used torch.
         os._exit(0)
 

@@ -19,7 +19,7 @@ define newline
 
 
 endef
-checked = $(if $(findstring environment,$(origin $(1))),$(warning $(1) is in the environment, where it does not count: put it after make))$(if $(findstring $(newline),$(value $(1))),$(error $(1) holds a line break))
+checked = $(if $(findstring environment,$(origin $(1))),$(error $(1) is in the environment, where it does not count: put it after make, or unset it))$(if $(findstring $(newline),$(value $(1))),$(error $(1) holds a line break))
 quoted = '$(subst ','\'',$(value $(1)))'
 given = $(call checked,$(1))$(if $(call is_given,$(1)),$(2) $(call quoted,$(1)))
 switch = $(call checked,$(1))$(if $(call is_given,$(1)),$(if $(filter 1 yes true,$(value $(1))),$(2)))

@@ -91,16 +91,18 @@ def test_an_unknown_variable_is_an_error_that_names_the_known_ones() -> None:
     assert {"DATA", "RECIPE", "RUN"} <= set(known.split())
 
 
-def test_a_variable_in_the_environment_is_said_to_count_for_nothing(
+def test_a_variable_in_the_environment_is_an_error(
     arrived: Callable[..., tuple[list[str], str, str]],
 ) -> None:
-    arguments, _, note = arrived("download", SOURCE="digits.zip", RECIPE="quick")
-    assert arguments == ["download"]
-    assert "SOURCE is in the environment, where it does not count: put it after make" in note
-    assert "RECIPE" not in note  # download has no use for it
+    refused = make(*READY, "train", RECIPE="quick")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    advice = "does not count: put it after make, or unset it"
+    assert f"RECIPE is in the environment, where it {advice}" in refused.stderr
+    assert arrived("download", RECIPE="quick")[0] == ["download"]  # which has no use for it
     assert arrived("train", "DATA=mine", DATA="/elsewhere")[0] == ["train", "--data", "mine"]
-    note = make("-n", "-W", "constraints.lock", "setup", TORCH="cpu", PYTHON="python3").stderr
-    assert "TORCH is in the environment" in note and "PYTHON is in the environment" in note
+    for name in ("TORCH", "PYTHON"):
+        refused = make("-n", "-W", "constraints.lock", "setup", **{name: "cpu"})
+        assert f"{name} is in the environment" in refused.stderr
 
 
 def test_with_uv_or_pip_the_cpu_build_needs_no_index_of_ones_own(clone: Path) -> None:

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.runner import call
+from support.small import images
 from support.written_runs import read_oof, write_run
 
 from digit_recognizer.data.competition import read_submission
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.files import read_json, sha256, write_json
+from digit_recognizer.data.sources import write_dataset
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, Submission
 from digit_recognizer.pipeline import draw
 from digit_recognizer.report import page
@@ -42,6 +44,17 @@ def drawn(run: Run, place: Path) -> tuple[str, dict[str, Any]]:
 def run(place: Path) -> Run:
     """A finished run of two members."""
     return write_run(place, "run", skill=2.5)
+
+
+@pytest.mark.parametrize("labels", [[3] * 20, [7] * 2 + [3] * 18])
+def test_labels_of_one_class_or_of_two_rows_of_a_class_have_a_report(
+    labels: list[int], tmp_path: Path
+) -> None:
+    with replacing(tmp_path / "data" / "small", "sample", may_submit=False) as aside:
+        write_dataset(aside, (images(20), np.array(labels)), (images(4, seed=1), np.zeros(4, int)))
+    text, data = drawn(write_run(tmp_path, "few"), tmp_path)
+    assert "<h1>few</h1>" in text
+    assert len(data["calibration"]) > 0
 
 
 def test_label_issues_are_errors_of_the_networks_ranked_by_the_labels_own_probability(

@@ -6,13 +6,13 @@ import pytest
 import torch
 from support.pretended_gpu import Gpu, PretendedGpus
 
-from digit_recognizer.errors import DeviceError
+from digit_recognizer.errors import DeviceError, TrainingError
 from digit_recognizer.training import device as device_module
 from digit_recognizer.training.device import (
     Device,
     Probe,
     find_devices,
-    is_out_of_memory,
+    out_of_memory_as,
     probe_here,
 )
 from digit_recognizer.training.models import NETWORKS
@@ -105,6 +105,9 @@ def test_devices_are_tried_in_other_processes(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_libraries_say_in_their_own_words_that_memory_ran_out(message: str) -> None:
-    assert is_out_of_memory(RuntimeError(message))
-    assert is_out_of_memory(torch.OutOfMemoryError())
-    assert not is_out_of_memory(RuntimeError("CUDA error: invalid device function"))
+    for error in (RuntimeError(message), torch.OutOfMemoryError()):
+        with pytest.raises(TrainingError, match="too little"), out_of_memory_as("too little"):
+            raise error
+    other = RuntimeError("CUDA error: invalid device function")
+    with pytest.raises(RuntimeError, match="invalid device"), out_of_memory_as("too little"):
+        raise other

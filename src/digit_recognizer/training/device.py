@@ -71,20 +71,15 @@ class Device:
         return torch.autocast(self.kind, dtype, enabled=self.precision != "fp32")
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether a device's memory was too small, for torch or for one of its libraries."""
-    return isinstance(error, torch.OutOfMemoryError) or bool(OUT_OF_MEMORY.search(str(error)))
-
-
 @contextmanager
 def out_of_memory_as(message: str) -> Iterator[None]:
     """Turn a device's out-of-memory error into one line."""
     try:
         yield
     except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingError(message) from None
+        if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
+            raise TrainingError(message) from None
+        raise
 
 
 @dataclass(frozen=True)

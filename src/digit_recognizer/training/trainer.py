@@ -15,17 +15,9 @@ from torch.nn import functional as F
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import TrainingError
-from digit_recognizer.training import optim
+from digit_recognizer.training import members, optim
 from digit_recognizer.training.augment import augment, augment_on_device, build_transform
 from digit_recognizer.training.device import Device, cuda_capture, graphed, out_of_memory_as
-from digit_recognizer.training.members import (
-    Checkpoint,
-    EpochMetrics,
-    Member,
-    Predictions,
-    TrainedMember,
-    assign_folds,
-)
 from digit_recognizer.training.models import new_network
 from digit_recognizer.training.predict import center_crop, normalize, predict_logits
 from digit_recognizer.training.recipe import Recipe
@@ -41,12 +33,12 @@ VAL_SUBSET = 2000  # rows for validation and BatchNorm after every epoch but the
 def fit_member(
     recipe: Recipe,
     data: Dataset,
-    member: Member,
+    member: members.Member,
     device: Device,
-    on_epoch: Callable[[Checkpoint], None] = lambda checkpoint: None,
+    on_epoch: Callable[[members.Checkpoint], None] = lambda checkpoint: None,
     on_step: Callable[[float], None] = lambda epochs_done: None,
-    checkpoint: Checkpoint | None = None,
-) -> TrainedMember:
+    checkpoint: members.Checkpoint | None = None,
+) -> members.TrainedMember:
     """Train one network on all folds but its own; predict its own fold and the test rows.
 
     The number of steps is fixed and the last weights are used, averaged where the recipe says
@@ -75,13 +67,13 @@ class _Trainer:
         self,
         recipe: Recipe,
         data: Dataset,
-        member: Member,
+        member: members.Member,
         device: Device,
         on_step: Callable[[float], None] = lambda epochs_done: None,
     ) -> None:
         self.recipe, self.data, self.member, self.device = recipe, data, member, device
         self.on_step = on_step
-        folds = assign_folds(data, recipe.n_splits, recipe.split_seed)
+        folds = members.assign_folds(data, recipe.n_splits, recipe.split_seed)
         self.train_index = np.flatnonzero(folds != member.fold)
         self.val_index = np.flatnonzero(folds == member.fold)
         self.val_logits = np.empty((0, 10), dtype=np.float32)
@@ -112,21 +104,21 @@ class _Trainer:
         self._n_correct = torch.zeros((), device=device)
 
     def fit(
-        self, on_epoch: Callable[[Checkpoint], None], checkpoint: Checkpoint | None
-    ) -> TrainedMember:
+        self, on_epoch: Callable[[members.Checkpoint], None], checkpoint: members.Checkpoint | None
+    ) -> members.TrainedMember:
         """Train for all epochs, or those that `checkpoint` lacks, and predict the test rows."""
-        history: list[EpochMetrics] = []
+        history: list[members.EpochMetrics] = []
         if checkpoint:
             history += checkpoint.history
             self.load_state(checkpoint.state)
         for epoch in range(len(history) + 1, self.recipe.epochs + 1):
             history.append(self.run_epoch(epoch))
-            on_epoch(Checkpoint(self.member, tuple(history), self.state()))
+            on_epoch(members.Checkpoint(self.member, tuple(history), self.state()))
         network = self.predictor
         weights = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
         test_logits = predict_logits(network, self.data.test_images, self.recipe, self.device)
-        predictions = Predictions(self.val_index, self.val_logits, test_logits)
-        return TrainedMember(self.member, weights, predictions, tuple(history))
+        predictions = members.Predictions(self.val_index, self.val_logits, test_logits)
+        return members.TrainedMember(self.member, weights, predictions, tuple(history))
 
     @property
     def predictor(self) -> nn.Module:
@@ -157,7 +149,7 @@ class _Trainer:
                 state |= {f"{type(optimizer).__name__}.{index}.{k}": t for k, t in values}
         return state
 
-    def run_epoch(self, epoch: int) -> EpochMetrics:
+    def run_epoch(self, epoch: int) -> members.EpochMetrics:
         """Train on every training row once, then evaluate on held-out rows."""
         start = time.perf_counter()
         order = self._rng(RngPurpose.ORDER, epoch).permutation(self.train_index)
@@ -173,7 +165,7 @@ class _Trainer:
         self._check_finite(training[0] + validation[0], epoch)
         lr = self.recipe.lr * self._lr_factor(epoch * self.steps_per_epoch - 1)
         seconds = time.perf_counter() - start
-        return EpochMetrics(epoch, lr, *training, *validation, seconds, augment_seconds)
+        return members.EpochMetrics(epoch, lr, *training, *validation, seconds, augment_seconds)
 
     def _augment(self, images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
         if self.device.kind != "cpu":

@@ -4,10 +4,7 @@ from pathlib import Path
 import pytest
 
 from digit_recognizer.cli import main
-from digit_recognizer.commands.options import Folders
 from digit_recognizer.data.files import read_json
-from digit_recognizer.errors import RunError
-from digit_recognizer.extras.coverage.trials import count_resamples
 
 SETTINGS = ("--network=mlp", "--n-splits=2", "--epochs=2", "--batch-size=16", "--tta=1")
 
@@ -54,13 +51,17 @@ def test_a_damaged_file_of_counts_is_one_line_that_says_what_to_do(
     )
 
 
-def test_runs_that_cannot_be_resampled_are_refused_in_one_line(place: Path, runs: Path) -> None:
-    def refused(*names: str) -> str:
-        with pytest.raises(RunError) as error:
-            count_resamples(Folders(place / "data", runs), names, 5)
-        return str(error.value)
+def test_runs_that_cannot_be_resampled_are_refused_in_one_line(
+    place: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--data-dir", str(place / "data"), "--submissions-dir", str(runs)]
 
-    assert refused("whole") == "RUNS: give two or more different finished runs of one dataset"
+    def refused(*names: str) -> str:
+        assert main(["coverage", *folders, "--runs", " ".join(names), "--resplits", "0"]) == 1
+        return capsys.readouterr().err
+
+    needed = "RUNS: give two or more different finished runs of one dataset"
+    assert refused("whole") == f"error: {needed}\n"
     assert refused("whole", "whole") == refused("whole")
     assert "there is no such run" in refused("whole", "gone")
     (runs / "twin" / "cv.json").unlink()

@@ -60,9 +60,12 @@ def bench(
     folders: Folders = Folders(),
 ) -> None:
     """Measure training speed beside a plain PyTorch loop."""
-    from digit_recognizer.extras.bench.measure import run_bench
+    from digit_recognizer.data.dataset import load
 
     folder = folders.data_dir / ready_dataset(data, folders)
+    load(folder)  # or an error, before torch takes seconds to import
+    from digit_recognizer.extras.bench.measure import run_bench
+
     report = run_bench(folder, folders.submissions_dir, rounds, seconds, device)
     echo("\n" + bench_text(report))
     echo(f"\nwritten: {folders.submissions_dir / 'bench.json'}")

@@ -12,6 +12,7 @@ from digit_recognizer.commands import options
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.download import ready_dataset
 from digit_recognizer.data.files import read_json, write_json
+from digit_recognizer.errors import RunError
 from digit_recognizer.training.recipe import named_recipe
 
 COUNTS = "  {inside} of {n} inside, {below} below, {above} above; mean width {mean_width:.5f}"
@@ -30,7 +31,9 @@ def coverage(
     folders: options.Folders = options.Folders(),
 ) -> None:
     """Count how often scores lie in their expected interval."""
-    changed = named_recipe(recipe, options.changes(settings))
+    changed, names = named_recipe(recipe, options.changes(settings)), (runs or "").split()
+    if runs is not None and len(set(names)) < max(2, len(names)):
+        raise RunError("RUNS: give two or more different finished runs of one dataset")
     from digit_recognizer.extras.coverage.trials import count_resamples, count_resplits
     from digit_recognizer.training.device import find_devices
     from digit_recognizer.training.parallel import worker_devices
@@ -39,7 +42,7 @@ def coverage(
     report = read_json(path, "delete it") if path.is_file() else {}
     echo("how often the score lies inside its expected interval (95 of 100 is the aim)")
     if runs is not None:
-        counts = report["resamples"] = count_resamples(folders, runs.split(), resamples)
+        counts = report["resamples"] = count_resamples(folders, names, resamples)
         write_json(path, report)
         echo(f"\nresamples of {counts['n_rows']:,} out-of-fold rows of {runs}")
         echo(COUNTS.format(**counts))

@@ -43,8 +43,6 @@ def count_resamples(folders: Folders, names: list[str], n_resamples: int) -> dic
 
     The runs are the networks of an ensemble: see `_resample`.
     """
-    if len(set(names)) < max(2, len(names)):
-        raise RunError("RUNS: give two or more different finished runs of one dataset")
     found = [find_run(folders.submissions_dir, name) for name in names]
     runs = [RunResults.read(run, folders.data_dir) for run in found]
     data, oof = runs[0].environment.data, runs[0].oof

@@ -17,11 +17,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.competition import read_submission, write_submission
 from digit_recognizer.data.dataset import load
+from digit_recognizer.extras.notebook.plots import show_digits
 from digit_recognizer.runs.predictions import assemble, mean_proba
 from digit_recognizer.runs.score_interval import expected_score
 from digit_recognizer.training.augment import augment, build_transform
@@ -34,20 +34,6 @@ from digit_recognizer.training.trainer import fit_member
 torch.set_num_threads(1)  # as `make train` does for each member: more would wait for each other
 temporary = TemporaryDirectory(prefix="digits-")  # removed when the kernel stops
 folder = Path(temporary.name)
-
-
-def show_digits(images: NDArray[np.uint8], titles: list[str]) -> None:
-    """Show images [N, 28, 28] in rows of ten, each below its title."""
-    n_rows = 1 + (len(images) - 1) // 10
-    figure = plt.figure(figsize=(10, 1.25 * n_rows), layout="tight")
-    axes = figure.subplots(n_rows, 10, squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for ax, image, title in zip(axes.flat, images, titles, strict=False):
-        ax.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        ax.set_title(title, fontsize=8)
-    plt.show()
-
 
 # %% [markdown]
 # ## The data

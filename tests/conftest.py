@@ -1,6 +1,7 @@
 """No test sees the credentials or the home folder of whoever runs it."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -23,6 +24,8 @@ collect_ignore = POSIX_ONLY if os.name == "nt" else ()
 pytest_plugins = ["support.browser", "support.desk"]
 
 FOREIGN = ("KAGGLE_", "MAKE", "MFLAGS", "DIGIT_RECOGNIZER_", "FORCE_COLOR", "TTY_")
+MAKEFILE = Path(__file__).parents[1] / "Makefile"
+VARIABLES = re.findall(r"^VARIABLES = (.*)", MAKEFILE.read_text(), re.MULTILINE)[0].split()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -30,8 +33,9 @@ def _no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         # make hands its own command line down to every make below it; rich takes a pipe for a
-        # terminal where these say so; urllib sends a request to this machine through a proxy
-        if name.startswith(FOREIGN) or name.lower().endswith("_proxy"):
+        # terminal where these say so; urllib sends a request to this machine through a proxy;
+        # make refuses its variables in the environment
+        if name.startswith(FOREIGN) or name.lower().endswith("_proxy") or name in VARIABLES:
             del os.environ[name]
     for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME"):
         os.environ[name] = str(home)

@@ -12,6 +12,7 @@ from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.dataset import load
 from digit_recognizer.errors import TrainingError
+from digit_recognizer.training import members
 from digit_recognizer.training import trainer as trainer_module
 from digit_recognizer.training.device import Device, count_cores
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember, assign_folds
@@ -55,7 +56,7 @@ def test_held_out_rows_do_not_touch_the_weights(
 ) -> None:
     rows = handful(digits, 60)
     folds = assign_folds(rows, 2, 0)
-    monkeypatch.setattr(trainer_module, "assign_folds", lambda *_: folds)  # labels decide them
+    monkeypatch.setattr(members, "assign_folds", lambda *_: folds)  # labels decide them
     honest = fit_member(HALVES, rows, Member(1, 0), CPU)
     labels, images = rows.labels.copy(), rows.images.copy()
     labels[folds == 1] = (labels[folds == 1] + 1) % 10

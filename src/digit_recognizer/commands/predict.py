@@ -147,8 +147,8 @@ def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") ->
     from digit_recognizer.training.device import count_cores
     from digit_recognizer.training.predict import predict_logits
 
-    # A member a core, one thread each. Beside other programs, torch's own two threads took 2 to
-    # 15 times as long for 4,096 rows (four rounds, load 6), and 4 to 16 times the CPU time.
+    # A member a core, one thread each. For 8,192 rows, torch's own two threads took 2.3 times as
+    # long on an idle machine, and 6 to 7 times beside two busy processes (medians of four).
     n_workers = count_cores() if device.name == "cpu" else 1
     parts, n_done = load_networks(run, device), count(1)
     n_networks = sum(map(len, parts))

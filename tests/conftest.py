@@ -1,13 +1,12 @@
 """No test sees the credentials or the home folder of whoever runs it."""
 
 import os
-import re
 import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from support.runner import make_small, train
+from support.runner import MAKE_VARIABLES, make_small, train
 
 # A first example may import scikit-learn, and a busy machine is slow: no test measures speed.
 settings.register_profile("without deadline", deadline=None)
@@ -24,8 +23,6 @@ collect_ignore = POSIX_ONLY if os.name == "nt" else ()
 pytest_plugins = ["support.browser", "support.desk"]
 
 FOREIGN = ("KAGGLE_", "MAKE", "MFLAGS", "DIGIT_RECOGNIZER_", "FORCE_COLOR", "TTY_")
-MAKEFILE = Path(__file__).parents[1] / "Makefile"
-VARIABLES = re.findall(r"^VARIABLES = (.*)", MAKEFILE.read_text(), re.MULTILINE)[0].split()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -35,7 +32,7 @@ def _no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
         # make hands its own command line down to every make below it; rich takes a pipe for a
         # terminal where these say so; urllib sends a request to this machine through a proxy;
         # make refuses its variables in the environment
-        if name.startswith(FOREIGN) or name.lower().endswith("_proxy") or name in VARIABLES:
+        if name.startswith(FOREIGN) or name.lower().endswith("_proxy") or name in MAKE_VARIABLES:
             del os.environ[name]
     for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME"):
         os.environ[name] = str(home)

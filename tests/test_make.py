@@ -11,15 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.runner import MAKE_VARIABLES, MAKEFILE
 
 from digit_recognizer.cli import COMMANDS, main
 from digit_recognizer.commands.console import OPTION
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
-VARIABLES = set(re.findall(r"^VARIABLES = (.*)", MAKEFILE, re.MULTILINE)[0].split())
 READY = ("-o", ".venv/.ready")  # the environment that runs these tests, whatever its age
 
 
@@ -224,11 +223,11 @@ def test_every_target_is_in_the_readme_and_every_command_of_the_readme_is_a_targ
 
 def test_every_variable_in_the_readme_is_one_of_the_makefile() -> None:
     used = set(re.findall(r"\b([A-Z_]{3,})=", README))
-    assert {"RUN", "YES"} <= used <= VARIABLES
+    assert {"RUN", "YES"} <= used <= MAKE_VARIABLES
 
 
 def test_messages_can_name_every_variable_without_make() -> None:
-    for name in VARIABLES - {"ARGS", "MESSAGE", "PYTHON", "RUN_PYTHON", "TORCH"}:
+    for name in MAKE_VARIABLES - {"ARGS", "MESSAGE", "PYTHON", "RUN_PYTHON", "TORCH"}:
         assert re.match(OPTION, f"{name}=1"), name
 
 

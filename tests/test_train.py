@@ -219,7 +219,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
         ("train --data small --n-splits 50", "label 0 has 24 distinct training images, fewer than 50 folds"),
         ("train --data small --run ../out", "RUN is '../out': give a plain name"),
         ("cv --run none", "there is no such run"),
-        ("predict --run whole --file none.png", "none.png: there is no such file"),
+        ("predict --run whole --file none.png", "none.png: there is no such file: give another path"),
     ],
 )  # fmt: skip
 def test_mistakes_to_mend_are_one_line_and_exit_code_1(

@@ -1,5 +1,6 @@
 """The command line as a user calls it, on a dataset small enough for tests."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.sources import write_dataset
 
+MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+MAKE_VARIABLES = set(re.findall(r"^VARIABLES = (.*)", MAKEFILE, re.MULTILINE)[0].split())
 QUICK = (
     *("--network", "residual", "--n-splits", "2"),
     *("--epochs", "3", "--batch-size", "16", "--tta", "1", "--device", "cpu"),

@@ -108,7 +108,7 @@ def _pictures_of(source: Path) -> list[Path]:
     elif source.exists():
         return [source]
     else:
-        raise FileError(f"{source}: there is no such file")
+        raise FileError(f"{source}: there is no such file: give another path")
     if not files:
         raise FileError(f"{source}: holds no PNG or JPEG image")
     return files

@@ -60,10 +60,10 @@ def bench(
     folders: Folders = Folders(),
 ) -> None:
     """Measure training speed beside a plain PyTorch loop."""
-    from digit_recognizer.data.dataset import load
+    from digit_recognizer.data.dataset import read_provenance
 
     folder = folders.data_dir / ready_dataset(data, folders)
-    load(folder)  # or an error, before torch takes seconds to import
+    read_provenance(folder)  # or an error, before torch takes seconds to import
     from digit_recognizer.extras.bench.measure import run_bench
 
     report = run_bench(folder, folders.submissions_dir, rounds, seconds, device)

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -23,19 +22,15 @@ READY = ("-o", ".venv/.ready")  # the environment that runs these tests, whateve
 
 
 def make(*words: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["make", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
+    env = {**os.environ, **environment}
+    return subprocess.run(["make", *words], cwd=cwd, capture_output=True, text=True, env=env)
 
 
-def shown(*words: str, **environment: str) -> str:
-    """The command that make would run."""
-    printed = make("-n", "-o", "setup", *words, **environment).stdout
-    return printed.strip().splitlines()[-1]
+def refusal(*words: str, cwd: Path = ROOT, **environment: str) -> str:
+    """What make says where it refuses to begin."""
+    refused = make(*words, cwd=cwd, **environment)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    return refused.stderr
 
 
 @pytest.fixture
@@ -46,59 +41,39 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def arrived(tmp_path: Path) -> Callable[..., tuple[list[str], str, str]]:
-    """Run make with a program that shows its arguments, its MESSAGE and make's stderr."""
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import json, os, sys\n"
-        "print(json.dumps([sys.argv[1:], os.environ.get('MESSAGE', 'none')]))\n"
-    )
-
-    def run(*words: str, **environment: str) -> tuple[list[str], str, str]:
-        started = f"RUN_PYTHON='{sys.executable}' '{program}'"
-        done = make(*READY, started, *words, **environment)
-        arguments, message = json.loads(done.stdout)
-        return arguments, message, done.stderr
-
-    return run
+def arrived(*words: str, **environment: str) -> list[str]:
+    """The arguments with which make calls the program; it exports no MESSAGE to it."""
+    show = 'import json, os, sys; print(json.dumps([sys.argv[1:], os.getenv("MESSAGE")]))'
+    done = make(*READY, f"RUN_PYTHON='{sys.executable}' -c '{show}'", *words, **environment)
+    arguments, message = json.loads(done.stdout)
+    assert message is None
+    return list(arguments)
 
 
-def test_values_arrive_as_they_were_given_and_are_not_expanded(
-    arrived: Callable[..., tuple[list[str], str, str]], tmp_path: Path
-) -> None:
+def test_values_arrive_as_they_were_given_and_are_not_expanded(tmp_path: Path) -> None:
     message = f"a $(shell touch '{tmp_path}/pwned') $$ `b` $HOME \\ \"c\"  "
-    arguments, exported, _ = arrived("submit", f"MESSAGE={message}", "RUN=a ")
+    arguments = arrived("submit", f"MESSAGE={message}", "RUN=a ")
     assert arguments == ["submit", "--run", "a ", "--message", message]
-    assert exported == "none"
     assert not (tmp_path / "pwned").exists()
-    arguments, _, _ = arrived("submit", "ARGS=--message '  a '")  # make strips leading spaces
+    arguments = arrived("submit", "ARGS=--message '  a '")  # make strips leading spaces
     assert arguments == ["submit", "--message", "  a "]
 
 
 def test_a_value_of_two_lines_is_refused() -> None:
-    refused = make(*READY, "submit", "MESSAGE=one\ntwo")
-    assert refused.returncode == 2
-    assert "MESSAGE holds a line break" in refused.stderr
+    assert "MESSAGE holds a line break" in refusal(*READY, "submit", "MESSAGE=one\ntwo")
 
 
 def test_an_unknown_variable_is_an_error_that_names_the_known_ones() -> None:
-    refused = make("train", "RECIPIE=quick", "DATA=sample")
-    assert refused.returncode == 2
-    assert refused.stdout == ""
-    known = refused.stderr.partition("unknown variable RECIPIE: there are ")[2]
+    refused = refusal("train", "RECIPIE=quick", "DATA=sample")
+    known = refused.partition("unknown variable RECIPIE: there are ")[2]
     assert {"DATA", "RECIPE", "RUN"} <= set(known.split())
 
 
-def test_a_variable_in_the_environment_is_an_error(
-    arrived: Callable[..., tuple[list[str], str, str]],
-) -> None:
-    refused = make(*READY, "train", RECIPE="quick")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    advice = "does not count: put it after make, or unset it"
-    assert f"RECIPE is in the environment, where it {advice}" in refused.stderr
-    assert arrived("download", RECIPE="quick")[0] == ["download"]  # which has no use for it
-    assert arrived("train", "DATA=mine", DATA="/elsewhere")[0] == ["train", "--data", "mine"]
+def test_a_variable_in_the_environment_is_an_error() -> None:
+    advice = "RECIPE is in the environment, where it does not count: put it after make, or unset it"
+    assert advice in refusal(*READY, "train", RECIPE="quick")
+    assert arrived("download", RECIPE="quick") == ["download"]  # which has no use for it
+    assert arrived("train", "DATA=mine", DATA="/elsewhere") == ["train", "--data", "mine"]
     for name in ("TORCH", "PYTHON"):
         refused = make("-n", "-W", "constraints.lock", "setup", **{name: "cpu"})
         assert f"{name} is in the environment" in refused.stderr
@@ -148,12 +123,13 @@ def test_make_alone_prints_every_target() -> None:
 
 
 def test_switches_are_on_only_for_one_yes_and_true() -> None:
-    for value, is_on in {"1": True, "yes": True, "true": True, "0": False, "": False}.items():
-        assert ("--yes" in shown("submit", f"YES={value}")) is is_on
+    for value in ("1", "yes", "true"):
+        assert arrived("submit", f"YES={value}") == ["submit", "--yes"]
+    for value in ("0", ""):
+        assert arrived("submit", f"YES={value}") == ["submit"]
     for command in ("submit", "kernel"):
-        assert "--force" in shown(command, "FORCE=1")
-        assert "--force" not in shown(command, "FORCE=0")
-    assert "--force" not in shown("submit", "YES=1")
+        assert arrived(command, "FORCE=1") == [command, "--force"]
+        assert arrived(command, "FORCE=0") == [command]
 
 
 def test_every_flag_that_make_passes_is_one_of_the_command(
@@ -182,10 +158,9 @@ def test_clean_removes_caches_and_nothing_else(clone: Path) -> None:
 
 
 def test_a_python_that_is_no_good_is_one_clear_line(clone: Path) -> None:
-    refused = make("setup", "PYTHON=python-that-is-not-there", cwd=clone)
-    assert refused.returncode == 2
-    assert "is not Python 3.11 to 3.14: give PYTHON=" in refused.stderr
-    assert refused.stderr.count("\n") == 2  # ours, and make's own
+    refused = refusal("setup", "PYTHON=python-that-is-not-there", cwd=clone)
+    assert "is not Python 3.11 to 3.14: give PYTHON=" in refused
+    assert refused.count("\n") == 2  # ours, and make's own
 
 
 def test_setup_does_nothing_when_it_is_up_to_date() -> None:
@@ -200,16 +175,15 @@ def test_without_data_and_credentials_make_train_trains_on_the_sample(tmp_path: 
     ready = (*READY, f"RUN_PYTHON='{sys.executable}' -m digit_recognizer")
     trained = make(*ready, "train", f"ARGS={folders} --network mlp --epochs 1 --n-splits 2")
     assert trained.returncode == 0, trained.stderr
-    note = "the result is not one to submit"
-    assert note in trained.stdout.splitlines()[0]
-    assert trained.stdout.splitlines()[-1].split()[0] == "next"
+    first, *_, last = trained.stdout.splitlines()
+    assert "the result is not one to submit" in first
+    assert last.split()[0] == "next"
     (run_dir,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"sample-default-[0-9a-f]{6}", run_dir.name)
     assert len(pd.read_csv(run_dir / "submission.csv")) == 360
-    refused = make(*ready, "submit", f"ARGS={folders}", "YES=1")
-    assert refused.returncode == 2
-    assert "error: " in refused.stderr
-    assert "from 'sample', which may never be submitted" in refused.stderr
+    refused = refusal(*ready, "submit", f"ARGS={folders}", "YES=1")
+    assert "error: " in refused
+    assert "from 'sample', which may never be submitted" in refused
     printed = make(*ready, "cv", f"ARGS={folders}")
     assert printed.returncode == 0
     assert "out-of-fold accuracy" in printed.stdout

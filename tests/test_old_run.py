@@ -1,6 +1,5 @@
 """A run that the first version trained (0.1.0, the sample, one member) stays readable."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support import runner
+from support.small import contents
 
 from digit_recognizer.commands.download import fetch_dataset
+from digit_recognizer.data.files import read_json, write_json
 
 OLD_RUN = Path(__file__).parent / "runs" / "trained_by_0.1.0"
 Call = Callable[..., tuple[int, str]]
@@ -23,9 +24,8 @@ def submissions(tmp_path: Path) -> Path:
         run_dir = tmp_path / "submissions" / name
         shutil.copytree(OLD_RUN, run_dir)
         path = run_dir / "environment.json"
-        environment = json.loads(path.read_text())
         # Other versions of OpenCV may scale the sample's digits to other bytes.
-        path.write_text(json.dumps(environment | {"may_submit": True, "data": provenance.sha256}))
+        write_json(path, read_json(path) | {"may_submit": True, "data": provenance.sha256})
     return tmp_path / "submissions"
 
 
@@ -68,14 +68,12 @@ def test_it_is_checked_for_submission(call: Call) -> None:
 
 
 def test_its_scores_come_again_from_its_members(call: Call, submissions: Path) -> None:
-    before = {
-        name: (submissions / "old" / name).read_bytes() for name in ("oof.csv", "submission.csv")
-    }
-    scores = json.loads((submissions / "old" / "cv.json").read_text())
+    old = submissions / "old"
+    before, scores = contents(old), read_json(old / "cv.json")
     for name in ("oof.csv", "submission.csv", "cv.json"):
-        (submissions / "old" / name).unlink()
+        (old / name).unlink()
     assert call("submit", "--run", "old", "--yes")[0] == 1
-    assert {name: (submissions / "old" / name).read_bytes() for name in before} == before
-    again = json.loads((submissions / "old" / "cv.json").read_text())
+    again, after = read_json(old / "cv.json"), contents(old)
+    assert [after[name] == before[name] for name in ("oof.csv", "submission.csv")] == [True, True]
     assert again.pop("cv_interval") == pytest.approx(scores.pop("cv_interval"), abs=1e-9)
     assert again == {**scores, "may_submit": True, "n_duplicates": 0}

@@ -1,23 +1,21 @@
 """`train`, `cv` and `predict` as a user calls them."""
 
-import json
 import os
 import shutil
 import subprocess
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from support.runner import command, outcome, run, train
+from support.runner import call, command, outcome, train, trained
 
 from digit_recognizer.cli import main
 from digit_recognizer.commands.predict import ensemble_proba
 from digit_recognizer.data.dataset import load
+from digit_recognizer.data.files import read_json, write_json
 from digit_recognizer.extras.kernel.archive import unpack_run
-from digit_recognizer.runs.predictions import mean_proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member
@@ -28,52 +26,39 @@ def test_a_run_leaves_every_artefact(place: Path) -> None:
     run_dir = place / "submissions" / "whole"
     found = {path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if path.is_file()}
     of_member = ("history.csv", "model.safetensors", "predictions.npz")
-    members = {f"members/fold{fold}-seed0/{name}" for fold in (0, 1) for name in of_member}
-    read = {"recipe.json", "environment.json", "seconds.json", "oof.csv", "cv.json"}
-    seen = {"augmented.png", "hardest.png", "report.html", "label_issues.csv", "MODEL_CARD.md"}
-    assert members | read | seen | {"submission.csv"} <= found
+    assert found >= {
+        *(f"members/fold{fold}-seed0/{name}" for fold in (0, 1) for name in of_member),
+        *("recipe.json", "environment.json", "seconds.json", "oof.csv", "cv.json"),
+        *("augmented.png", "hardest.png", "report.html", "label_issues.csv", "MODEL_CARD.md"),
+        "submission.csv",
+    }
     assert "<h1>whole</h1>" in (run_dir / "report.html").read_text(encoding="utf-8")
-
-
-def test_the_submission_is_the_mean_of_the_members(place: Path) -> None:
-    finished = Run(place / "submissions" / "whole")
-    logits = [finished.read_member(m).test_logits for m in finished.finished_members()]
-    submission = pd.read_csv(finished.submission_path)
-    assert list(submission.columns) == ["ImageId", "Label"]
-    assert (submission.ImageId == np.arange(1, 61)).all()
-    assert (submission.Label == mean_proba(logits).argmax(axis=1)).all()
 
 
 def test_out_of_fold_rows_are_all_rows_once_and_the_report_counts_them(place: Path) -> None:
     finished = Run(place / "submissions" / "whole")
-    data = load(place / "data" / "small")
-    oof = pd.read_csv(finished.oof_path)
-    report = json.loads(finished.cv_path.read_text())
+    data, cv = load(place / "data" / "small"), finished.cv()
+    oof, submission = pd.read_csv(finished.oof_path), pd.read_csv(finished.submission_path)
     assert (oof.row == np.arange(240)).all()
     assert (oof.label == data.labels).all()
-    assert report["cv_accuracy"] == pytest.approx((oof.predicted == oof.label).mean())
-    assert report["n_errors"] == (oof.predicted != oof.label).sum()
-    low, high = report["cv_interval"]
-    assert low < report["cv_accuracy"] < high
-    submission = pd.read_csv(finished.submission_path)
-    assert report["test_accuracy"] == pytest.approx((submission.Label == data.solution).mean())
+    assert cv.cv_accuracy == pytest.approx((oof.predicted == oof.label).mean())
+    assert cv.n_errors == (oof.predicted != oof.label).sum()
+    assert cv.cv_interval[0] < cv.cv_accuracy < cv.cv_interval[1]
+    assert cv.test_accuracy == pytest.approx((submission.Label == data.solution).mean())
 
 
 def test_a_run_of_some_folds_is_about_their_rows_only(place: Path, tmp_path: Path) -> None:
-    done = train(place, "half", "--folds", "1")
-    assert done.returncode == 0, done.stderr
+    trained(place, "half", "--folds", "1")
     half, whole = Run(place / "submissions" / "half"), Run(place / "submissions" / "whole")
     assert half.finished_members() == [Member(1, 0)]
     member = half.read_member(Member(1, 0))
-    same = whole.read_member(Member(1, 0))
-    assert (member.val_logits == same.val_logits).all()
-    oof = pd.read_csv(half.oof_path)
-    report = json.loads(half.cv_path.read_text())
+    assert (member.val_logits == whole.read_member(Member(1, 0)).val_logits).all()
+    oof, cv = pd.read_csv(half.oof_path), half.cv()
     assert (oof.row == np.sort(member.val_index)).all()
     assert (oof.label == load(place / "data" / "small").labels[oof.row]).all()
-    assert report["n_rows"] == len(oof) == 120
-    assert list(report["fold_accuracies"]) == ["1"]
-    assert report["cv_accuracy"] == pytest.approx((oof.predicted == oof.label).mean())
+    assert cv.n_rows == len(oof) == 120
+    assert list(cv.fold_accuracies) == ["1"]
+    assert cv.cv_accuracy == pytest.approx((oof.predicted == oof.label).mean())
     submission = pd.read_csv(half.submission_path)
     assert (submission.Label == member.test_logits.argmax(axis=1)).all()
     shutil.make_archive(str(tmp_path / "run"), "zip", half.run_dir)
@@ -86,13 +71,11 @@ def test_a_run_that_is_older_than_some_settings_is_still_good(place: Path, tmp_p
     older = Run(tmp_path / "submissions" / "older")
     shutil.copytree(place / "submissions" / "whole", older.run_dir)
     (tmp_path / "data").symlink_to(place / "data")
-    request = json.loads(older.recipe_path.read_text())
+    request = read_json(older.recipe_path)
     for newer in ("folds", "beta2", "schedule", "lr_decay", "scaling", "crop"):
         del request[newer]
-    older.recipe_path.write_text(json.dumps(request))
-    again = train(tmp_path, "older")
-    assert again.returncode == 0, again.stderr
-    assert "epoch" not in again.stderr
+    write_json(older.recipe_path, request)
+    assert "epoch" not in trained(tmp_path, "older").stderr
     data = load(place / "data" / "small")
     proba = ensemble_proba(older, data.test_images, Device("cpu", "fp32"))
     assert (proba.argmax(axis=1) == pd.read_csv(older.submission_path).Label).mean() > 0.95
@@ -104,37 +87,32 @@ def test_a_lost_member_is_trained_anew_and_so_are_the_scores(place: Path, tmp_pa
     shutil.copytree(place / "submissions" / "whole", worn.run_dir)
     (tmp_path / "data").symlink_to(place / "data")
     shutil.rmtree(worn.member_dir(Member(1, 0)))
-    report = json.loads(worn.cv_path.read_text())
-    worn.cv_path.write_text(json.dumps({**report, "cv_accuracy": 0.123}))
+    cv, machine = worn.cv(), worn.environment()
+    write_json(worn.cv_path, replace(cv, cv_accuracy=0.123))
     worn.hardest_path.write_bytes(b"of another day")
-    elsewhere = {"device": "cuda:0", "hardware": "a GPU", "deterministic": False}
-    machine = json.loads(worn.environment_path.read_text())
-    worn.environment_path.write_text(json.dumps({**machine, **elsewhere}))
-    again = train(tmp_path, "worn")
-    assert again.returncode == 0, again.stderr
+    other = replace(machine, device="cuda:0", hardware="a GPU", deterministic=False)
+    write_json(worn.environment_path, other)
+    trained(tmp_path, "worn")
     assert worn.hardest_path.read_bytes() != b"of another day"
     assert outcome(worn.run_dir) == outcome(place / "submissions" / "whole")
-    assert json.loads(worn.cv_path.read_text())["cv_accuracy"] == report["cv_accuracy"]
-    both = json.loads(worn.environment_path.read_text())
-    assert both["device"] == "cuda:0 + cpu"
-    assert both["hardware"] == f"a GPU + {machine['hardware']}"
-    assert not both["deterministic"]
+    assert worn.cv().cv_accuracy == cv.cv_accuracy
+    both = worn.environment()
+    assert (both.device, both.deterministic) == ("cuda:0 + cpu", False)
+    assert both.hardware == f"a GPU + {machine.hardware}"
     # Where nothing is left of what another device trained, it had no part in the run.
     shutil.rmtree(worn.run_dir / "members")
-    worn.environment_path.write_text(json.dumps({**machine, **elsewhere}))
-    assert train(tmp_path, "worn").returncode == 0
-    alone = json.loads(worn.environment_path.read_text())
-    assert (alone["device"], alone["deterministic"]) == ("cpu", True)
+    write_json(worn.environment_path, other)
+    trained(tmp_path, "worn")
+    assert (worn.environment().device, worn.environment().deterministic) == ("cpu", True)
 
 
 def test_a_finished_run_is_not_trained_again(place: Path) -> None:
     finished = Run(place / "submissions" / "whole")
     before = {path: path.stat().st_mtime_ns for path in finished.run_dir.rglob("*.*")}
-    again = train(place, "whole")
-    assert again.returncode == 0
+    again = trained(place, "whole")
     assert again.stdout.startswith("already finished on ")
     assert "epoch" not in again.stderr
-    changed = {p.name for p, stamp in before.items() if p.stat().st_mtime_ns != stamp}
+    changed = {path.name for path, date in before.items() if path.stat().st_mtime_ns != date}
     assert changed <= {".lock"}
 
 
@@ -155,19 +133,15 @@ def linear():
 """
 
 
-def test_a_network_of_ones_own_is_kept_in_its_run(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_network_of_ones_own_is_kept_in_its_run(place: Path, tmp_path: Path) -> None:
     file, rows = tmp_path / "mine.py", str(place / "data" / "small" / "test.csv")
     file.write_text(OWN_NETWORK)
-    done = train(place, "own", "--network", f"{file}:linear", "--epochs", "1")
-    assert done.returncode == 0, done.stderr
-    assert main(command("predict", place, "--run", "own", "--file", rows)[3:]) == 0
+    trained(place, "own", "--network", f"{file}:linear", "--epochs", "1")
+    assert call(place, "predict", "--run", "own", "--file", rows) == 0
     own = Run(place / "submissions" / "own")
     predicted = pd.read_csv(own.predictions_csv_path)
     assert (predicted.label == pd.read_csv(own.submission_path).Label).all()
     file.write_text(OWN_NETWORK + "# changed")
-    capsys.readouterr()
     changed = train(place, "own", "--network", f"{file}:linear", "--epochs", "1")
     assert changed.returncode == 1
     assert "own: mine.py changed since this run began: give another RUN" in changed.stderr
@@ -184,9 +158,6 @@ def test_a_network_of_ones_own_that_does_not_work_leaves_no_run(
     assert not (place / "submissions" / "refused").exists()
 
 
-KNOWN_RECIPES = ", ".join(RECIPES)
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -198,7 +169,7 @@ KNOWN_RECIPES = ", ".join(RECIPES)
         ("--epoch 3", "Unknown option: --epoch. Did you mean --epochs?"),
         (
             "--recipe best",
-            f"no recipe is called 'best': give a TOML file or one of {KNOWN_RECIPES}",
+            f"no recipe is called 'best': give a TOML file or one of {', '.join(RECIPES)}",
         ),
         ("--network x", f"network is 'x': give one of {', '.join(NETWORK_NAMES)}"),
     ],
@@ -215,40 +186,18 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("train --data none", "none: is not there: run 'make download'"),
         ("train --data small --n-splits 50", "label 0 has 24 distinct training images, fewer than 50 folds"),
         ("train --data small --run ../out", "RUN is '../out': give a plain name"),
-        ("cv --run none", "there is no such run"),
         ("predict --run whole --file none.png", "none.png: there is no such file: give another path"),
     ],
 )  # fmt: skip
 def test_mistakes_to_mend_are_one_line_and_exit_code_1(
     place: Path, words: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name, *options = words.split()
-    assert main(command(name, place, *options)[3:]) == 1
+    assert call(place, *words.split()) == 1
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
-
-
-def test_predict_reads_pictures_and_pixel_rows_alike(place: Path, tmp_path: Path) -> None:
-    data = load(place / "data" / "small")
-    for number, image in enumerate(data.test_images[:3]):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
-    folder = run("predict", place, "--run", "whole", "--file", str(tmp_path))
-    assert folder.returncode == 0, folder.stderr
-    written = place / "submissions" / "whole" / "predictions.csv"
-    by_picture = pd.read_csv(written)
-    rows = run(
-        "predict", place, "--run", "whole", "--file", str(place / "data" / "small" / "test.csv")
-    )
-    assert rows.returncode == 0, rows.stderr
-    by_row = pd.read_csv(written)
-    submission = pd.read_csv(place / "submissions" / "whole" / "submission.csv")
-    assert (by_row.label == submission.Label).all()
-    assert list(by_picture.image) == ["0.png", "1.png", "2.png"]
-    assert (by_picture.label == by_row.label[:3]).all()
 
 
 def test_train_help_shows_every_setting_with_its_default(

@@ -152,7 +152,6 @@ def test_a_full_disk_leaves_what_was_there(archive: Path, tmp_path: Path) -> Non
     assert not list(data.glob(".new-*"))
 
 
-DOWNLOAD = [sys.executable, "-m", "digit_recognizer", "download", "--source=sample"]
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # who may read and write anything
 AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if IS_ROOT else []
 
@@ -176,7 +175,7 @@ def test_a_data_folder_that_cannot_be_used_is_one_line(
         data.write_text("")
     else:
         data.mkdir(mode)
-    words = [*AS_USER, *DOWNLOAD, f"--data-dir={data / below}"]
-    failed = subprocess.run(words, capture_output=True, text=True)
+    words = ["-m", "digit_recognizer", "download", "--source=sample", f"--data-dir={data / below}"]
+    failed = subprocess.run([*AS_USER, sys.executable, *words], capture_output=True, text=True)
     assert (failed.returncode, failed.stderr.count("\n")) == (1, 1), failed.stderr
     assert complaint in failed.stderr

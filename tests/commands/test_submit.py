@@ -2,14 +2,16 @@
 
 import io
 import json
+import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.desk import N_TEST, Desk, make_run
+from support.desk import Desk, make_run
 from support.loopback import Kaggle, Reply, refusal
 
-from digit_recognizer.data.files import write_json
+from digit_recognizer.kaggle.ledger import Ledger, PendingUpload
 
 pytestmark = pytest.mark.usefixtures("key")
 PAGE = "https://www.kaggle.com/competitions/digit-recognizer"
@@ -67,19 +69,16 @@ def test_a_leaderboard_that_cannot_be_read_is_no_failure(
     assert desk.pauses == []
 
 
-SUSPICION = (
-    "a public score above 0.9987 is better than the labels allow: look for test rows that leaked"
-    " into the training rows"
-)
-
-
 def test_a_score_too_good_to_be_true_is_a_suspicion(desk: Desk, kaggle: Kaggle) -> None:
     kaggle.verdict = {"status": "COMPLETE", "publicScore": "0.99900"}
-    out = desk.submit()
-    score, warning = out.splitlines()[-2:]
+    score, warning = desk.submit().splitlines()[-2:]
     assert score.endswith("ABOVE the expected 0.99300 to 0.99700")
-    assert warning == f"warning: {SUSPICION}"
-    assert desk.ok("scores").splitlines()[-1] == f"warning: first: {SUSPICION}"
+    suspicion = (
+        "a public score above 0.9987 is better than the labels allow: look for test rows that"
+        " leaked into the training rows"
+    )
+    assert warning == f"warning: {suspicion}"
+    assert desk.ok("scores").splitlines()[-1] == f"warning: first: {suspicion}"
 
 
 def test_the_latest_scores_are_shown_before_the_question(desk: Desk, kaggle: Kaggle) -> None:
@@ -91,23 +90,17 @@ def test_the_latest_scores_are_shown_before_the_question(desk: Desk, kaggle: Kag
 def test_a_file_of_no_run_is_submitted_under_its_own_name(
     desk: Desk, kaggle: Kaggle, tmp_path: Path
 ) -> None:
-    copy = tmp_path / "blend.csv"
-    lines = [f"{number},{number % 10}" for number in range(1, N_TEST + 1)]
-    copy.write_text("\n".join(["ImageId,Label", *lines]) + "\n")
-    out = desk.submit("--file", str(copy))
-    assert out.splitlines()[-1] == "public score 0.99400"
+    copy = desk.file.rename(tmp_path / "blend.csv")
+    assert desk.submit("--file", str(copy)).splitlines()[-1] == "public score 0.99400"
     assert ",blend," in desk.ledger[0]
-
-
-# --- what is never uploaded
 
 
 def test_without_a_terminal_and_without_yes_nothing_is_uploaded(
     desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    line = "nothing was uploaded: there is no terminal to ask: give YES=1"
-    assert desk.fail("submit") == line
+    refused = desk.fail("submit")
+    assert refused == "nothing was uploaded: there is no terminal to ask: give YES=1"
     assert "PUT" not in kaggle.steps
     assert desk.ledger == []
 
@@ -171,8 +164,7 @@ def test_a_file_with_a_leaky_runs_bytes_is_refused_under_any_name(
     desk: Desk, kaggle: Kaggle, tmp_path: Path
 ) -> None:
     folder = make_run(desk, "leaky", seed=3, may_submit=False, source="mnist")
-    copy = tmp_path / "mine.csv"
-    copy.write_bytes((folder / "submission.csv").read_bytes())
+    copy = shutil.copy(folder / "submission.csv", tmp_path / "mine.csv")
     assert "may never be submitted" in desk.refuse("--file", str(copy))
     assert kaggle.steps == []
 
@@ -183,9 +175,6 @@ def test_no_submission_left_says_when_there_will_be_one(desk: Desk, kaggle: Kagg
         "nothing was uploaded: no submission is left today, the next is from 00:00 UTC"
     )
     assert "PUT" not in kaggle.steps
-
-
-# --- what Kaggle makes of an upload
 
 
 UPLOADED = "the file is uploaded (1000)"
@@ -223,8 +212,8 @@ def test_a_submission_without_a_score_is_one_line_and_in_the_ledger(
 
 def test_waiting_has_an_end_and_names_make_scores(desk: Desk, kaggle: Kaggle) -> None:
     kaggle.verdict = {"status": "PENDING"}
-    out = desk.submit()
-    assert out.splitlines()[-1] == "no score yet: 'make scores' asks for it later"
+    last = desk.submit().splitlines()[-1]
+    assert last == "no score yet: 'make scores' asks for it later"
     assert desk.pauses == [5] * 4
     assert desk.ledger[0].endswith(",,1000,pending,")
 
@@ -239,7 +228,7 @@ def test_a_submission_that_kaggle_does_not_list_is_no_success(desk: Desk, kaggle
     assert len(desk.ledger) == 1
 
 
-# --- failures and retries
+LIMIT = "Your team has used its daily Submission allowance (5) today"
 
 
 @pytest.mark.parametrize("step", [*STEPS, "PUT"])
@@ -268,9 +257,12 @@ def test_a_failure_that_passes_is_waited_out_and_leaves_one_submission(
             "{host}: the connection failed (ConnectionError): check network, proxy and clock, then"
             " repeat the command",
         ),
+        # Reached between the question and the upload.
+        ("StartSubmissionUpload", refusal(400, f"{LIMIT}."), f"Kaggle refuses (400: {LIMIT})"),
     ],
+    ids=["busy", "store down", "store refuses", "cut off", "daily limit"],
 )
-def test_a_failure_for_too_long_ends_in_one_line(
+def test_a_failure_that_does_not_pass_ends_in_one_line(
     desk: Desk, kaggle: Kaggle, step: str, reply: Reply, line: str
 ) -> None:
     kaggle.replies[step] = [reply] * 3
@@ -282,18 +274,8 @@ def test_a_failure_for_too_long_ends_in_one_line(
 
 def test_a_pause_beyond_the_limit_is_reported_not_slept(desk: Desk, kaggle: Kaggle) -> None:
     kaggle.replies["ListSubmissions"] = [refusal(429, "slow down", Retry_After="3600")]
-    line = "Kaggle cannot answer now (429): repeat the command in 3600 s"
-    assert desk.refuse() == line
+    assert desk.refuse() == "Kaggle cannot answer now (429): repeat the command in 3600 s"
     assert desk.pauses == []
-
-
-def test_the_daily_limit_reached_between_question_and_upload_is_kaggles_refusal(
-    desk: Desk, kaggle: Kaggle
-) -> None:
-    message = "Your team has used its daily Submission allowance (5) today."
-    kaggle.replies["StartSubmissionUpload"] = [refusal(400, message)]
-    assert desk.refuse() == f"Kaggle refuses (400: {message[:-1]})"
-    assert desk.ledger == []
 
 
 def test_reference_zero_is_a_failure(desk: Desk, kaggle: Kaggle) -> None:
@@ -322,43 +304,26 @@ def test_a_lost_answer_stays_in_doubt_through_later_failures(desk: Desk, kaggle:
     assert len(kaggle.submissions) == len(desk.ledger) == 1
 
 
-# --- interrupted
-
-
-def interrupt(desk: Desk, kaggle: Kaggle, arrived: bool) -> None:
+def interrupt(desk: Desk, kaggle: Kaggle, arrived: bool) -> Ledger:
     """Leave things as a process leaves them that dies in the middle of an upload."""
-    if not desk.ledger:
-        desk.submit()
-    ledger = desk.submissions_dir / "ledger.csv"
-    digest = desk.ledger[0].split(",")[2]
-    ledger.unlink()
-    upload = {
-        "entry": {
-            "time": "2026-01-01T00:00:00+00:00",
-            "run": "first",
-            "file_sha256": digest,
-            "cv_accuracy": 0.995,
-            "ref": 0,
-            "status": "pending",
-        },
-        "message": "first cv=0.99500",
-        "file_name": "submission.csv",
-        "last_ref": 0,
-    }
-    write_json(desk.submissions_dir / PENDING, upload)
+    desk.submit()
+    ledger = Ledger(desk.submissions_dir)
+    [entry] = ledger.entries()
+    ledger.path.unlink()
+    begun = replace(entry, ref=0, status="pending", public_score=None)
+    ledger.begin(PendingUpload(begun, "first cv=0.99500", "submission.csv", last_ref=0))
     if not arrived:
         kaggle.submissions.clear()
     kaggle.steps.clear()
+    return ledger
 
 
 def test_interrupted_between_upload_and_ledger_the_next_call_finds_it(
     desk: Desk, kaggle: Kaggle
 ) -> None:
     interrupt(desk, kaggle, arrived=True)
-    out = desk.submit()
-    assert out.splitlines()[0] == (
-        "an interrupted 'make submit' had uploaded this file: Kaggle lists it (1000)"
-    )
+    found = "an interrupted 'make submit' had uploaded this file: Kaggle lists it (1000)"
+    assert desk.submit().splitlines()[0] == found
     assert "PUT" not in kaggle.steps
     assert len(kaggle.submissions) == len(desk.ledger) == 1
     assert desk.ledger[0].endswith(",0.994,1000,complete,")
@@ -376,19 +341,18 @@ def test_interrupted_before_anything_arrived_the_next_call_uploads(
 def test_interrupted_after_the_ledger_was_written_it_is_the_same_file_again(
     desk: Desk, kaggle: Kaggle
 ) -> None:
-    desk.submit()
-    row = desk.ledger
-    interrupt(desk, kaggle, arrived=True)
-    header = "time,run,file_sha256,cv_accuracy,public_score,ref,status,reason"
-    (desk.submissions_dir / "ledger.csv").write_text("\n".join([header, *row]) + "\n")
+    ledger = interrupt(desk, kaggle, arrived=True)
+    upload = ledger.pending()
+    assert upload is not None
+    ledger.end(upload, ref=1000)
+    ledger.begin(upload)
     assert "the same file was uploaded on" in desk.refuse()
     assert "PUT" not in kaggle.steps
 
 
 def test_interrupted_the_scores_find_it_too(desk: Desk, kaggle: Kaggle) -> None:
     interrupt(desk, kaggle, arrived=True)
-    out = desk.ok("scores")
-    assert "0.99400" in out
+    assert "0.99400" in desk.ok("scores")
     assert len(desk.ledger) == 1
 
 

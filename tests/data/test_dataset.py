@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.complaint import complaint
 from support.small import images, write_small
 
 from digit_recognizer.data import dataset as datasets
@@ -20,17 +21,6 @@ def folder(tmp_path: Path) -> Path:
         write_small(new)
         write_submission(new / "solution.csv", np.arange(7))
     return tmp_path / "mine"
-
-
-def cache_of(folder: Path) -> Path:
-    [cache] = folder.glob(".arrays-*")
-    return cache
-
-
-def complaint_of(folder: Path) -> str:
-    with pytest.raises(FileError) as caught:
-        load(folder)
-    return str(caught.value)
 
 
 def test_a_dataset_is_loaded_with_its_solution_and_provenance(folder: Path) -> None:
@@ -60,7 +50,7 @@ def test_what_was_verified_is_loaded_as_arrays_and_not_read_from_the_csvs_again(
 @pytest.mark.parametrize("damage", ["cut", "of another form"])
 def test_a_damaged_cache_is_built_anew(damage: str, folder: Path) -> None:
     before = load(folder)
-    cache = cache_of(folder)
+    [cache] = folder.glob(".arrays-*")
     whole = cache.read_bytes()
     if damage == "cut":
         cache.write_bytes(whole[: len(whole) // 2])
@@ -74,7 +64,8 @@ def test_no_cache_is_no_obstacle(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     def full_disk(*_: object) -> None:
         raise FileError("no room")
 
-    cache_of(folder).unlink()
+    [cache] = folder.glob(".arrays-*")
+    cache.unlink()
     monkeypatch.setattr(datasets, "_write_cache", full_disk)
     assert verify(folder, "a friend", may_submit=True).source == "a friend"
     assert len(load(folder).images) == 20
@@ -85,7 +76,7 @@ def test_a_file_that_changed_since_it_was_verified_is_named(name: str, folder: P
     load(folder)
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:-2] + b"3\n")
-    assert complaint_of(folder) == (
+    assert complaint(FileError, load, folder) == (
         f"{folder / name}: is missing or no longer what was verified: run"
         " 'make download SOURCE=\"a friend\"' again"
     )
@@ -95,7 +86,7 @@ def test_a_changed_source_json_does_not_point_outside(folder: Path) -> None:
     content = json.loads((folder / "source.json").read_text())
     content["sha256"]["../../secret"] = "0"
     (folder / "source.json").write_text(json.dumps(content))
-    assert complaint_of(folder) == (
+    assert complaint(FileError, load, folder) == (
         f"{folder / 'source.json'}: is damaged: run 'make download' again"
     )
 
@@ -104,7 +95,7 @@ def test_a_dataset_that_is_not_there_names_those_that_are(folder: Path) -> None:
     missing = folder.parent / "nothing"
     for name in ("sample", ".old-sample"):
         shutil.copytree(folder, folder.parent / name)
-    assert complaint_of(missing) == (
+    assert complaint(FileError, load, missing) == (
         f"{missing}: is not there: run 'make download', or use one of these datasets: mine, sample"
     )
 
@@ -112,34 +103,33 @@ def test_a_dataset_that_is_not_there_names_those_that_are(folder: Path) -> None:
 def test_the_advice_for_the_sample_is_not_to_fetch_kaggles_data(tmp_path: Path) -> None:
     folder, command = tmp_path / "sample", "make download SOURCE=sample"
     source_json = folder / "source.json"
-    assert complaint_of(folder) == f"{folder}: is not there: run '{command}'"
+    assert complaint(FileError, load, folder) == f"{folder}: is not there: run '{command}'"
     with replacing(folder, "sample", may_submit=False) as new:
         write_small(new)
     (folder / "test.csv").unlink()
-    assert complaint_of(folder) == (
+    assert complaint(FileError, load, folder) == (
         f"{folder / 'test.csv'}: is missing or no longer what was verified: run '{command}' again"
     )
     source_json.write_text("{}")
-    assert complaint_of(folder) == f"{source_json}: source: field required: run '{command}' again"
+    line = complaint(FileError, load, folder)
+    assert line == f"{source_json}: source: field required: run '{command}' again"
     source_json.unlink()
-    assert complaint_of(folder) == f"{source_json}: is not there: run '{command}'"
+    assert complaint(FileError, load, folder) == f"{source_json}: is not there: run '{command}'"
 
 
 def test_a_folder_of_ones_own_is_not_verified_by_fetching_kaggles_data(tmp_path: Path) -> None:
-    write_small(tmp_path / "my rows")
-    missing = f"{tmp_path / 'my rows' / 'source.json'}: is not there"
-    assert complaint_of(tmp_path / "my rows") == (
-        f"{missing}: 'make download SOURCE=\"{tmp_path / 'my rows'}\"' puts its files in place of"
-        " digit-recognizer's, and verifies them"
+    folder = write_small(tmp_path / "my rows")
+    assert complaint(FileError, load, folder) == (
+        f"{folder / 'source.json'}: is not there: 'make download SOURCE=\"{folder}\"' puts its"
+        " files in place of digit-recognizer's, and verifies them"
     )
 
 
 def test_a_solution_that_was_not_verified_does_not_count(folder: Path) -> None:
-    labels = load(folder).solution
+    assert load(folder).solution is not None
     content = json.loads((folder / "source.json").read_text())
     del content["sha256"]["solution.csv"]
     (folder / "source.json").write_text(json.dumps(content))
-    assert labels is not None
     assert load(folder).solution is None
 
 

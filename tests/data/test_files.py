@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.complaint import complaint
 from support.small import no_file_above
 
 from digit_recognizer.data.files import atomic_write, read_json, remove_leftovers, write_text
@@ -28,14 +29,12 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: 
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_write_that_the_system_refuses_is_one_line_and_keeps_the_old_file(
-    tmp_path: Path,
-) -> None:
+def test_a_write_that_the_system_refuses_is_one_line_and_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "old")
-    with no_file_above(1000), pytest.raises(FileError) as caught:
-        write_text(path, "x" * 5000)
-    assert str(caught.value) == (
+    with no_file_above(1000):
+        line = complaint(FileError, write_text, path, "x" * 5000)
+    assert line == (
         f"{path}: cannot be written (File too large): make room or fix the permissions,"
         " then repeat the command"
     )
@@ -44,7 +43,7 @@ def test_a_write_that_the_system_refuses_is_one_line_and_keeps_the_old_file(
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "fault"),
     [
         (b"", "cannot be read (JSONDecodeError)"),
         (b'{"a": NaN}', "cannot be read (ValueError)"),
@@ -53,13 +52,11 @@ def test_a_write_that_the_system_refuses_is_one_line_and_keeps_the_old_file(
         (None, "cannot be read (FileNotFoundError)"),
     ],
 )
-def test_damaged_json_is_named(content: bytes | None, complaint: str, tmp_path: Path) -> None:
+def test_damaged_json_is_named(content: bytes | None, fault: str, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(FileError) as caught:
-        read_json(path)
-    assert str(caught.value) == f"{path}: {complaint}"
+    assert complaint(FileError, read_json, path) == f"{path}: {fault}"
 
 
 def test_only_the_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.complaint import complaint
 from support.loopback import Kaggle, Reply, refusal, serve
-from support.small import contents, images
+from support.small import images
 
 from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data import sources
@@ -68,16 +69,13 @@ BAD_REPLIES = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD_REPLIES)
+@pytest.mark.parametrize(("reply", "fault"), BAD_REPLIES.values(), ids=BAD_REPLIES)
 def test_a_bad_mirror_is_named_and_leaves_nothing(
-    kind: str, mirror: Kaggle, tmp_path: Path
+    reply: Reply, fault: str, mirror: Kaggle, tmp_path: Path
 ) -> None:
-    mirror.replies["GET"][-1], complaint = BAD_REPLIES[kind]
-    with pytest.raises(FileError) as caught:
-        fetch_dataset(tmp_path, "mnist", mirror.url)
-    url = f"{mirror.url}/t10k-labels-idx1-ubyte.gz"
-    assert str(caught.value).startswith(f"{url}: {complaint}")
-    assert contents(tmp_path) == {}
+    mirror.replies["GET"][-1] = reply
+    line = complaint(FileError, fetch_dataset, tmp_path, "mnist", mirror.url)
+    assert line.startswith(f"{mirror.url}/t10k-labels-idx1-ubyte.gz: {fault}")
     assert [path.name for path in tmp_path.iterdir()] == [".lock-mnist"]
 
 
@@ -85,10 +83,9 @@ def test_without_a_network_the_message_says_so(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: the connection is refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
-        with pytest.raises(FileError) as caught:
-            fetch_dataset(tmp_path, "mnist", url)
-    assert str(caught.value).startswith(f"{url}train-images-idx3-ubyte.gz: cannot be fetched (")
-    assert "refused" in str(caught.value)
+        line = complaint(FileError, fetch_dataset, tmp_path, "mnist", url)
+    assert line.startswith(f"{url}train-images-idx3-ubyte.gz: cannot be fetched (")
+    assert "refused" in line
     with pytest.raises(FileError, match=r"cannot be fetched .*unknown url type"):
         fetch_dataset(tmp_path, "mnist", "nonsense")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.complaint import complaint
 from support.small import contents, data_bytes, write_small, zipped
 
 from digit_recognizer.commands.download import fetch_dataset
@@ -31,8 +32,7 @@ def test_three_files_of_a_zip_are_unpacked_and_verified_and_nothing_else(
             bundle.writestr(name, b"not ours")
     folder, provenance, fetched = fetch_dataset(tmp_path / "data", str(archive))
     assert (folder, fetched) == (tmp_path / "data" / "digit-recognizer", True)
-    assert provenance.source == str(archive)
-    assert provenance.may_submit
+    assert (provenance.source, provenance.may_submit) == (str(archive), True)
     assert data_bytes(folder) == data_bytes(mine)
     assert set(contents(tmp_path / "data")) == {
         f"digit-recognizer/{name}" for name in (*DATA_FILES, "source.json")
@@ -41,12 +41,9 @@ def test_three_files_of_a_zip_are_unpacked_and_verified_and_nothing_else(
 
 
 def test_a_run_names_the_zip_that_its_data_came_from_and_not_the_path(tmp_path: Path) -> None:
-    archive = zipped(tmp_path / "mine.zip", write_small(tmp_path / "mine"))
-    (tmp_path / "My Downloads").mkdir()
-    archive = archive.rename(tmp_path / "My Downloads" / "digit recognizer (1).zip")
+    archive = zipped(tmp_path / "digit recognizer (1).zip", write_small(tmp_path / "mine"))
     data = load(fetch_dataset(tmp_path / "data", str(archive))[0])
-    devices = find_devices("cpu")
-    assert describe(devices[:1], data).source == "digit recognizer (1).zip"
+    assert describe(find_devices("cpu"), data).source == "digit recognizer (1).zip"
 
 
 def test_read_only_files_are_copied_with_their_dates_and_can_be_replaced(tmp_path: Path) -> None:
@@ -73,11 +70,8 @@ def test_files_put_in_place_by_hand_are_verified_where_they_stand(tmp_path: Path
 
 def test_mnist_or_the_sample_do_not_pass_for_the_competitions_data(tmp_path: Path) -> None:
     folder, _, _ = fetch_dataset(tmp_path, "sample")
-    with pytest.raises(FileError) as caught:
-        fetch_dataset(tmp_path, str(folder))
-    assert str(caught.value) == (
-        f"{folder}: is sample, not the competition's data: use it as DATA=sample"
-    )
+    line = complaint(FileError, fetch_dataset, tmp_path, str(folder))
+    assert line == f"{folder}: is sample, not the competition's data: use it as DATA=sample"
 
 
 def of_gigabytes(archive: Path, mine: Path) -> None:
@@ -111,21 +105,18 @@ BAD_ZIPS: dict[str, tuple[Maker, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD_ZIPS)
+@pytest.mark.parametrize(("make", "fault"), BAD_ZIPS.values(), ids=BAD_ZIPS)
 def test_a_bad_zip_is_named_and_what_was_there_is_still_there_byte_for_byte(
-    kind: str, tmp_path: Path
+    make: Maker, fault: str, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    good = zipped(tmp_path / "good.zip", write_small(tmp_path / "good", seed=9))
-    fetch_dataset(data, str(good))
+    fetch_dataset(data, str(write_small(tmp_path / "good", seed=9)))
     before = contents(data)
     archive = tmp_path / "bad.zip"
-    make, complaint = BAD_ZIPS[kind]
     make(archive, write_small(tmp_path / "mine"))
-    with pytest.raises(FileError) as caught:
-        fetch_dataset(data, str(archive))
-    assert str(caught.value).startswith(f"{archive}: {complaint}")
-    assert "\n" not in str(caught.value)
+    line = complaint(FileError, fetch_dataset, data, str(archive))
+    assert line.startswith(f"{archive}: {fault}")
+    assert "\n" not in line
     assert contents(data) == before
     assert not list(data.glob(".new-*")), "no folder half made is left behind"
 
@@ -149,21 +140,18 @@ def test_a_zip_with_any_byte_changed_is_refused_or_unpacked_right(tmp_path: Path
 def test_a_folder_with_a_file_of_gigabytes_is_refused_before_it_is_copied(tmp_path: Path) -> None:
     mine = write_small(tmp_path / "mine")
     os.truncate(mine / "train.csv", 3 * 10**9)  # it takes no room on the disk
-    with pytest.raises(FileError) as caught:
-        fetch_dataset(tmp_path / "data", str(mine))
-    assert str(caught.value) == f"{mine / 'train.csv'}: has 3,000 MB, {TOO_LARGE}"
+    line = complaint(FileError, fetch_dataset, tmp_path / "data", str(mine))
+    assert line == f"{mine / 'train.csv'}: has 3,000 MB, {TOO_LARGE}"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="other systems have other words")
 def test_a_source_that_cannot_be_one_is_named(tmp_path: Path) -> None:
-    wanted = "give SOURCE=kaggle, mnist, sample or a path"
     os.mkfifo(tmp_path / "pipe")
-    complaints = {
+    faults = {
         "~nosuchuser/x": "~nosuchuser/x: cannot be read (Could not determine home directory.)",
         str(tmp_path / "pipe"): f"{tmp_path / 'pipe'}: is neither a file nor a folder",
         "nothing.zip": "nothing.zip: cannot be read (No such file or directory)",
     }
-    for source, complaint in complaints.items():
-        with pytest.raises(FileError) as caught:
-            fetch_dataset(tmp_path, source)
-        assert str(caught.value) == f"{complaint}: {wanted}"
+    for source, fault in faults.items():
+        line = complaint(FileError, fetch_dataset, tmp_path, source)
+        assert line == f"{fault}: give SOURCE=kaggle, mnist, sample or a path"

@@ -27,19 +27,13 @@ FAILED = (
 
 @pytest.fixture(autouse=True)
 def _nothing_there(desk: Desk) -> None:
-    """Only what make_run put there is in the way of a download."""
-    (desk.data_dir / "digit-recognizer" / "sample_submission.csv").unlink()
-    (desk.data_dir / "digit-recognizer").rmdir()
+    shutil.rmtree(desk.data_dir / "digit-recognizer")
 
 
 def leftovers(desk: Desk) -> list[str]:
     """Everything in the data folder but the dataset, the partial transfer and the lock."""
     names = {path.name for path in desk.data_dir.glob("*")}
     return sorted(names - {".download", "digit-recognizer", ".lock-digit-recognizer"})
-
-
-def is_in_place(desk: Desk) -> bool:
-    return (desk.data_dir / "digit-recognizer" / "source.json").exists()
 
 
 def whole(kaggle: Kaggle, cut: int | None = None) -> Reply:
@@ -56,7 +50,6 @@ def test_the_zip_becomes_a_verified_dataset_and_a_second_call_asks_nothing(
     assert desk.ok("download") == f"{folder}: is in place (3 files verified)\n"
     data = load(folder)
     assert data.images.shape == (60, 28, 28)
-    assert data.provenance is not None
     assert (data.provenance.source, data.provenance.may_submit) == ("kaggle", True)
     assert leftovers(desk) == []
     assert not (desk.data_dir / ".download").exists()
@@ -68,20 +61,16 @@ def test_the_zip_becomes_a_verified_dataset_and_a_second_call_asks_nothing(
 def test_a_transfer_that_breaks_is_resumed_where_it_broke(desk: Desk, kaggle: Kaggle) -> None:
     kaggle.replies["GET"] = [whole(kaggle, cut=1_500_000)]
     desk.ok("download")
-    ranges = [headers.get("Range") for path, headers, _ in kaggle.requests if ".zip" in path]
-    resumed = [int(r.removeprefix("bytes=").rstrip("-")) for r in ranges if r]
-    assert resumed
-    assert 0 < resumed[0] <= 1_500_000
+    first, *_ = [headers["Range"] for _, headers, _ in kaggle.requests if "Range" in headers]
+    assert 0 < int(first.removeprefix("bytes=").rstrip("-")) <= 1_500_000
 
 
 def test_a_transfer_that_was_given_up_is_resumed_by_the_next_call(
     desk: Desk, kaggle: Kaggle
 ) -> None:
     kaggle.replies["GET"] = [whole(kaggle, cut=1_500_000)]
-    kaggle.replies["DownloadDataFiles"] = [
-        kaggle.answer("DownloadDataFiles", {}, b""),
-        *[refusal(500)] * 2,
-    ]
+    begun = kaggle.answer("DownloadDataFiles", {}, b"")
+    kaggle.replies["DownloadDataFiles"] = [begun, refusal(500), refusal(500)]
     desk.fail("download")
     kaggle.requests.clear()
     desk.ok("download")
@@ -92,7 +81,7 @@ def test_a_transfer_that_was_given_up_is_resumed_by_the_next_call(
 def test_a_body_cut_short_each_time_ends_in_one_line(desk: Desk, kaggle: Kaggle) -> None:
     kaggle.replies["GET"] = [whole(kaggle, cut=1000) for _ in range(9)]
     assert re.fullmatch(FAILED.format(r"[\w.:]+", r"\w+"), desk.fail("download"))
-    assert not is_in_place(desk)
+    assert not (desk.data_dir / "digit-recognizer").exists()
     assert leftovers(desk) == []
 
 
@@ -107,8 +96,7 @@ def test_a_corrupt_zip_is_said_to_be_so_and_the_next_call_fetches_it_again(
     assert desk.fail("download") == f"{archive}: cannot be unpacked: fetch it again"
     assert leftovers(desk) == []
     assert not archive.exists()
-    desk.ok("download")
-    assert is_in_place(desk)
+    assert "is in place" in desk.ok("download")
 
 
 def test_a_full_disk_leaves_nothing_half_written(desk: Desk, kaggle: Kaggle) -> None:
@@ -123,8 +111,9 @@ def test_a_full_disk_leaves_nothing_half_written(desk: Desk, kaggle: Kaggle) -> 
 def test_rules_that_were_not_accepted_are_one_line_that_says_what_to_do(
     desk: Desk, kaggle: Kaggle
 ) -> None:
-    words = "You must accept this competition's rules."
-    kaggle.replies["DownloadDataFiles"] = [refusal(403, words)]
+    kaggle.replies["DownloadDataFiles"] = [
+        refusal(403, "You must accept this competition's rules.")
+    ]
     assert desk.fail("download") == (
         "Kaggle refuses access to 'digit-recognizer' (403: You must accept this competition's"
         f" rules): accept the rules at {PAGE}/rules with the account of {WHERE}; where that page has"
@@ -170,12 +159,10 @@ def test_a_host_that_cannot_be_reached(desk: Desk, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     point_to(monkeypatch, "http://elsewhere.invalid")
-    assert re.fullmatch(
-        FAILED.format("elsewhere.invalid", "ConnectionError"), desk.fail("download")
-    )
+    assert desk.fail("download").startswith("elsewhere.invalid: the connection failed (Connection")
 
 
-def test_a_portal_that_answers_for_kaggle(desk: Desk, kaggle: Kaggle) -> None:
+def test_a_portal_that_answers_for_kaggle_is_one_line(desk: Desk, kaggle: Kaggle) -> None:
     portal = Reply(body=b"<html>please sign in</html>", headers={"Content-Type": "text/html"})
     kaggle.replies["DownloadDataFiles"] = [portal] * 3
     line = "Kaggle served something else than digit-recognizer.zip: repeat later"
@@ -213,31 +200,26 @@ def test_escape_codes_of_a_server_are_shown_and_not_obeyed(desk: Desk, kaggle: K
     [(302, "GetSubmissionLimits"), (308, "GetSubmissionLimits"), (307, "IntrospectToken")],
 )
 def test_an_api_call_is_not_redirected_to_another_host(
-    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch, status: int, step: str
+    kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch, status: int, step: str
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
     with serve() as other:
-        where = {"Location": f"{other.url}/v1/{step}"}
-        kaggle.replies[step] = [Reply(status, headers=where)]
+        kaggle.replies[step] = [Reply(status, headers={"Location": f"{other.url}/v1/{step}"})]
         with pytest.raises(KaggleError, match=r"redirects to 127\.0\.0\.1, which is refused"):
             Client().quota()
         assert other.requests == []
 
 
-def test_a_redirect_on_the_same_host_is_followed(
-    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kaggle.replies["GetSubmissionLimits"] = [
-        Reply(307, headers={"Location": f"{kaggle.url}/elsewhere/GetSubmissionLimits"})
-    ]
+def test_a_redirect_on_the_same_host_is_followed(kaggle: Kaggle) -> None:
+    where = {"Location": f"{kaggle.url}/elsewhere/GetSubmissionLimits"}
+    kaggle.replies["GetSubmissionLimits"] = [Reply(307, headers=where)]
     assert Client().quota() == 5
 
 
 def test_a_download_is_redirected_to_a_store_that_gets_no_credentials(
     desk: Desk, kaggle: Kaggle
 ) -> None:
-    with serve() as store:
-        store.archive = kaggle.archive
+    with serve(Kaggle(kaggle.archive)) as store:
         where = {"Location": f"{store.url}/files/digit-recognizer.zip?signed=1"}
         kaggle.replies["DownloadDataFiles"] = [Reply(302, headers=where)]
         desk.ok("download")
@@ -252,15 +234,13 @@ def test_a_download_is_redirected_to_a_store_that_gets_no_credentials(
 @pytest.mark.parametrize(
     "listing", [{"submissions": [1]}, {"submissions": [{"ref": "x"}]}, {"submissions": 3}]
 )
-def test_an_odd_list_of_submissions_is_one_line(
-    desk: Desk, kaggle: Kaggle, listing: object
-) -> None:
+def test_an_odd_list_of_submissions_is_one_line(kaggle: Kaggle, listing: object) -> None:
     kaggle.replies["ListSubmissions"] = [Reply(body=json.dumps(listing).encode(), headers=JSON)] * 3
     with pytest.raises(KaggleError, match=r"answers with something else|failed"):
         Client().submissions()
 
 
-def test_a_public_score_that_is_no_number_is_none(desk: Desk, kaggle: Kaggle) -> None:
+def test_a_public_score_that_is_no_number_is_none(kaggle: Kaggle) -> None:
     listing = {"submissions": [{"ref": 1, "publicScore": "nan"}, {"ref": 2, "publicScore": "x"}]}
     kaggle.replies["ListSubmissions"] = [Reply(body=listing)]
     assert [item.public_score for item in Client().submissions()] == [None, None]

@@ -48,7 +48,6 @@ def test_credentials_serve_in_each_of_their_places(
     variables: dict[str, str],
     kind: str,
     home: Path,
-    desk: Desk,
     kaggle: Kaggle,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -68,10 +67,8 @@ def test_credentials_serve_in_each_of_their_places(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
 def test_a_file_that_others_can_read_is_warned_of(home: Path, desk: Desk, kaggle: Kaggle) -> None:
     path = put(home / ".kaggle" / "kaggle.json", KEY, mode=0o644)
-    out = desk.submit()
-    assert out.splitlines()[0] == (
-        f"warning: {path}: other users of this machine can read it: run 'chmod 600 {path}'"
-    )
+    line = f"warning: {path}: other users of this machine can read it: run 'chmod 600 {path}'"
+    assert desk.submit().splitlines()[0] == line
 
 
 def test_finding_credentials_makes_no_folder_and_says_nothing(
@@ -138,19 +135,15 @@ def test_no_credentials_for_a_submission_tells_how_to_upload_by_hand(
 
 
 @pytest.mark.parametrize(
-    ("replies", "active"),
-    [([refusal(404, "no such token")], True), ([], False), ([refusal(401, "no")], True)],
+    "reply",
+    [refusal(404, "no such token"), Reply(body={"active": False}), refusal(401, "no")],
     ids=["unknown", "expired", "not even checked"],
 )
-def test_a_bad_token(
-    desk: Desk,
-    kaggle: Kaggle,
-    monkeypatch: pytest.MonkeyPatch,
-    replies: list[Reply],
-    active: bool,
+def test_a_token_that_kaggle_does_not_accept_is_one_line(
+    desk: Desk, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch, reply: Reply
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
-    kaggle.replies["IntrospectToken"], kaggle.active = list(replies), active
+    kaggle.replies["IntrospectToken"] = [reply]
     assert desk.fail("download") == (
         "KAGGLE_API_TOKEN: Kaggle does not accept this access token: make a new token at"
         " https://www.kaggle.com/settings/api and put it there"

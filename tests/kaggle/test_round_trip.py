@@ -11,43 +11,40 @@ import pytest
 from support.desk import REPOSITORY, SECRET, Desk, environment_of
 from support.loopback import Kaggle, Reply, refusal
 
-PROGRAM = f"'{sys.executable}' -m digit_recognizer"
+SUBMIT = (sys.executable, "-m", "digit_recognizer", "submit")
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_download_and_submit_through_make(desk: Desk, kaggle: Kaggle, home: Path) -> None:
-    shutil.rmtree(desk.data_dir)
-
-    def make(*words: str) -> subprocess.CompletedProcess[str]:
+    def make(*words: str) -> str:
         folders = " ".join(f"'{folder}'" for folder in desk.folders)
+        program = f"RUN_PYTHON='{sys.executable}' -m digit_recognizer"
         done = subprocess.run(
             # -o: the environment that runs this test is ready, whatever its age.
-            ["make", "-o", ".venv/.ready", f"RUN_PYTHON={PROGRAM}", f"ARGS={folders}", *words],
+            ["make", "-o", ".venv/.ready", program, f"ARGS={folders}", *words],
             cwd=REPOSITORY,
             env=environment_of(kaggle),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
-        assert SECRET not in done.stdout + done.stderr
-        assert "DEBUG" not in done.stderr
-        assert "Traceback" not in done.stderr
-        return done
+        assert done.returncode == 0, done.stderr
+        for word in (SECRET, "DEBUG", "Traceback"):
+            assert word not in done.stdout + done.stderr
+        return done.stdout
 
+    shutil.rmtree(desk.data_dir)
     kaggle.replies["DownloadDataFiles"] = [refusal(429, "slow down", Retry_After="0")]
-    done = make("download")
-    assert done.returncode == 0, done.stderr
+    make("download")
     assert (desk.data_dir / "digit-recognizer" / "source.json").exists()
 
-    done = make("submit", "YES=1", 'MESSAGE=it\'s "mine"')
-    assert done.returncode == 0, done.stderr
-    assert "inside the expected 0.99300 to 0.99700" in done.stdout
+    out = make("submit", "YES=1", 'MESSAGE=it\'s "mine"')
+    assert "inside the expected 0.99300 to 0.99700" in out
     assert [item["description"] for item in kaggle.submissions] == ['it\'s "mine"']
     assert len(desk.ledger) == 1
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("answer", "n_uploads"), [("y", 1), ("n", 0)])
 def test_on_a_terminal_the_user_is_asked(
     desk: Desk, kaggle: Kaggle, answer: str, n_uploads: int
@@ -55,7 +52,7 @@ def test_on_a_terminal_the_user_is_asked(
     master, slave = os.openpty()
     os.write(master, f"{answer}\n".encode())
     done = subprocess.run(
-        [sys.executable, "-m", "digit_recognizer", "submit", *desk.folders],
+        [*SUBMIT, *desk.folders],
         env=environment_of(kaggle),
         stdin=slave,
         capture_output=True,
@@ -74,17 +71,13 @@ def test_killed_between_upload_and_ledger_it_is_found_not_sent_again(
 ) -> None:
     kaggle.replies["CreateSubmission"] = [Reply(acts=True, hang=True)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "digit_recognizer", "submit", *desk.folders, "--yes"],
-        env=environment_of(kaggle),
-        stdout=subprocess.DEVNULL,
+        [*SUBMIT, *desk.folders, "--yes"], env=environment_of(kaggle), stdout=subprocess.DEVNULL
     )
-    try:
-        until = time.monotonic() + 30
-        while not kaggle.submissions and time.monotonic() < until:
-            time.sleep(0.02)
-    finally:
-        process.kill()
-        process.wait()
+    until = time.monotonic() + 30
+    while not kaggle.submissions and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
     assert len(kaggle.submissions) == 1
     assert desk.ledger == []
     assert desk.submit().startswith("an interrupted 'make submit' had uploaded this file")

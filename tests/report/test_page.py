@@ -17,10 +17,10 @@ from digit_recognizer.training.members import Member
 
 
 @pytest.fixture(scope="module")
-def run(place: Path) -> Run:
+def run(shelf: Path) -> Run:
     """A finished run of 2 folds and 2 seeds with its report; some of its rows are errors."""
-    run = write_run(place, "seen", skill=2.5, n_seeds=2, epochs=4)
-    write_report(RunResults.read(run, place / "data"))
+    run = write_run(shelf, "seen", skill=2.5, n_seeds=2, epochs=4)
+    write_report(RunResults.read(run, shelf / "data"))
     return run
 
 
@@ -39,10 +39,9 @@ def errors(run: Run) -> OutOfFold:
 def test_its_figures_are_those_of_cv_json(run: Run, page: Page) -> None:
     cv, headline = read_json(run.cv_path), page.locator("header").inner_text()
     expected = cv["expected_score"]
-    figures = [cv["cv_accuracy"], *cv["cv_interval"], *map(expected.get, ("low", "high"))]
+    figures = [cv["cv_accuracy"], *cv["cv_interval"], expected["low"], expected["high"]]
     assert all(f"{figure:.5f}" in headline for figure in [*figures, cv["test_accuracy"]])
-    assert run.name in headline
-    assert "not to be submitted" in headline
+    assert run.name in headline and "not to be submitted" in headline
     *terms, total = page.locator(".sum b").all_inner_texts()
     assert f"= {sum(float(term.replace('−', '-')) for term in terms):.5f}" == total
     assert total == f"= {expected['middle']:.5f}"

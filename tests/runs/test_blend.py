@@ -1,6 +1,5 @@
 """Blends: several finished runs as one, and honest about it."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
-from support.runner import call, make_small
+from support.desk import Desk
+from support.runner import call
 from support.small import contents
 from support.written_runs import write_run
 
@@ -23,10 +23,8 @@ from digit_recognizer.training.members import Member, TrainedMember
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shelf(shelf: Path) -> Path:
     """Three finished runs of one dataset: other folds, other numbers of members."""
-    shelf = tmp_path_factory.mktemp("shelf")
-    make_small(shelf / "data")
     write_run(shelf, "two", skill=3)
     write_run(shelf, "three", skill=3, draw=1, n_splits=3, n_seeds=2, split_seed=5)
     write_run(shelf, "first fold", skill=3, draw=2, folds="0")
@@ -47,14 +45,13 @@ def test_each_part_weighs_the_same_and_judges_rows_by_members_that_never_saw_the
         members = [part.read_member(member) for member in part.finished_members()]
         test_proba += mean_proba([member.test_logits for member in members])
         for row in range(240):
-            ours = [m.val_logits[m.val_index == row] for m in members if row in m.val_index]
+            ours = [member.val_logits[member.val_index == row] for member in members]
             expected[row] += softmax(np.concatenate(ours), axis=1).mean(axis=0) / 2
     assert_array_equal(oof.row, np.arange(240))
     assert_allclose(oof.filter(like="proba_"), expected, atol=1e-6)
     assert_array_equal(submission.Label, test_proba.argmax(axis=1))
-    report = json.loads(run.cv_path.read_text())
-    assert report["cv_accuracy"] == (oof.predicted == oof.label).mean()
-    assert report["n_members"] == 2 + 6
+    assert run.cv().cv_accuracy == (oof.predicted == oof.label).mean()
+    assert run.cv().n_members == 2 + 6
     assert_array_equal(oof.fold, pd.read_csv(Run(shelf / "submissions" / "two").oof_path).fold)
 
 
@@ -85,11 +82,11 @@ def test_a_part_that_changed_is_noticed(shelf: Path) -> None:
 def test_runs_of_one_fold_are_blended_where_it_is_the_same_rows(shelf: Path) -> None:
     write_run(shelf, "also first", draw=9, folds="0")
     run = blended(shelf, ["first fold", "also first"], "first-folds")
-    assert json.loads(run.cv_path.read_text())["n_rows"] == 120
+    assert run.cv().n_rows == 120
 
 
 def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
-    shelf: Path, capsys: pytest.CaptureFixture[str]
+    shelf: Path, shelf_desk: Desk
 ) -> None:
     submissions = shelf / "submissions"
     blended(shelf, ["two", "three"], "blend")
@@ -109,10 +106,9 @@ def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
         ("two three", "../new", "RUN is '../new': give a plain name"),
         ("two three", "unfinished", "was begun with recipe default, not blend"),
     ]:
-        assert call(shelf, "blend", "--runs", runs, "--run", name) == 1
-        error = capsys.readouterr().err
+        error = shelf_desk.fail("blend", "--runs", runs, "--run", name)
         assert complaint in error
-        assert error.count("\n") == 1
+        assert "\n" not in error
     for name in ("other data", "first fold"):
         with pytest.raises(RunError, match=f"{name}: is of other data or held-out rows than two"):
             blend(shelf / "data", submissions, ["two", name], "new")

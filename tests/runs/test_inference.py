@@ -1,6 +1,5 @@
 """Which run answers, and what is said about it."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,54 +21,43 @@ from digit_recognizer.runs.run import Run
 from digit_recognizer.training.members import Member
 
 
-@pytest.fixture
-def shelf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
-    return Desk(tmp_path / "data", tmp_path / "submissions", [], capsys)
-
-
-def make_whole(shelf: Desk, name: str, **facts: Any) -> Path:
+def make_whole(desk: Desk, name: str, **facts: Any) -> Path:
     """A finished run with a file for each network."""
-    folder = make_run(shelf, name, **facts)
+    folder = make_run(desk, name, **facts)
     for member in Run(folder).request().members:
         write_text(Run(folder).weights_path(member), "")
     return folder
 
 
-def test_the_best_run_on_real_data_answers_not_the_latest(shelf: Desk) -> None:
-    make_whole(shelf, "good", cv=0.996)
-    make_whole(shelf, "best", cv=0.997)
-    make_whole(shelf, "sample", cv=0.999, source="sample")
-    make_whole(shelf, "toy", cv=0.91)
-    make_whole(shelf, "damaged", cv=0.998).joinpath("cv.json").write_text("{")
-    make_whole(shelf, "unfinished", cv=0.998).joinpath("cv.json").unlink()
-    make_run(shelf, "without networks", cv=0.998)
-    ranked = [each.run.name for each in rank_runs(shelf.submissions_dir)]
+def test_the_best_run_on_real_data_answers_not_the_latest(desk: Desk) -> None:
+    make_whole(desk, "good", cv=0.996)
+    make_whole(desk, "best", cv=0.997)
+    make_whole(desk, "sample", cv=0.999, source="sample")
+    make_whole(desk, "toy", cv=0.91)
+    make_whole(desk, "damaged", cv=0.998).joinpath("cv.json").write_text("{")
+    make_whole(desk, "unfinished", cv=0.998).joinpath("cv.json").unlink()
+    make_run(desk, "without networks", cv=0.998)
+    ranked = [each.run.name for each in rank_runs(desk.submissions_dir)]
     assert ranked == ["best", "good", "pretrained", "toy", "sample"]
-    assert find_inference_run(shelf.submissions_dir, None).run.name == "best"
-    assert find_inference_run(shelf.submissions_dir, "toy").run.name == "toy"
+    assert find_inference_run(desk.submissions_dir, None).run.name == "best"
+    assert find_inference_run(desk.submissions_dir, "toy").run.name == "toy"
     with pytest.raises(RunError, match="is not finished"):
-        find_inference_run(shelf.submissions_dir, "unfinished")
+        find_inference_run(desk.submissions_dir, "unfinished")
 
 
-def test_without_a_good_run_on_real_data_the_pretrained_networks_answer(shelf: Desk) -> None:
-    make_whole(shelf, "sample", cv=0.999, source="sample")
-    make_whole(shelf, "toy", cv=0.91)
-    found = find_inference_run(shelf.submissions_dir, None)
-    assert found.run == PRETRAINED
+def test_without_a_good_run_on_real_data_the_pretrained_networks_answer(desk: Desk) -> None:
+    make_whole(desk, "sample", cv=0.999, source="sample")
+    make_whole(desk, "toy", cv=0.91)
+    found = find_inference_run(desk.submissions_dir, None)
+    assert (found.run, found.warning) == (PRETRAINED, "")
     assert found.title.endswith(" (packaged)")
-    assert found.warning == ""
-    assert find_inference_run(shelf.submissions_dir, "pretrained").run == PRETRAINED
+    assert find_inference_run(desk.submissions_dir, "pretrained").run == PRETRAINED
 
 
-def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(shelf: Desk) -> None:
-    good, toy, sample = (
-        InferenceRun.read(Run(make_run(shelf, name, cv, source=source)))
-        for name, cv, source in (
-            ("good", 0.996, "kaggle"),
-            ("toy", 0.91, "kaggle"),
-            ("small", 0.995, "sample"),
-        )
-    )
+def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(desk: Desk) -> None:
+    good = InferenceRun.read(Run(make_run(desk, "good", cv=0.996)))
+    toy = InferenceRun.read(Run(make_run(desk, "toy", cv=0.91)))
+    sample = InferenceRun.read(Run(make_run(desk, "small", source="sample")))
     assert good.title == "good: CV accuracy 0.9960, expected score 0.9960"
     assert good.warning == ""
     assert toy.warning == "it is weak: 0.9100 is less than 0.99"
@@ -87,12 +75,10 @@ def test_the_pretrained_networks_have_a_card_and_need_no_predictions() -> None:
 
 
 def test_a_run_is_exported_as_weights_that_answer(tmp_path: Path) -> None:
-    old = Path(__file__).with_name("trained_by_0.1.0")
-    shutil.copytree(old, tmp_path / "old")
-    export(Run(tmp_path / "old"), tmp_path / "exported")
-    exported = Run(tmp_path / "exported")
+    old, exported = Run(Path(__file__).with_name("trained_by_0.1.0")), Run(tmp_path / "exported")
+    export(old, exported.run_dir)
     (member,) = exported.request().members
-    weights, before = exported.read_weights(member), Run(old).read_weights(member)
+    weights, before = exported.read_weights(member), old.read_weights(member)
     assert weights.keys() == before.keys()
     for name, weight in weights.items():
         assert weight.dtype != np.float32

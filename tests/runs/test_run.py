@@ -26,20 +26,18 @@ HISTORY = (
 )
 
 
-def predictions() -> Predictions:
-    rng = np.random.default_rng(0)
-    return Predictions(
-        np.array([3, 1, 4]),
-        rng.normal(size=(3, 10)).astype(np.float32),
-        rng.normal(size=(5, 10)).astype(np.float32),
-    )
+PREDICTIONS = Predictions(
+    np.array([3, 1, 4]),
+    np.linspace(-9, 9, 30, dtype=np.float32).reshape(3, 10),
+    np.linspace(-5, 5, 50, dtype=np.float32).reshape(5, 10),
+)
 
 
-def trained(member: Member = FIRST) -> TrainedMember:
+def trained(member: Member) -> TrainedMember:
     """A member with weights that lie in memory channels last."""
     plain = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
     last = np.ascontiguousarray(plain.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-    return TrainedMember(member, {"w": last, "n": np.array(7)}, predictions(), HISTORY)
+    return TrainedMember(member, {"w": last, "n": np.array(7)}, PREDICTIONS, HISTORY)
 
 
 def request(**settings: object) -> Request:
@@ -56,9 +54,9 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_a_member_comes_back_as_it_was_written(run: Run) -> None:
-    run.write_member(trained())
+    run.write_member(trained(FIRST))
     back = run.read_member(FIRST)
-    for name, value in vars(predictions()).items():
+    for name, value in vars(PREDICTIONS).items():
         np.testing.assert_array_equal(getattr(back, name), value)
         assert getattr(back, name).dtype == value.dtype
     weights = run.read_weights(FIRST)
@@ -115,16 +113,15 @@ def test_a_new_run_is_named_with_letters_digits_and_three_signs(tmp_path: Path) 
 def test_a_blend_is_made_of_its_siblings_and_cannot_reach_out_of_the_folder(
     run: Run, tmp_path: Path
 ) -> None:
-    blend = Run(tmp_path / "blend")
-    for names in (("mine", "other"), ("../a", "mine")):
-        asked = Request("small", "blend", None, names)
-        write_json(blend.recipe_path, asked.as_dict())
-        assert blend.request() == asked
+    blend, other = Run(tmp_path / "blend"), Run(tmp_path / "other")
+    write_json(other.recipe_path, request().as_dict())
+    asked = Request("small", "blend", None, ("mine", "other"))
+    write_json(blend.recipe_path, asked.as_dict())
+    assert blend.request() == asked
+    assert blend.parts() == [run, other]
+    write_json(blend.recipe_path, {**asked.as_dict(), "blend_of": ["mine", "../other"]})
     with pytest.raises(RunError, match="give a plain name"):
         blend.parts()
-    write_json(blend.recipe_path, Request("small", "blend", None, ("mine", "other")).as_dict())
-    with Run(tmp_path / "other").begin(request(), ENVIRONMENT):
-        assert blend.parts() == [run, Run(tmp_path / "other")]
     assert run.parts() == [run]
 
 
@@ -137,10 +134,10 @@ def test_the_latest_run_is_the_one_finished_last(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no finished run: run 'make train' first"):
         find_run(tmp_path, None)
     for name, time in (("b", 300), ("a", 200), ("c", 100)):
-        write_json(Run(tmp_path / name).recipe_path, {})
-        write_json(Run(tmp_path / name).cv_path, {})
-        os.utime(Run(tmp_path / name).cv_path, (time, time))
-    write_json(Run(tmp_path / "unfinished").recipe_path, {})
+        write_json(tmp_path / name / "recipe.json", {})
+        write_json(tmp_path / name / "cv.json", {})
+        os.utime(tmp_path / name / "cv.json", (time, time))
+    write_json(tmp_path / "unfinished" / "recipe.json", {})
     assert find_run(tmp_path, None).name == "b"
     assert find_run(tmp_path, "a").name == "a"
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from support.runner import call, make_small
+from support.runner import call
 from support.small import contents
 from support.written_runs import write_run
 
@@ -24,24 +24,22 @@ MEMBER = "members/fold0-seed0"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shelf(shelf: Path) -> Path:
     """Two finished runs, ``run`` and ``other``, of one epoch, and three rows to predict."""
-    whole = tmp_path_factory.mktemp("whole")
-    make_small(whole / "data")
     for draw, name in enumerate(("run", "other")):
-        run = write_run(whole, name, draw=draw, epochs=1)
+        run = write_run(shelf, name, draw=draw, epochs=1)
         write_json(run.environment_path, replace(run.environment(), may_submit=True))
-    rows = (whole / "data" / "small" / "test.csv").read_text().splitlines(keepends=True)
-    (whole / "rows.csv").write_text("".join(rows[:4]))
-    return whole
+    rows = (shelf / "data" / "small" / "test.csv").read_text().splitlines(keepends=True)
+    (shelf / "rows.csv").write_text("".join(rows[:4]))
+    return shelf
 
 
 @pytest.fixture
-def place(whole: Path, tmp_path: Path) -> Path:
+def place(shelf: Path, tmp_path: Path) -> Path:
     """The same, to tamper with."""
-    (tmp_path / "data").symlink_to(whole / "data")
-    (tmp_path / "rows.csv").symlink_to(whole / "rows.csv")
-    shutil.copytree(whole / "submissions", tmp_path / "submissions")
+    (tmp_path / "data").symlink_to(shelf / "data")
+    (tmp_path / "rows.csv").symlink_to(shelf / "rows.csv")
+    shutil.copytree(shelf / "submissions", tmp_path / "submissions")
     return tmp_path
 
 
@@ -202,11 +200,12 @@ def test_a_damaged_member_is_noticed_before_others_are_trained(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run(place / "submissions" / "run")
-    run.predictions_path(Member(1, 0)).unlink()
-    arrays(test_logits=lambda logits: logits[:-1])(run.predictions_path(Member(0, 0)))
+    damaged, missing = (run.predictions_path(Member(fold, 0)) for fold in (0, 1))
+    missing.unlink()
+    arrays(test_logits=lambda logits: logits[:-1])(damaged)
     settings = ("--data", "small", "--network", "mlp", "--n-splits", "2", "--epochs", "1")
     assert call(place, "train", "--run", "run", *settings, "--device", "cpu") == 1
-    shown = capsys.readouterr()
-    path = run.predictions_path(Member(0, 0))
-    remedy = "delete its folder and repeat the command that trained the run"
-    assert shown.err == f"error: {path}: is of other rows: {remedy}\n"
+    assert capsys.readouterr().err == (
+        f"error: {damaged}: is of other rows: delete its folder and repeat the command that"
+        " trained the run\n"
+    )

@@ -1,4 +1,3 @@
-import io
 import os
 import tempfile
 import zipfile
@@ -11,14 +10,15 @@ import numpy as np
 import pytest
 from kagglesdk import kaggle_env
 from support import loopback
+from support.small import write_small, zipped
 from support.written_runs import ENVIRONMENT
 
 from digit_recognizer import cli
 from digit_recognizer.data.competition import write_submission
 from digit_recognizer.data.files import write_json
-from digit_recognizer.data.sources import write_dataset
 from digit_recognizer.kaggle import retry
-from digit_recognizer.runs.metrics import ClassScores, CvReport, ExpectedScore
+from digit_recognizer.runs.inference import PRETRAINED
+from digit_recognizer.runs.metrics import CvReport, ExpectedScore
 
 REPOSITORY = Path(__file__).parents[2]
 SECRET = "s3cr3t-k3y"
@@ -124,6 +124,12 @@ def desk(
     return desk
 
 
+@pytest.fixture
+def shelf_desk(shelf: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
+    """The shelf's folders, and whatever runs they hold."""
+    return Desk(shelf / "data", shelf / "submissions", [], capsys)
+
+
 def make_run(desk: Desk, name: str, cv: float = 0.995, seed: int = 0, **environment: Any) -> Path:
     """A finished run's files, as `make train` leaves them, and its dataset's sample."""
     dataset = desk.data_dir / "digit-recognizer"
@@ -141,43 +147,25 @@ def make_run(desk: Desk, name: str, cv: float = 0.995, seed: int = 0, **environm
 
 
 def cv_report(cv: float, may_submit: bool) -> CvReport:
-    """Return scores with this CV accuracy, whose interval is 0.002 wide."""
-    return CvReport(
+    """Real scores, but with this CV accuracy, whose interval is 0.002 wide."""
+    return replace(
+        PRETRAINED.cv(),
         cv_accuracy=cv,
         cv_interval=(cv - 0.001, cv + 0.001),
-        n_rows=N_TEST,
-        n_errors=1,
-        fold_accuracies={"0": cv},
-        fold_mean=cv,
-        fold_std=0.0,
-        log_loss=0.02,
-        classes=[ClassScores(digit, cv, cv, cv, 2) for digit in range(10)],
-        confusion=[[2 * (i == j) for j in range(10)] for i in range(10)],
         expected_score=ExpectedScore(cv - 0.002, cv, min(1.0, cv + 0.002), 0.0, 0.0),
-        n_members=1,
-        seconds=1.0,
-        augment_share=0.1,
         may_submit=may_submit,
-        suspicious=False,
     )
 
 
 def make_archive() -> bytes:
     """The competition's zip with 60 + 20 rows, 2.5 MB that hardly compress, and an intruder."""
-    noise = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        images = noise.integers(0, 256, (60 + N_TEST, 28, 28), dtype=np.uint8)
-        labels = np.arange(60 + N_TEST) % 10
-        write_dataset(folder, (images[:60], labels[:60]), (images[60:], labels[60:]))
-        (folder / "solution.csv").unlink()
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
-            for path in sorted(folder.iterdir()):
-                bundle.write(path, path.name)
+        folder = write_small(Path(name), 60, N_TEST)
+        path = zipped(folder / "archive.zip", folder)
+        with zipfile.ZipFile(path, "a") as bundle:
             bundle.writestr("../evil.csv", "")
-            bundle.writestr("notes.bin", noise.bytes(2_500_000))
-        return packed.getvalue()
+            bundle.writestr("notes.bin", np.random.default_rng(0).bytes(2_500_000))
+        return path.read_bytes()
 
 
 def environment_of(kaggle: loopback.Kaggle) -> dict[str, str]:

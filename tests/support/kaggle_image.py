@@ -39,16 +39,11 @@ def run_script(python: Path, place: Path, request: Request) -> subprocess.Comple
     (place / "working").mkdir(parents=True, exist_ok=True)
     path = place / "script.py"
     path.write_text(kernel_script(RUN, request), encoding="utf-8")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(place),
-        "TMPDIR": str(place),
-        "OMP_NUM_THREADS": "1",
-    }
+    folders = {"PATH": os.environ["PATH"], "HOME": str(place), "TMPDIR": str(place)}
     return subprocess.run(
-        [str(python), "-I", str(path)],
+        [python, "-I", path],
         cwd=place / "working",
-        env=environment,
+        env={**folders, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )

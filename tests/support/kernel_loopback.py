@@ -4,10 +4,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.loopback import FILE, Kaggle, Reply, refusal
+from support.loopback import FILE, JSON, Kaggle, Reply, refusal
 
 PUSHED = {"ref": "/code/x", "url": "https://www.kaggle.com/code/someone/x", "versionNumber": 1}
 STATUSES = ("QUEUED", "RUNNING", "RUNNING", "COMPLETE")
+
+
+def stream(events: list[str]) -> Reply:
+    """Kaggle's way to tell events."""
+    body = "".join(f"data: {event}\n\n" for event in events).encode()
+    return Reply(body=body, headers={"Content-Type": "text/event-stream"})
 
 
 @dataclass
@@ -44,10 +50,8 @@ class KernelKaggle(Kaggle):
         path = self.requests[-1][0]
         if "/kernels/logs/stream/" in path:
             if not self.streams:
-                return Reply(body=self.log.encode(), headers={"Content-Type": "application/json"})
-            events = self.streams.pop(0)
-            body = "".join(f"data: {event}\n\n" for event in events).encode()
-            return Reply(body=body, headers={"Content-Type": "text/event-stream"})
+                return Reply(body=self.log.encode(), headers=JSON)
+            return stream(self.streams.pop(0))
         if step == "GET" and path.startswith("/output/"):
             content = list(self.outputs.values())[int(path.rsplit("/", 1)[1])]
             return Reply(body=content, headers=FILE)

@@ -45,7 +45,6 @@ class Kaggle:
 
     archive: bytes = b""
     left: int = 5
-    active: bool = True
     # What becomes of new submissions: status, score and reason.
     verdict: dict[str, str] = field(
         default_factory=lambda: {"status": "COMPLETE", "publicScore": "0.99400"}
@@ -61,43 +60,39 @@ class Kaggle:
     end: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, step: str, headers: dict[str, str], body: bytes) -> Reply:
-        made = {"numToday": 5 - self.left, "numTotal": 9, "numAllowedNow": self.left}
-        answers = {
-            "IntrospectToken": {"active": self.active, "username": "someone"},
-            "StartSubmissionUpload": {"token": "blob-1", "createUrl": f"{self.url}/upload/1"},
-            "GetSubmissionLimits": made,
-            "ListSubmissions": {"submissions": self.submissions[::-1], "nextPageToken": ""},
-            "GetAcceleratorQuotaStatistics": self.gpu_quota and {"gpuQuota": self.gpu_quota},
-        }
-        if step == "DownloadDataFiles":
-            location = f"{self.url}/files/digit-recognizer.zip?signed=1"
-            return Reply(302, headers={"Location": location})
         if step == "GET":
             start = int(headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
             return Reply(206 if start else 200, self.archive[start:], FILE)
-        if step == "DownloadLeaderboard" and self.leaderboard:
-            return Reply(body=self.leaderboard, headers=FILE)
         if step == "PUT":
             self.blobs.append(body)
             return Reply()
         if step == "CreateSubmission":
             return self._create(json.loads(body))
-        if answers.get(step):
-            return Reply(body=answers[step])
-        return refusal(404, f"unknown step {step}")
+        location = f"{self.url}/files/digit-recognizer.zip?signed=1"
+        made = {"numToday": 5 - self.left, "numTotal": 9, "numAllowedNow": self.left}
+        answers = {
+            "DownloadDataFiles": Reply(302, headers={"Location": location}),
+            "IntrospectToken": {"active": True, "username": "someone"},
+            "StartSubmissionUpload": {"token": "blob-1", "createUrl": f"{self.url}/upload/1"},
+            "GetSubmissionLimits": made,
+            "ListSubmissions": {"submissions": self.submissions[::-1], "nextPageToken": ""},
+            "DownloadLeaderboard": self.leaderboard and Reply(body=self.leaderboard, headers=FILE),
+            "GetAcceleratorQuotaStatistics": self.gpu_quota and {"gpuQuota": self.gpu_quota},
+        }
+        answer = answers.get(step) or refusal(404, f"unknown step {step}")
+        return answer if isinstance(answer, Reply) else Reply(body=answer)
 
     def _create(self, asked: dict[str, Any]) -> Reply:
-        ref = 1000 + len(self.submissions)
-        self.submissions.append(
-            {
-                "ref": ref,
-                "date": "2026-01-01T00:00:00.123456789Z",
-                "description": asked.get("submissionDescription", ""),
-                "fileName": "submission.csv",
-                **self.verdict,
-            }
-        )
-        return Reply(body={"message": "Successfully submitted to Digit Recognizer", "ref": ref})
+        submission = {
+            "ref": 1000 + len(self.submissions),
+            "date": "2026-01-01T00:00:00.123456789Z",
+            "description": asked.get("submissionDescription", ""),
+            "fileName": "submission.csv",
+            **self.verdict,
+        }
+        self.submissions.append(submission)
+        message = "Successfully submitted to Digit Recognizer"
+        return Reply(body={"message": message, "ref": submission["ref"]})
 
 
 @contextlib.contextmanager
@@ -120,9 +115,9 @@ def serve(kaggle: Kaggle | None = None) -> Iterator[Kaggle]:
             if reply.hang:
                 kaggle.end.wait(10)
                 return
-            self._send(reply, self.command)
+            self._send(reply)
 
-        def _send(self, reply: Reply, command: str) -> None:
+        def _send(self, reply: Reply) -> None:
             plain = isinstance(reply.body, bytes)
             content = reply.body if plain else json.dumps(reply.body or {}).encode()
             if reply.cut is not None and reply.status == 200 and not content.strip(b"{}"):
@@ -143,14 +138,11 @@ def serve(kaggle: Kaggle | None = None) -> Iterator[Kaggle]:
         def handle_error(self, *_: object) -> None:
             pass  # clients that give up are what some tests are about
 
-    server = Server(("127.0.0.1", 0), Handler)
-    kaggle.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield kaggle
-    finally:
-        kaggle.end.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with Server(("127.0.0.1", 0), Handler) as server:
+        kaggle.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield kaggle
+        finally:
+            kaggle.end.set()
+            server.shutdown()

@@ -7,7 +7,7 @@ training runs, and ends with the bytes of the CPU.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
@@ -72,34 +72,26 @@ class PretendedGpus(TorchFunctionMode):
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        for target, name, value in self._replacements():
-            self._stack.enter_context(mock.patch.object(target, name, value))
-        self._stack.enter_context(_Kernels(self))
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        self._stack.__exit__(*error)
-
-    def _replacements(self) -> list[tuple[Any, str, Callable[..., Any]]]:
         autocast, cuda = torch.autocast, torch.cuda
-
-        def find(device: Any) -> Gpu:
-            return self.gpus[_numbered(device).index]
-
-        return [
+        for target, name, value in (
             (cuda, "is_available", lambda: bool(self.gpus)),
             (cuda, "device_count", lambda: len(self.gpus)),
             (torch.backends.mps, "is_available", lambda: False),  # on a Mac it may be
-            (cuda, "get_device_properties", find),
+            (cuda, "get_device_properties", lambda device: self.gpus[_numbered(device).index]),
             (cuda, "get_rng_state", lambda device=None: torch.get_rng_state()),
             (cuda, "set_rng_state", lambda state, device=None: torch.set_rng_state(state)),
             (cuda, "manual_seed_all", lambda seed: None),
             (cuda.amp.common, "amp_definitely_not_available", lambda: False),
             (device_module, "_probe_in_children", lambda names: list(map(probe_here, names))),
             (torch, "autocast", lambda kind, *words, **named: autocast("cpu", *words, **named)),
-        ]
+        ):
+            self._stack.enter_context(mock.patch.object(target, name, value))
+        self._stack.enter_context(_Kernels(self))
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._stack.__exit__(*error)
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None

@@ -23,14 +23,11 @@ QUICK = (
 def make_small(data_dir: Path) -> None:
     """Fill `data_dir` with 240 + 60 rows of the sample, as a dataset called ``small``."""
     data = load(fetch_dataset(data_dir, "sample")[0])
-    assert data.solution is not None
     keep = np.concatenate([np.flatnonzero(data.labels == digit)[:24] for digit in range(10)])
+    rows = (data.images[keep], data.labels[keep])
+    test_rows = (data.test_images[:60], data.solution[:60])
     with replacing(data_dir / "small", "sample", may_submit=False) as aside:
-        write_dataset(
-            aside,
-            (data.images[keep], data.labels[keep]),
-            (data.test_images[:60], data.solution[:60]),
-        )
+        write_dataset(aside, rows, test_rows)
     load(data_dir / "small")
 
 
@@ -55,11 +52,15 @@ def train(place: Path, name: str, *words: str) -> subprocess.CompletedProcess[st
     return run("train", place, "--data", "small", "--run", name, *QUICK, *words)
 
 
+def trained(place: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """The same, of a training that succeeds."""
+    done = train(place, name, *words)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def outcome(run_dir: Path) -> dict[str, bytes]:
     """The files that must come out the same, byte for byte."""
-    names = [
-        "submission.csv",
-        "oof.csv",
-        *sorted(str(p.relative_to(run_dir)) for p in run_dir.glob("members/*/*.safetensors")),
-    ]
-    return {name: (run_dir / name).read_bytes() for name in names}
+    paths = [run_dir / "submission.csv", run_dir / "oof.csv"]
+    paths += run_dir.glob("members/*/*.safetensors")
+    return {path.relative_to(run_dir).as_posix(): path.read_bytes() for path in paths}

@@ -8,11 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.data.competition import DATA_FILES, write_pixels, write_submission
+from digit_recognizer.data.competition import DATA_FILES, Dataset, write_pixels, write_submission
+
+# Settings of a recipe that trains on the images as they are.
+UNDISTORTED = dict.fromkeys(("rotation", "zoom", "shift", "shear", "elastic"), 0.0)
 
 
 def images(n: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+
+
+def noise_rows(n_train: int, n_test: int = 2) -> Dataset:
+    """Images of noise, labelled with the ten digits in turn."""
+    return Dataset(images(n_train), np.arange(n_train) % 10, images(n_test, seed=1))
 
 
 def write_small(folder: Path, n_train: int = 20, n_test: int = 7, seed: int = 0) -> Path:

@@ -1,5 +1,6 @@
 """Finished runs that took no training: real files, with predictions that are drawn."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from digit_recognizer.data.dataset import load
 from digit_recognizer.runs.ensemble import ensure_finished
-from digit_recognizer.runs.environment import Environment, describe
+from digit_recognizer.runs.environment import describe
+from digit_recognizer.runs.inference import PRETRAINED
 from digit_recognizer.runs.predictions import COLUMNS, OutOfFold
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
@@ -22,24 +24,12 @@ from digit_recognizer.training.members import (
     assign_folds,
 )
 from digit_recognizer.training.models import new_network
-from digit_recognizer.training.recipe import Recipe, named_recipe
+from digit_recognizer.training.recipe import named_recipe
 from digit_recognizer.training.rng import torch_seed
 
 SMALL_NETWORK = "mlp"
-ENVIRONMENT = Environment(
-    commit="abc",
-    dirty=False,
-    python="3.11.7",
-    versions={"torch": "2.13.0"},
-    device="cpu",
-    hardware="a CPU",
-    precision="fp32",
-    cores=2,
-    deterministic=True,
-    source="sample",
-    may_submit=False,
-    repeats=0,
-    data={"train.csv": "1"},
+ENVIRONMENT = replace(
+    PRETRAINED.environment(), commit="abc", source="sample", data={"train.csv": "1"}
 )
 
 
@@ -55,7 +45,6 @@ def write_run(
     chosen = named_recipe(recipe, {"network": SMALL_NETWORK, "n_splits": 2, **settings})
     request = Request("small", recipe, chosen)
     data = load(place / "data" / "small")
-    assert data.solution is not None
     run = Run(place / "submissions" / (name or request.run_name))
     environment = describe(find_devices("cpu"), data)
     with run.begin(request, environment):
@@ -66,13 +55,14 @@ def write_run(
         held_out = np.flatnonzero(folds == member.fold)
         with torch_seed(rng):
             network = new_network(chosen).state_dict()
-        predictions = Predictions(
-            held_out,
-            guesses(data.labels[held_out], skill, rng),
-            guesses(data.solution, skill, rng),
-        )
+        labels = (data.labels[held_out], data.solution)
+        predictions = Predictions(held_out, *(guesses(part, skill, rng) for part in labels))
         weights = {key: value.numpy() for key, value in network.items()}
-        run.write_member(TrainedMember(member, weights, predictions, history(chosen, rng)))
+        history = tuple(
+            EpochMetrics(number, 1e-3, 0.5, rng.uniform(0.9, 1), 0.5, 0.9, rng.uniform(1, 2), 0.1)
+            for number in range(1, chosen.epochs + 1)
+        )
+        run.write_member(TrainedMember(member, weights, predictions, history))
     run.add_seconds(10.0)
     ensure_finished(run, place / "data")
     return run
@@ -84,14 +74,6 @@ def guesses(
     """Logits [N, 10]: noise, and `skill` more for the label."""
     logits = rng.normal(size=(len(labels), 10)) + skill * np.eye(10)[labels]
     return logits.astype(np.float32)
-
-
-def history(recipe: Recipe, rng: np.random.Generator) -> tuple[EpochMetrics, ...]:
-    """Epochs of a training that never was."""
-    return tuple(
-        EpochMetrics(number, 1e-3, 0.5, rng.uniform(0.9, 1), 0.5, 0.9, rng.uniform(1, 2), 0.1)
-        for number in range(1, recipe.epochs + 1)
-    )
 
 
 def read_oof(path: Path) -> OutOfFold:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.pretended_gpu import PretendedGpus
+from support.small import UNDISTORTED, noise_rows
 from support.small import images as noise
 
-from digit_recognizer.data.competition import Dataset
 from digit_recognizer.training import trainer
 from digit_recognizer.training.augment import (
     MIDDLE,
@@ -24,7 +24,7 @@ from digit_recognizer.training.members import Member
 from digit_recognizer.training.recipe import RECIPES, Recipe
 from digit_recognizer.training.trainer import fit_member
 
-STILL = replace(Recipe(), rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, elastic=0.0)
+STILL = Recipe(**UNDISTORTED)
 
 
 def blobs(n: int) -> np.ndarray:
@@ -125,9 +125,8 @@ def test_a_gpus_augmentation_gives_the_images_of_the_cpus(recipe: Recipe, n_imag
 
 def test_a_gpu_augments_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "augment", lambda *_: pytest.fail("albumentations on the CPU"))
-    data = Dataset(noise(20), np.arange(20) % 10, noise(2, seed=1))
     recipe = Recipe(network="lenet5", n_splits=2, epochs=1, batch_size=5, tta=1)
     with PretendedGpus() as gpus:
-        fit_member(recipe, data, Member(0, 0), Device("cuda:1", "fp32"))
+        fit_member(recipe, noise_rows(20), Member(0, 0), Device("cuda:1", "fp32"))
     assert gpus.kernels["aten.tan.default"] == 1  # where the pixels come from
     assert gpus.kernels["aten.grid_sampler_2d.default"] == 1

@@ -45,11 +45,3 @@ def test_odd_batches_and_larger_images_are_left_to_torch(
     gradients(Conv3x3(2, 3), torch.ones(shape))
     with pytest.raises(TypeError):
         gradients(Conv3x3(2, 3), torch.ones(16, 2, 6, 6))
-
-
-def test_images_lie_side_by_side_with_a_column_of_zeros_between() -> None:
-    x = torch.arange(1.0, 1 + 16 * 3 * 2 * 2).view(16, 3, 2, 2)
-    tiles = conv._side_by_side(x)
-    assert tiles.shape == (2, 3, 2, 8 * 3)
-    assert torch.equal(tiles[1, :, :, 9:11], x[8 + 3])
-    assert not tiles[..., 2::3].any()

@@ -10,12 +10,11 @@ import pytest
 import torch
 from support.pretended_gpu import Gpu, PretendedGpus, device_of
 from support.runner import outcome
-from support.small import images
+from support.small import UNDISTORTED, images, noise_rows, write_small
 
 from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.dataset import load, replacing
 from digit_recognizer.data.files import read_json
-from digit_recognizer.data.sources import write_dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.pipeline import Pipeline
 from digit_recognizer.runs.ensemble import blend
@@ -38,8 +37,8 @@ def _rates_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optim, "lr_dtype", lambda device: torch.float32)
 
 
-AS_THEY_ARE = {"rotation": 0.0, "zoom": 0.0, "shift": 0.0, "shear": 0.0, "elastic": 0.0}
 NETWORKS = ("pooled", "narrow", "plain", "residual")
+SETTINGS = {"n_splits": 2, "epochs": 1, "batch_size": 5, "tta": 1, **UNDISTORTED}
 
 
 def train(network: str, device: Device, batch_size: int = 5) -> TrainedMember:
@@ -47,9 +46,8 @@ def train(network: str, device: Device, batch_size: int = 5) -> TrainedMember:
 
     Batches of eight would differ: `Conv3x3` lays eight images side by side on a CPU only.
     """
-    data = Dataset(images(20), np.arange(20) % 10, images(2, seed=1))
-    settings = {"n_splits": 2, "epochs": 1, "batch_size": batch_size, "tta": 1, **AS_THEY_ARE}
-    return fit_member(Recipe(network=network, **settings), data, Member(0, 0), device)  # type: ignore[arg-type]
+    settings = {**SETTINGS, "network": network, "batch_size": batch_size}
+    return fit_member(Recipe(**settings), noise_rows(20), Member(0, 0), device)
 
 
 def content(trained: TrainedMember) -> dict[str, bytes]:
@@ -135,15 +133,13 @@ def in_this_process(
 
 def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_path: Path) -> None:
     with replacing(tmp_path / "small", "sample", may_submit=False) as aside:
-        labels = np.arange(20) % 10
-        write_dataset(aside, (images(20), labels), (images(10, seed=1), labels[:10]))
+        write_small(aside)
     data = load(tmp_path / "small")
-    changes = {"n_splits": 2, "epochs": 1, "batch_size": 5, "tta": 1, **AS_THEY_ARE}
 
     def train_all(place: Path, devices: Sequence[Device]) -> Path:
         pipeline = Pipeline(place, data, devices, in_this_process, mock.MagicMock())
         requests = [
-            Request("small", name, named_recipe(name, changes)) for name in ("default", "plain")
+            Request("small", name, named_recipe(name, SETTINGS)) for name in ("default", "plain")
         ]
         parts = [pipeline.train(request).run.name for request in requests]
         return blend(tmp_path, place, parts, "both").run.run_dir

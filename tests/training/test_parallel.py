@@ -12,11 +12,9 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from support.small import images
+from support.small import noise_rows
 
-from digit_recognizer.data.competition import Dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
@@ -25,13 +23,15 @@ from digit_recognizer.training.recipe import Recipe
 
 DEVICES = [Device("cpu", "fp32")] * 2
 RECIPE = Recipe(n_splits=2, epochs=2, batch_size=10, network="mlp", tta=1)
-DATA = Dataset(images(100), np.arange(100) % 10, images(300, seed=1))  # more than a pipe holds
+DATA = noise_rows(100, n_test=300)  # more than a pipe holds
 MEMBERS = [Member(0, 0), Member(1, 0), Member(0, 1)]
 workers = multiprocessing.active_children  # the processes that this one started to train
 
 
-def trained(on_epoch: OnEpoch, members: list[Member] = MEMBERS) -> list[TrainedMember]:
-    with closing(train_members(RECIPE, DATA, members, DEVICES, on_epoch)) as results:
+def trained(
+    on_epoch: OnEpoch, members: list[Member] = MEMBERS, recipe: Recipe = RECIPE
+) -> list[TrainedMember]:
+    with closing(train_members(recipe, DATA, members, DEVICES, on_epoch)) as results:
         return list(results)
 
 
@@ -63,24 +63,22 @@ from torch import nn
 
 class OwnError(Exception): pass
 
-class Network(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(784, 10)
-
+class Network(nn.Sequential):
     def forward(self, x):
         if self.training:
             raise OwnError("not today")
-        return self.linear(x.flatten(1))
+        return super().forward(x)
+
+def build():
+    return Network(nn.Flatten(), nn.Linear(784, 10))
 """
 
 
 def test_an_error_of_a_class_in_the_users_own_file_is_named() -> None:
     """No pipe can carry it: the worker would end in sending it, as one that is killed."""
-    recipe = replace(RECIPE, network="mine.py:Network", network_source=OWN_NETWORK)
-    training = train_members(recipe, DATA, MEMBERS, DEVICES, lambda checkpoint: None)
-    with closing(training) as results, pytest.raises(RuntimeError, match="OwnError: not today"):
-        list(results)
+    recipe = replace(RECIPE, network="mine.py:build", network_source=OWN_NETWORK)
+    with pytest.raises(RuntimeError, match="OwnError: not today"):
+        trained(lambda checkpoint: None, recipe=recipe)
 
 
 @pytest.mark.parametrize("moment", [while_starting, after_an_epoch, with_half_a_result_in_the_pipe])

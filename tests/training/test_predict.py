@@ -1,7 +1,5 @@
 """Normalization, crops, views and predictions."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -28,19 +26,14 @@ CPU = Device("cpu", "fp32")
 
 @pytest.mark.parametrize(
     ("scaling", "black", "white"),
-    [
-        ("unit", 0.0, 1.0),
-        ("half", -1.0, 1.0),
-        ("mnist", -0.1307 / 0.3081, (1 - 0.1307) / 0.3081),
-    ],
+    [("unit", 0, 1), ("half", -1, 1), ("mnist", -0.1307 / 0.3081, (1 - 0.1307) / 0.3081)],
 )
 def test_pixels_are_scaled_as_the_recipe_says(scaling: str, black: float, white: float) -> None:
     image = torch.zeros(1, 28, 28, dtype=torch.uint8)
     image[0, 3, 4] = 255
     x = normalize(image, CPU, scaling)
     assert x.shape == (1, 1, 28, 28)
-    assert x[0, 0, 3, 4].item() == pytest.approx(white)
-    assert x[0, 0, 0, 0].item() == pytest.approx(black)
+    assert (x[0, 0, 3, 4].item(), x[0, 0, 0, 0].item()) == pytest.approx((white, black))
 
 
 @given(st.integers(0, 2**32), st.integers(20, 200), st.integers(0, 55))
@@ -59,21 +52,23 @@ def test_the_center_crop_enlarges_the_middle() -> None:
     sides = (cropped[0] > 100).sum(1).max().item(), (cropped[0] > 100).sum(0).max().item()
     assert sides == (24, 24) or sides == (23, 23)  # 20 * 28 / 24 = 23.3
     assert torch.allclose(cropped, cropped.flip(1).flip(2))
-    assert (center_crop(image, 0) == image).all()
-    assert (center_crop(image, 28) == image).all()
+    for whole in (0, 28):
+        assert (center_crop(image, whole) == image).all()
 
 
 def test_predictions_see_through_the_recipes_scaling_and_crop() -> None:
     network, images = NETWORKS["mlp"](), noise(20)
     plain = predict_logits(network, images, Recipe(tta=1), CPU)
     for changes in ({"scaling": "half"}, {"crop": 20}, {"tta": 5}):  # untrained: never confident
-        other = predict_logits(network, images, replace(Recipe(tta=1), **changes), CPU)
+        other = predict_logits(network, images, Recipe(**{"tta": 1, **changes}), CPU)
         assert not np.allclose(other, plain, atol=1e-4)
 
 
 def test_only_images_of_low_confidence_are_augmented() -> None:
-    network, images = _half_confident_network(), noise(60, 1)
-    recipe = Recipe(tta=5)
+    layer = nn.Linear(784, 10, bias=False)  # that is confident of about half of all noise
+    weights = np.random.default_rng(0).normal(0, 0.2, (10, 784))
+    layer.load_state_dict({"weight": torch.from_numpy(weights)})
+    network, images, recipe = nn.Sequential(nn.Flatten(), layer), noise(60, 1), Recipe(tta=5)
     with torch.inference_mode():
         shifted = views(torch.from_numpy(images), recipe)
         each = torch.stack([network.eval()(normalize(x, CPU, recipe.scaling)) for x in shifted])
@@ -81,14 +76,6 @@ def test_only_images_of_low_confidence_are_augmented() -> None:
     assert 5 < confident.sum() < 55
     expected = torch.where(confident[:, None], each[0], each.mean(0))
     np.testing.assert_allclose(predict_logits(network, images, recipe, CPU), expected, rtol=1e-4)
-
-
-def _half_confident_network() -> nn.Module:
-    """Return a network that is confident of about half of all noise images."""
-    layer = nn.Linear(784, 10, bias=False)
-    weights = np.random.default_rng(0).normal(0, 0.2, (10, 784))
-    layer.load_state_dict({"weight": torch.from_numpy(weights)})
-    return nn.Sequential(nn.Flatten(), layer)
 
 
 def test_predictions_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,17 +93,10 @@ def test_views_are_the_image_and_its_shifts_by_a_pixel_each_way() -> None:
     assert places == [[[10, 20]], [[9, 20]], [[11, 20]], [[10, 19]], [[10, 21]]]
 
 
-class _Failing(nn.Module):
-    def __init__(self, error: str) -> None:
-        super().__init__()
-        self.error = error
+def test_too_little_memory_says_what_to_do() -> None:
+    class TooLarge(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError(self.error)
-
-
-def test_too_little_memory_says_what_to_do_and_another_error_is_as_it_is() -> None:
     with pytest.raises(TrainingError, match="cpu has too little free memory: close"):
-        predict_logits(_Failing("CUDA out of memory"), noise(3), Recipe(tta=1), CPU)
-    with pytest.raises(RuntimeError, match="invalid device function"):
-        predict_logits(_Failing("invalid device function"), noise(3), Recipe(tta=1), CPU)
+        predict_logits(TooLarge(), noise(3), Recipe(tta=1), CPU)

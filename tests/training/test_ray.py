@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.pretended_gpu import PretendedGpus
-from support.runner import QUICK, command, outcome, train
+from support.runner import QUICK, call, command, outcome, train
 
 from digit_recognizer.data.files import read_json
 from digit_recognizer.errors import DeviceError
@@ -23,27 +23,23 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning"),
 ]
 LONG = (*QUICK, "--n-splits", "3", "--epochs", "20")
-WILD = ("--epochs", "6", "--lr", "10", "--weight-decay", "10")  # weights grow a hundredfold a step
 
 
 def assert_same(run_dir: Path, other: Path) -> None:
     assert outcome(run_dir) == outcome(other)
-    reports = [read_json(folder / "cv.json") for folder in (run_dir, other)]
-    for report in reports:
-        del report["seconds"], report["augment_share"]
-    assert reports[0] == reports[1]
+    report, others = (read_json(folder / "cv.json") for folder in (run_dir, other))
+    times = {name: others[name] for name in ("seconds", "augment_share")}
+    assert {**report, **times} == others
 
 
-def test_without_ray_one_line_says_what_to_install_and_nothing_is_begun(place: Path) -> None:
-    words = command("train", place, "--data", "small", "--run", "lacking", "--backend", "ray")
-    hidden = (
-        "import sys; sys.modules['ray'] = None\n"
-        f"from digit_recognizer.cli import main\nsys.exit(main({words[3:]!r}))"
-    )
-    refused = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True)
-    assert refused.returncode == 1
-    assert refused.stderr.count("\n") == 1
-    assert "ray is not installed: install digit-recognizer[notebook,cluster]" in refused.stderr
+def test_without_ray_one_line_says_what_to_install_and_nothing_is_begun(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "digit_recognizer.training.ray_backend", raising=False)
+    assert call(place, "train", "--data", "small", "--run", "lacking", "--backend", "ray") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ray is not installed: install digit-recognizer[notebook,clu")
     assert not (place / "submissions" / "lacking").exists()
 
 
@@ -147,7 +143,8 @@ def test_a_setting_that_diverges_and_a_cluster_that_is_not_there_are_one_line(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
-    diverged = train(place, "diverges", *WILD, "--backend", "ray")
+    wild = ("--epochs", "6", "--lr", "10", "--weight-decay", "10")  # weights explode
+    diverged = train(place, "diverges", *wild, "--backend", "ray")
     assert (diverged.returncode, diverged.stderr.count("error: ")) == (1, 1), diverged.stderr
     assert "lower the learning rate" in diverged.stderr
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")

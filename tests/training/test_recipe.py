@@ -3,9 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.small import images
+from support.small import noise_rows
 
-from digit_recognizer.data.competition import Dataset
 from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RecipeError, RunError
 from digit_recognizer.runs.request import Request
@@ -60,9 +59,8 @@ def test_a_value_out_of_range_is_refused_with_the_range(changes: dict, message: 
     assert str(caught.value) == message
 
 
-def test_every_named_recipe_uses_a_network_that_exists() -> None:
+def test_the_networks_that_a_recipe_may_name_are_those_that_exist() -> None:
     assert set(NETWORKS) == set(NETWORK_NAMES)
-    assert all(recipe.network in NETWORKS for recipe in RECIPES.values())
 
 
 def test_a_recipe_of_ones_own_is_a_toml_file(
@@ -142,8 +140,6 @@ def build():
 def test_an_unusual_network_of_ones_own_is_trained_with_its_own_buffers(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(UNUSUAL)
     settings = {"network": f"{tmp_path / 'mine.py'}:build", "n_splits": 2, "epochs": 1}
-    data = Dataset(images(40), np.arange(40) % 10, images(2, seed=1))
-    trained = fit_member(
-        named_recipe("default", settings), data, Member(0, 0), Device("cpu", "fp32")
-    )
+    recipe = named_recipe("default", settings)
+    trained = fit_member(recipe, noise_rows(40), Member(0, 0), Device("cpu", "fp32"))
     assert np.abs(trained.weights["norm.running_mean"]).max() > 0

@@ -3,10 +3,12 @@
 import copy
 import math
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support.small import UNDISTORTED
 
 from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.competition import Dataset
@@ -24,7 +26,6 @@ from digit_recognizer.training.trainer import _Trainer, evenly_spaced, fit_membe
 
 CPU = Device("cpu", "fp32")
 HALVES = Recipe(n_splits=2, epochs=2, batch_size=8)
-UNDISTORTED = replace(HALVES, rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, elastic=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +33,10 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return load(fetch_dataset(tmp_path_factory.mktemp("data"), "sample")[0])
 
 
-def handful(digits: Dataset, n: int) -> Dataset:
-    """`n` rows, all ten digits about equally often, and 20 test rows."""
-    folds = assign_folds(digits, len(digits.labels) // n, 0)
-    chosen = np.flatnonzero(folds == 0)[:n]
+@pytest.fixture(scope="module")
+def rows(digits: Dataset) -> Dataset:
+    """60 rows, all ten digits about equally often, and 20 test rows."""
+    chosen = np.flatnonzero(assign_folds(digits, len(digits.labels) // 60, 0) == 0)[:60]
     return Dataset(digits.images[chosen], digits.labels[chosen], digits.test_images[:20])
 
 
@@ -52,9 +53,8 @@ def test_a_member_learns_what_it_never_saw(digits: Dataset) -> None:
 
 
 def test_held_out_rows_do_not_touch_the_weights(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    rows: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = handful(digits, 60)
     folds = assign_folds(rows, 2, 0)
     monkeypatch.setattr(members, "assign_folds", lambda *_: folds)  # labels decide them
     honest = fit_member(HALVES, rows, Member(1, 0), CPU)
@@ -74,10 +74,10 @@ def test_held_out_rows_do_not_touch_the_weights(
     ],
 )
 def test_the_history_has_the_learning_rate_of_an_epochs_last_step(
-    digits: Dataset, changes: dict, lrs: list[float]
+    rows: Dataset, changes: dict, lrs: list[float]
 ) -> None:
     recipe = replace(HALVES, network="mlp", lr=0.004, **changes)
-    trained = fit_member(recipe, handful(digits, 40), Member(0, 0), CPU)
+    trained = fit_member(recipe, rows, Member(0, 0), CPU)
     assert [epoch.lr for epoch in trained.history] == pytest.approx(lrs)
 
 
@@ -107,23 +107,16 @@ CHANGES: dict[str, object] = {
 OTHERS = {"network", "network_source", "folds", "n_seeds", "tta", "lr_decay"}
 
 
-def test_every_setting_and_the_members_seed_decide_the_weights(digits: Dataset) -> None:
+def test_every_setting_and_the_members_seed_decide_the_weights(rows: Dataset) -> None:
     assert {field.name for field in fields(Recipe)} == CHANGES.keys() | OTHERS
-    rows, recipe = handful(digits, 60), replace(HALVES, network="mlp")
-    first, *others = (
-        fit_member(changed, rows, member, CPU)
-        for changed, member in (
-            (recipe, Member(0, 0)),
-            (recipe, Member(0, 1)),
-            *((replace(recipe, **{name: CHANGES[name]}), Member(0, 0)) for name in CHANGES),
-        )
-    )
-    alike = [
-        name
-        for name, other in zip(["member", *CHANGES], others, strict=True)
-        if same_weights(first, other)
-    ]
-    assert alike == []
+
+    def train(seed: int = 0, **changes: Any) -> TrainedMember:
+        return fit_member(replace(HALVES, network="mlp", **changes), rows, Member(0, seed), CPU)
+
+    first = train()
+    assert not same_weights(first, train(seed=1))
+    others = {name: train(**{name: value}) for name, value in CHANGES.items()}
+    assert [name for name, other in others.items() if same_weights(first, other)] == []
 
 
 def test_members_share_gpus_in_turn_and_a_cpu_core_by_core() -> None:
@@ -135,8 +128,7 @@ def test_members_share_gpus_in_turn_and_a_cpu_core_by_core() -> None:
     assert worker_devices([CPU], 3) == [CPU] * 3
 
 
-def test_members_come_out_the_same_for_any_number_of_workers(digits: Dataset) -> None:
-    rows = handful(digits, 60)
+def test_members_come_out_the_same_for_any_number_of_workers(rows: Dataset) -> None:
     members = [Member(0, 0), Member(1, 0)]
     one_worker, many = (
         {t.member: t for t in train_members(HALVES, rows, members, [CPU] * n, lambda _: None)}
@@ -155,39 +147,31 @@ def test_members_come_out_the_same_for_any_number_of_workers(digits: Dataset) ->
     [{}, {"network": "plain"}, {"network": "deotte", "optimizer": "adam", "ema_decay": 0.0}],
 )
 def test_a_member_goes_on_from_a_checkpoint_with_the_same_bytes(
-    digits: Dataset, changes: dict
+    rows: Dataset, changes: dict
 ) -> None:
-    rows, recipe = handful(digits, 60), replace(HALVES, epochs=4, **changes)
-    checkpoints: list[Checkpoint] = []
-    whole = fit_member(recipe, rows, Member(0, 0), CPU, checkpoints.append)
-    trained: list[int] = []
-    resumed = fit_member(
-        recipe,
-        rows,
-        Member(0, 0),
-        CPU,
-        lambda checkpoint: trained.append(checkpoint.history[-1].epoch),
-        checkpoint=checkpoints[1],
-    )
-    assert trained == [3, 4]
+    recipe = replace(HALVES, epochs=4, **changes)
+    before, after = list[Checkpoint](), list[Checkpoint]()
+    whole = fit_member(recipe, rows, Member(0, 0), CPU, before.append)
+    resumed = fit_member(recipe, rows, Member(0, 0), CPU, after.append, checkpoint=before[1])
+    assert [checkpoint.history[-1].epoch for checkpoint in after] == [3, 4]
     assert same_weights(resumed, whole)
     assert (resumed.predictions.test_logits == whole.predictions.test_logits).all()
     assert resumed.history[:2] == whole.history[:2]
     assert [e.val_loss for e in resumed.history] == [e.val_loss for e in whole.history]
 
 
-def test_a_checkpoint_of_another_network_is_one_line(digits: Dataset) -> None:
-    rows, checkpoints = handful(digits, 60), list[Checkpoint]()
+def test_a_checkpoint_of_another_network_is_one_line(rows: Dataset) -> None:
+    checkpoints: list[Checkpoint] = []
     fit_member(replace(HALVES, network="mlp"), rows, Member(0, 0), CPU, checkpoints.append)
     with pytest.raises(TrainingError, match="fold0-seed0: its checkpoint is of another network"):
         fit_member(HALVES, rows, Member(0, 0), CPU, checkpoint=checkpoints[0])
 
 
-@pytest.mark.parametrize("n_good_steps", [0, 1])
-def test_a_loss_that_is_not_finite_stops_the_member(digits: Dataset, n_good_steps: int) -> None:
+@pytest.mark.parametrize("n_good_steps", [0, 2])
+def test_a_loss_that_is_not_finite_stops_the_member(rows: Dataset, n_good_steps: int) -> None:
     """Also the last step's of an epoch, whose losses were all computed before."""
-    trainer = _Trainer(HALVES, handful(digits, 40), Member(0, 3), CPU)
-    assert trainer.steps_per_epoch == 2
+    trainer = _Trainer(HALVES, rows, Member(0, 3), CPU)
+    assert trainer.steps_per_epoch == 3
     trainer._lr_factor = lambda step: 1.0 if step < n_good_steps else math.inf
     with pytest.raises(TrainingError) as caught:
         trainer.run_epoch(1)
@@ -196,10 +180,10 @@ def test_a_loss_that_is_not_finite_stops_the_member(digits: Dataset, n_good_step
     )
 
 
-def test_fp16_has_the_gradients_of_fp32(digits: Dataset) -> None:
+def test_fp16_has_the_gradients_of_fp32(rows: Dataset) -> None:
     gradients = []
     for precision in ("fp16", "fp32"):
-        trainer = _Trainer(HALVES, handful(digits, 40), Member(0, 0), Device("cpu", precision))
+        trainer = _Trainer(HALVES, rows, Member(0, 0), Device("cpu", precision))
         trainer._load_batches(torch.from_numpy(trainer.data.images), trainer.data.labels)
         trainer.step()
         parameters = trainer.network.parameters()
@@ -209,34 +193,33 @@ def test_fp16_has_the_gradients_of_fp32(digits: Dataset) -> None:
 
 
 def test_an_overflow_of_fp16_stops_the_member_instead_of_leaving_out_steps(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    rows: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer_module, "FP16_LOSS_SCALE", 1e8)
-    trainer = _Trainer(HALVES, handful(digits, 40), Member(0, 0), Device("cpu", "fp16"))
+    trainer = _Trainer(HALVES, rows, Member(0, 0), Device("cpu", "fp16"))
     with pytest.raises(TrainingError, match="or give --device cpu: fp16 numbers end at 65504"):
         trainer.run_epoch(1)
 
 
 def test_a_device_without_enough_memory_is_one_line(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    rows: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_epoch(trainer: _Trainer, epoch: int) -> None:
         raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
 
     monkeypatch.setattr(_Trainer, "run_epoch", run_epoch)
     with pytest.raises(TrainingError) as caught:
-        fit_member(HALVES, handful(digits, 40), Member(0, 3), CPU)
+        fit_member(HALVES, rows, Member(0, 3), CPU)
     assert str(caught.value) == (
         "fold0-seed3: cpu has too little free memory: give a smaller --batch-size (now 8),"
         " --workers 1, or --device cpu"
     )
 
 
-def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Dataset) -> None:
+def test_the_averaged_network_has_batchnorm_statistics_of_its_own(rows: Dataset) -> None:
     """Every layer keeps the statistics that the averaged weights produce, not older ones."""
-    rows = handful(digits, 60)
     # All 30 training rows in one batch, as they are: then the statistics are known exactly.
-    recipe = replace(UNDISTORTED, network="plain", epochs=3, batch_size=30)
+    recipe = replace(HALVES, network="plain", epochs=3, batch_size=30, **UNDISTORTED)
     trainer = _Trainer(recipe, rows, Member(0, 0), CPU)
     for epoch in (1, 2, 3):
         trainer.run_epoch(epoch)
@@ -254,12 +237,12 @@ def test_the_averaged_network_has_batchnorm_statistics_of_its_own(digits: Datase
 
 
 def test_no_batch_of_the_statistics_is_a_single_image(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    rows: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A single image has no variance, and would count as much as all others."""
     monkeypatch.setattr(trainer_module, "BN_BATCH", 29)  # of 30 training rows
     recipe = replace(HALVES, network="plain", batch_size=128)
-    trainer = _Trainer(recipe, handful(digits, 60), Member(0, 0), CPU)
+    trainer = _Trainer(recipe, rows, Member(0, 0), CPU)
     assert math.isfinite(trainer.run_epoch(1).val_loss)
 
 
@@ -273,11 +256,9 @@ def test_a_subset_of_rows_is_evenly_spaced_from_the_first_to_the_last(
     assert len(chosen) == 1 or np.ptp(np.diff(chosen)) <= 1 <= np.diff(chosen).min()
 
 
-def test_without_averaging_the_last_weights_and_the_running_statistics_count(
-    digits: Dataset,
-) -> None:
+def test_without_averaging_the_last_weights_and_the_running_statistics_count(rows: Dataset) -> None:
     recipe = replace(HALVES, epochs=3, batch_size=10, ema_decay=0.0)
-    trainer = _Trainer(recipe, handful(digits, 60), Member(0, 0), CPU)
+    trainer = _Trainer(recipe, rows, Member(0, 0), CPU)
     for epoch in (1, 2, 3):
         trainer.run_epoch(epoch)
     assert trainer.predictor is trainer.network
@@ -289,8 +270,8 @@ def test_without_averaging_the_last_weights_and_the_running_statistics_count(
 @pytest.mark.parametrize(
     "changes", [{}, {"scaling": "image", "crop": 25, "ema_decay": 0.0, "network": "mlp"}]
 )
-def test_weights_on_disk_predict_as_the_member_did(digits: Dataset, changes: dict) -> None:
-    rows, recipe = handful(digits, 40), replace(HALVES, epochs=1, **changes)
+def test_weights_on_disk_predict_as_the_member_did(rows: Dataset, changes: dict) -> None:
+    recipe = replace(HALVES, epochs=1, **changes)
     trained = fit_member(recipe, rows, Member(0, 0), CPU)
     network = load_network(recipe, trained.weights, CPU)
     again = predict_logits(network, rows.test_images, recipe, CPU)

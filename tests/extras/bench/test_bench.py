@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.dataset import replacing
 from digit_recognizer.data.files import read_json
-from digit_recognizer.data.sources import make_sample
 from digit_recognizer.extras.bench import bench_text
 from digit_recognizer.extras.bench.measure import _add_ratios, images_per_epoch, run_bench
 from digit_recognizer.extras.bench.plain_loop import AugmentedDigits, seed_worker
@@ -62,27 +61,27 @@ def test_every_ratio_is_that_of_the_figures_beside_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="digit_recognizer")
-    with replacing(tmp_path / "data" / "sample", "sample", may_submit=False) as aside:
-        make_sample(aside)
-    report = run_bench(tmp_path / "data" / "sample", tmp_path, 1, 2, "cpu")
+    sample, _ = fetch_dataset(tmp_path / "data", "sample")
+    report = run_bench(sample, tmp_path, 1, 2, "cpu")
     assert read_json(tmp_path / "bench.json") == report
     (figures,) = report["rounds"]
     ratio = figures["images_per_second"] / figures["plain_images_per_second"]
     assert figures["speedup"] == pytest.approx(ratio)
     n_rows = report["settings"]["rows"]
-    minutes = 15 * 45 * round(0.9 * n_rows) / figures["deotte_images_per_second"] / 60
-    assert figures["deotte_minutes"] == pytest.approx(minutes)
-    assert figures["deotte_speedup"] == pytest.approx(minutes / figures["minutes"])
     rates = [figures[f"baranarca-{kind}_images_per_second"] for kind in ("resnet", "vgg")]
-    minutes = sum(5 * 30 * round(0.8 * n_rows) / rate / 60 for rate in rates)
-    assert figures["baranarca_minutes"] == pytest.approx(minutes)
-    assert figures["baranarca_speedup"] == pytest.approx(minutes / figures["minutes"])
+    expected = {
+        "deotte": 15 * 45 * round(0.9 * n_rows) / figures["deotte_images_per_second"] / 60,
+        "baranarca": sum(5 * 30 * round(0.8 * n_rows) / rate / 60 for rate in rates),
+    }
+    for name, minutes in expected.items():
+        assert figures[f"{name}_minutes"] == pytest.approx(minutes)
+        assert figures[f"{name}_speedup"] == pytest.approx(minutes / figures["minutes"])
     assert 0 < figures["mfu"] < 1.5
     messages = [record.getMessage() for record in caplog.records]
     assert sum(line.startswith("round 1 of 1: ") for line in messages) == 6
     text = bench_text(report)
     median = {name: figure["median"] for name, figure in report["figures"].items()}
     assert f"{median['speedup']:.1f}x" in text
-    for name in ("deotte", "baranarca"):
+    for name in expected:
         assert f"{median[f'{name}_speedup']:.0f}x" in text
     assert f"{median['mfu']:.0%}" in text

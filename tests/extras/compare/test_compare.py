@@ -1,6 +1,5 @@
 """`make compare`: finished runs side by side, with figures that are theirs."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -57,14 +56,14 @@ def rows(shelf: Path) -> pd.DataFrame:
 
 def test_every_figure_is_that_of_the_run(shelf: Path, rows: pd.DataFrame) -> None:
     quick = run(shelf, "small-quick")
-    report = json.loads(quick.cv_path.read_text())
+    report = quick.cv()
     histories = [quick.read_history(member) for member in quick.finished_members()]
     row = rows.loc["quick"]
     assert row.run == "small-quick"
-    assert row.cv_accuracy == report["cv_accuracy"]
-    assert [row.cv_low, row.cv_high] == report["cv_interval"]
+    assert row.cv_accuracy == report.cv_accuracy
+    assert (row.cv_low, row.cv_high) == report.cv_interval
     assert row.n_rows == 240
-    assert row.test_accuracy == report["test_accuracy"]
+    assert row.test_accuracy == report.test_accuracy
     seconds = sum(epoch.seconds for history in histories for epoch in history)
     assert row.member_seconds == pytest.approx(seconds)
     assert row.wall_seconds == 10
@@ -113,8 +112,7 @@ def test_the_reference_is_the_finished_default_of_the_same_data_or_the_one_compa
 def test_the_command_takes_finished_runs_as_they_are_and_prints_the_table(
     shelf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = {"n_splits": 2, "network": SMALL_NETWORK}
-    names = [write_run(shelf, recipe=recipe, **settings).name for recipe in ("default", "mlp")]
+    names = [write_run(shelf, recipe=recipe).name for recipe in ("default", "mlp")]
     words = ["--data", "small", "--recipes", "mlp default mlp", "--device", "cpu"]
     words += ["--n-splits", "2", "--network", SMALL_NETWORK]
     assert call(shelf, "compare", *words) == 0

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,9 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from support.desk import REPOSITORY, SECRET, Desk, environment_of, point_to
+from support.desk import SECRET, Desk, point_to
 from support.kaggle_image import RUN, make_interpreter, put_data, run_script
-from support.kernel_loopback import KernelKaggle
+from support.kernel_loopback import KernelKaggle, stream
 from support.loopback import Reply, refusal, serve
 from support.runner import make_small
 
@@ -30,6 +29,7 @@ SETTINGS = ("--n-splits", "2", "--epochs", "2", "--batch-size", "16", "--tta", "
 RECIPE = Recipe(n_splits=2, epochs=2, batch_size=16, tta=1)
 REQUEST = Request("digit-recognizer", "default", RECIPE)
 WORDS = ("--run", RUN, *SETTINGS)
+Machine = tuple[Path, subprocess.CompletedProcess[str]]
 NAME = f"someone/{slug(RUN, REQUEST)}"
 NOT_WHOLE = (
     "run.zip: did not arrive whole, or is of another run: it is not used:"
@@ -46,9 +46,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def machine(
-    small: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def machine(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """A bare machine after it ran the script: its folder, and what it said."""
     place = tmp_path_factory.mktemp("machine")
     put_data(small, place / "working" / "digit-recognizer")
@@ -56,7 +54,7 @@ def machine(
 
 
 @pytest.fixture(scope="session")
-def run_zip(machine: tuple[Path, subprocess.CompletedProcess[str]]) -> bytes:
+def run_zip(machine: Machine) -> bytes:
     """The zip that it made."""
     place, done = machine
     assert done.returncode == 0, done.stdout + done.stderr
@@ -67,7 +65,6 @@ def run_zip(machine: tuple[Path, subprocess.CompletedProcess[str]]) -> bytes:
 def kernels(monkeypatch: pytest.MonkeyPatch, run_zip: bytes, key: None) -> Iterator[KernelKaggle]:
     """A loopback Kaggle whose kernels end well."""
     with serve(KernelKaggle(outputs={"run.zip": run_zip})) as server:
-        assert isinstance(server, KernelKaggle)
         point_to(monkeypatch, server.url)
         yield server
 
@@ -93,16 +90,11 @@ def fail(desk: Desk, *words: str) -> str:
     return desk.fail("kernel", *WORDS, *words)
 
 
-# --- the script on a machine of its own
-
-
-def test_the_script_trains_with_what_kaggles_image_has(
-    machine: tuple[Path, subprocess.CompletedProcess[str]], run_zip: bytes
-) -> None:
+def test_the_script_trains_with_what_kaggles_image_has(machine: Machine) -> None:
     place, done = machine
+    assert (done.returncode, done.stderr) == (0, "")
     assert "package: digit_recognizer\n" in done.stdout  # in a folder of its own
     assert "fold1-seed0  epoch   2/2" in done.stdout
-    assert done.stderr == ""
     files = {path.name for path in (place / "working").iterdir()}
     assert files == {"digit-recognizer", "run.zip", "submission.csv"}
     assert not list(place.glob("digit-recognizer-*"))
@@ -116,8 +108,7 @@ def test_the_other_input_folder_and_a_full_image_give_the_same_run(
     python = make_interpreter(tmp_path / "python", ("digit_recognizer",))
     done = run_script(python, tmp_path, REQUEST)
     assert done.returncode == 0, done.stdout + done.stderr
-    here = contents((tmp_path / "working" / "run.zip").read_bytes())
-    there = contents(run_zip)
+    here, there = contents((tmp_path / "working" / "run.zip").read_bytes()), contents(run_zip)
     assert set(here) == set(there)
     for name, content in here.items():
         if name.endswith((".safetensors", "oof.csv", "submission.csv", "recipe.json")):
@@ -127,25 +118,20 @@ def test_the_other_input_folder_and_a_full_image_give_the_same_run(
 def test_a_needed_package_that_is_missing_is_one_line_and_no_run(tmp_path: Path) -> None:
     python = make_interpreter(tmp_path / "python", ("albumentations", "torch"))
     done = run_script(python, tmp_path, REQUEST)
-    assert done.returncode == 1
     line = "error: Kaggle's image lacks albumentations, torch: the run was not started\n"
-    assert done.stderr == line
+    assert (done.returncode, done.stderr) == (1, line)
     assert not list((tmp_path / "working").iterdir())
 
 
 def test_data_in_neither_place_is_one_line(tmp_path: Path) -> None:
     done = run_script(make_interpreter(tmp_path / "python"), tmp_path, REQUEST)
     assert done.returncode == 1
-    line = done.stderr.splitlines()[-1]
-    assert line.startswith("error: the competition's data is neither in ")
-    assert "working/competitions/digit-recognizer: accept its rules" in line
-
-
-# --- from here to Kaggle and back
+    line = "error: the competition's data is neither in .*/working/competitions/digit-recognizer:"
+    assert re.match(f"{line} accept its rules", done.stderr.splitlines()[-1])
 
 
 def test_pushed_followed_brought_back_and_fit_for_cv_and_submit(
-    desk: Desk, kernels: KernelKaggle, small: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, kernels: KernelKaggle, small: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(monotonic=lambda: sum(desk.pauses))  # which the pauses move on
     monkeypatch.setattr(kernel_module, "time", clock)
@@ -155,6 +141,8 @@ def test_pushed_followed_brought_back_and_fit_for_cv_and_submit(
     assert re.search(r"  0.0 min  queued\n  0.3 min  running\n  1.0 min  complete\n", out)
     run_dir = desk.submissions_dir / RUN
     assert f"brought back: {run_dir} (trained on cpu, " in out
+    assert f"submission: {run_dir / 'submission.csv'}" in out
+    assert list(home.iterdir()) == []
     environment = json.loads((run_dir / "environment.json").read_text())
     assert environment["may_submit"] is True
     assert len(environment["data"]) == 3
@@ -184,10 +172,10 @@ def test_lines_that_came_before_a_stream_broke_off_are_printed(
     desk: Desk, kernels: KernelKaggle
 ) -> None:
     events = [json.dumps({"data": f"epoch {number}"}) for number in range(60)]
-    body = "".join(f"data: {event}\n\n" for event in events).encode()
+    broken = stream(events)
+    broken.cut = len(broken.body) // 2
+    kernels.replies["GET"] = [broken]
     kernels.streams = [[*events, "END_OF_LOG"]]
-    stream = {"Content-Type": "text/event-stream"}
-    kernels.replies["GET"] = [Reply(body=body, headers=stream, cut=len(body) // 2)]
     shown = [line.strip() for line in ok(desk).splitlines() if line.startswith("  epoch")]
     assert shown == [f"epoch {number}" for number in range(60)]
 
@@ -299,31 +287,6 @@ def test_a_token_says_whose_the_kernel_is(
     assert kernels.pushes[0]["slug"] == NAME
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-def test_through_make_and_a_process_of_its_own(
-    desk: Desk, kernels: KernelKaggle, home: Path
-) -> None:
-    kernels.after_push = [{"status": "COMPLETE"}]
-    words = f"--submissions-dir '{desk.submissions_dir}' {' '.join(SETTINGS)}"
-    done = subprocess.run(
-        [
-            *("make", "-o", ".venv/.ready", f"RUN_PYTHON='{sys.executable}' -m digit_recognizer"),
-            *("kernel", f"RUN={RUN}", "RECIPE=default", f"ARGS={words}"),
-        ],
-        cwd=REPOSITORY,
-        env=environment_of(kernels),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert SECRET not in done.stdout + done.stderr
-    assert "brought back: " in done.stdout
-    assert f"submission: {desk.submissions_dir / RUN / 'submission.csv'}" in done.stdout
-    assert len(kernels.pushes) == 1
-    assert list(home.iterdir()) == []
-
-
 def test_a_kernel_that_failed_shows_the_end_of_its_log_and_force_pushes_anew(
     desk: Desk, kernels: KernelKaggle
 ) -> None:
@@ -336,10 +299,8 @@ def test_a_kernel_that_failed_shows_the_end_of_its_log_and_force_pushes_anew(
         f"{NAME}: ended with the status error: see"
         f" https://www.kaggle.com/code/{NAME}, then repeat with FORCE=1"
     )
-    assert rest[0] == "the end of its log:"
-    assert rest[1:] == [f"  line {number}" for number in range(19, 30)] + [
-        "  error: no \\x1b[31mluck"
-    ]
+    shown = [*(f"line {number}" for number in range(19, 30)), r"error: no \x1b[31mluck"]
+    assert rest == ["the end of its log:", *(f"  {line}" for line in shown)]
     assert kernels.pushes == []
     ok(desk, "--force")
     assert len(kernels.pushes) == 1
@@ -410,13 +371,10 @@ def test_only_a_runs_own_files_are_unpacked(
 
 def test_a_transfer_that_breaks_off_is_repeated(desk: Desk, kernels: KernelKaggle) -> None:
     kernels.after_push = [{"status": "COMPLETE"}]
-    log = Reply(cut=0)
-    kernels.replies["GET"] = [log, Reply(acts=True, body=b"x" * 1000, cut=10)]
+    of_the_log, of_the_zip = Reply(cut=0), Reply(acts=True, body=b"x" * 1000, cut=10)
+    kernels.replies["GET"] = [of_the_log, of_the_zip]
     ok(desk)
     assert kernels.steps.count("GET") == 3
-
-
-# --- as a notebook
 
 
 def test_a_notebook_needs_no_token_and_holds_the_script(desk: Desk, tmp_path: Path) -> None:

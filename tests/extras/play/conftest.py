@@ -17,12 +17,11 @@ from digit_recognizer.runs.run import Run
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the sample in ``data`` and a finished run ``submissions/drawing``."""
     root = tmp_path_factory.mktemp("drawing")
-    provenance = load(fetch_dataset(root / "data", "sample")[0]).provenance
-    assert provenance is not None
+    sample = load(fetch_dataset(root / "data", "sample")[0])
     run = Run(root / "submissions" / "drawing")
     shutil.copytree(PRETRAINED.run_dir, run.run_dir)
     write_json(run.recipe_path, {**run.request().as_dict(), "dataset": "sample"})
-    environment = replace(run.environment(), source="sample", data=provenance.sha256)
+    environment = replace(run.environment(), source="sample", data=sample.provenance.sha256)
     write_json(run.environment_path, environment)
     return root
 

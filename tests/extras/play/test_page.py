@@ -17,7 +17,6 @@ from digit_recognizer.extras.play.app import build_app
 from digit_recognizer.runs.inference import PRETRAINED, InferenceRun
 from digit_recognizer.runs.run import Run
 
-Visitor = Callable[..., Visit]
 BRING = """([kind, text]) => {
     const bytes = Uint8Array.from(atob(text), character => character.charCodeAt(0));
     const files = new DataTransfer();
@@ -40,10 +39,19 @@ def address(drawing: Path, drawing_run: Run) -> Iterator[str]:
     thread.join()
 
 
+@pytest.fixture
+def opened(visit: Callable[..., Visit], address: str) -> Visit:
+    return visit(address)
+
+
+@pytest.fixture
+def page(opened: Visit) -> Page:
+    return opened.page
+
+
 def at(page: Page, point: tuple[float, float]) -> dict[str, float]:
     """Return where a point of the sheet, each coordinate from 0 to 1, is in the window."""
     box = page.locator("#sheet").bounding_box()
-    assert box is not None
     return {"x": box["x"] + point[0] * box["width"], "y": box["y"] + point[1] * box["height"]}
 
 
@@ -81,9 +89,7 @@ def inked(page: Page) -> str:
     return str(page.locator("#sheet").evaluate("sheet => sheet.toDataURL()"))
 
 
-def test_a_drawn_1_7_and_0_are_read(visit: Visitor, address: str) -> None:
-    opened = visit(address)
-    page = opened.page
+def test_a_drawn_1_7_and_0_are_read(opened: Visit, page: Page) -> None:
     for digit in (1, 7, 0):
         draw(page, digit)
         expect(page.locator("#glyph")).to_have_text(str(digit))
@@ -97,7 +103,7 @@ def test_a_drawn_1_7_and_0_are_read(visit: Visitor, address: str) -> None:
 
 @pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 360)])
 def test_everything_about_the_answer_of_a_chosen_run_is_shown_and_accessible(
-    visit: Visitor, address: str, dark: bool, width: int
+    visit: Callable[..., Visit], address: str, dark: bool, width: int
 ) -> None:
     opened = visit(address, dark=dark, width=width)
     page = opened.page
@@ -117,9 +123,7 @@ def test_everything_about_the_answer_of_a_chosen_run_is_shown_and_accessible(
     assert opened.overflow() == 0
 
 
-def test_several_digits_are_read_and_an_unclear_one_is_grey(visit: Visitor, address: str) -> None:
-    opened = visit(address)
-    page = opened.page
+def test_several_digits_are_read_and_an_unclear_one_is_grey(opened: Visit, page: Page) -> None:
     open_picture(page, encoded(255 - np.pad(row_of((3, 1, 4)), 60)))
     expect(page.locator("#glyph")).to_have_text("314")
     page.get_by_role("button", name="4", exact=True).click()
@@ -130,10 +134,7 @@ def test_several_digits_are_read_and_an_unclear_one_is_grey(visit: Visitor, addr
     assert opened.violations() == []
 
 
-def test_a_dot_is_no_digit_and_said_to_be_none_only_when_the_pen_is_lifted(
-    visit: Visitor, address: str
-) -> None:
-    page = visit(address).page
+def test_a_dot_is_no_digit_and_said_to_be_none_only_when_the_pen_is_lifted(page: Page) -> None:
     press(page, (0.5, 0.5))
     for x in (0.501, 0.502):  # by the second question, the first is answered and shown
         with page.expect_response("**/read/**"):
@@ -143,20 +144,19 @@ def test_a_dot_is_no_digit_and_said_to_be_none_only_when_the_pen_is_lifted(
     expect(page.get_by_role("alert")).to_contain_text("shows no digit")
 
 
-def test_a_finger_draws_too(visit: Visitor, address: str) -> None:
-    page = visit(address, width=390).page
+def test_a_finger_draws_too(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
     touch = page.context.new_cdp_session(page)
     (stroke,) = STROKES[1]
-    for kind, point in zip(("touchStart", "touchMove", "touchMove"), stroke, strict=True):
-        points = [at(page, point)]
+    places = [[at(page, point)] for point in stroke]
+    kinds = ("touchStart", "touchMove", "touchMove", "touchEnd")
+    for kind, points in zip(kinds, [*places, []], strict=True):
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     expect(page.locator("#glyph")).to_have_text("1")
     assert page.evaluate("scrollY") == 0
 
 
-def test_strokes_can_be_taken_back_one_by_one(visit: Visitor, address: str) -> None:
-    page = visit(address).page
+def test_strokes_can_be_taken_back_one_by_one(page: Page) -> None:
     undo = page.get_by_role("button", name="Undo")
     expect(undo).to_be_disabled()
     draw(page, 4)  # two strokes
@@ -170,9 +170,8 @@ def test_strokes_can_be_taken_back_one_by_one(visit: Visitor, address: str) -> N
 
 @pytest.mark.parametrize("keys", ["Escape", "Control+z"])
 def test_a_stroke_taken_back_under_the_pen_is_gone_and_the_next_one_counts(
-    visit: Visitor, address: str, keys: str
+    page: Page, keys: str
 ) -> None:
-    page = visit(address).page
     press(page, (0.3, 0.3), (0.7, 0.3))
     page.keyboard.press(keys)
     go(page, (0.7, 0.7))
@@ -184,9 +183,8 @@ def test_a_stroke_taken_back_under_the_pen_is_gone_and_the_next_one_counts(
 
 
 def test_the_pens_width_changes_what_is_drawn_and_leaves_the_stroke_under_the_pen(
-    visit: Visitor, address: str
+    page: Page,
 ) -> None:
-    page = visit(address).page
     press(page, (0.5, 0.2), (0.49, 0.5))
     thin = inked(page)
     page.locator("#width").focus()
@@ -198,8 +196,7 @@ def test_the_pens_width_changes_what_is_drawn_and_leaves_the_stroke_under_the_pe
     expect(page.locator("#spoken")).to_contain_text("1, ")
 
 
-def test_what_replaces_a_stroke_under_the_pen_stays_as_it_is(visit: Visitor, address: str) -> None:
-    page = visit(address).page
+def test_what_replaces_a_stroke_under_the_pen_stays_as_it_is(page: Page) -> None:
     draw(page, 1)
     before = inked(page)
     press(page, (0.8, 0.3), (0.8, 0.6))
@@ -219,9 +216,7 @@ def test_what_replaces_a_stroke_under_the_pen_stays_as_it_is(visit: Visitor, add
     expect(page.locator("#spoken")).to_contain_text("0, ")
 
 
-def test_a_picture_is_opened_pasted_or_dropped(visit: Visitor, address: str) -> None:
-    opened = visit(address)
-    page = opened.page
+def test_a_picture_is_opened_pasted_or_dropped(opened: Visit, page: Page) -> None:
     open_picture(page, png(7))
     expect(page.locator("#glyph")).to_have_text("7")
     bring(page, "paste", 0)

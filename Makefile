@@ -93,7 +93,7 @@ download: setup ## fetch a dataset: SOURCE=kaggle (default), mnist, sample, or a
 train: setup ## train, ensemble, write submission.csv and the CV report: RECIPE= RUN= DATA= ARGS="--epochs 3"
 	@$(PROGRAM) train $(call given,DATA,--data) $(call given,RECIPE,--recipe) $(call given,RUN,--run) $(ARGUMENTS)
 
-compare: setup ## train recipes on the same folds, as far as missing, and table them: RECIPES="mlp default" DATA=
+compare: setup ## compare recipes on the same folds, training those that are missing: RECIPES="mlp default" DATA=
 	@$(PROGRAM) compare $(call given,RECIPES,--recipes) $(call given,DATA,--data) $(ARGUMENTS)
 
 blend: setup ## average finished runs into a new one: RUNS="a b c" RUN=d
@@ -102,7 +102,7 @@ blend: setup ## average finished runs into a new one: RUNS="a b c" RUN=d
 runs: setup ## list all runs, finished or not
 	@$(PROGRAM) runs $(ARGUMENTS)
 
-coverage: setup ## count how often scores lie in their expected interval: RUNS="a b c" RECIPE= DATA=
+coverage: setup ## count how often scores lie in their prediction interval: RUNS="a b c" RECIPE= DATA=
 	@$(PROGRAM) coverage $(call given,RUNS,--runs) $(call given,DATA,--data) $(call given,RECIPE,--recipe) $(ARGUMENTS)
 
 cv: setup ## print the CV report of a finished run again: RUN=

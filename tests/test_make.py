@@ -186,7 +186,7 @@ def test_without_data_and_credentials_make_train_trains_on_the_sample(tmp_path: 
     assert "from 'sample', which may never be submitted" in refused
     printed = make(*ready, "cv", f"ARGS={folders}")
     assert printed.returncode == 0
-    assert "out-of-fold accuracy" in printed.stdout
+    assert "CV accuracy" in printed.stdout
 
 
 def test_every_target_is_in_the_readme_and_every_command_of_the_readme_is_a_target() -> None:

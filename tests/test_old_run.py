@@ -40,7 +40,7 @@ def call(submissions: Path, capsys: pytest.CaptureFixture[str]) -> Call:
 
 def test_its_report_is_printed_and_drawn(call: Call, submissions: Path) -> None:
     code, shown = call("cv", "--run", "old")
-    assert (code, "out-of-fold accuracy  0.60362  (285 errors in 719 rows" in shown) == (0, True)
+    assert (code, "CV accuracy           0.60362  (285 errors in 719 rows" in shown) == (0, True)
     assert "true \\ predicted" in shown
     assert call("report", "--run", "old")[0] == 0
     assert "0.60362" in (submissions / "old" / "report.html").read_text(encoding="utf-8")

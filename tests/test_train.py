@@ -12,10 +12,10 @@ import pytest
 from support.runner import call, command, outcome, train, trained
 
 from digit_recognizer.cli import main
-from digit_recognizer.commands.predict import ensemble_proba
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.files import read_json, write_json
 from digit_recognizer.extras.kernel.archive import unpack_run
+from digit_recognizer.runs.inference import ensemble_proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Member
@@ -37,7 +37,7 @@ def test_a_run_leaves_every_artefact(place: Path) -> None:
 
 def test_out_of_fold_rows_are_all_rows_once_and_the_report_counts_them(place: Path) -> None:
     finished = Run(place / "submissions" / "whole")
-    data, cv = load(place / "data" / "small"), finished.cv()
+    data, cv = load_dataset(place / "data" / "small"), finished.cv()
     oof, submission = pd.read_csv(finished.oof_path), pd.read_csv(finished.submission_path)
     assert (oof.row == np.arange(240)).all()
     assert (oof.label == data.labels).all()
@@ -51,11 +51,11 @@ def test_a_run_of_some_folds_is_about_their_rows_only(place: Path, tmp_path: Pat
     trained(place, "half", "--folds", "1")
     half, whole = Run(place / "submissions" / "half"), Run(place / "submissions" / "whole")
     assert half.finished_members() == [Member(1, 0)]
-    member = half.read_member(Member(1, 0))
-    assert (member.val_logits == whole.read_member(Member(1, 0)).val_logits).all()
+    member = half.read_predictions(Member(1, 0))
+    assert (member.val_logits == whole.read_predictions(Member(1, 0)).val_logits).all()
     oof, cv = pd.read_csv(half.oof_path), half.cv()
     assert (oof.row == np.sort(member.val_index)).all()
-    assert (oof.label == load(place / "data" / "small").labels[oof.row]).all()
+    assert (oof.label == load_dataset(place / "data" / "small").labels[oof.row]).all()
     assert cv.n_rows == len(oof) == 120
     assert list(cv.fold_accuracies) == ["1"]
     assert cv.cv_accuracy == pytest.approx((oof.predicted == oof.label).mean())
@@ -64,7 +64,7 @@ def test_a_run_of_some_folds_is_about_their_rows_only(place: Path, tmp_path: Pat
     shutil.make_archive(str(tmp_path / "run"), "zip", half.run_dir)
     arrived = Run(tmp_path / "arrived")
     unpack_run(tmp_path / "run.zip", arrived, half.request())
-    assert arrived.is_done()
+    assert arrived.is_finished()
 
 
 def test_a_run_that_is_older_than_some_settings_is_still_good(place: Path, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_run_that_is_older_than_some_settings_is_still_good(place: Path, tmp_p
         del request[newer]
     write_json(older.recipe_path, request)
     assert "epoch" not in trained(tmp_path, "older").stderr
-    data = load(place / "data" / "small")
+    data = load_dataset(place / "data" / "small")
     proba = ensemble_proba(older, data.test_images, Device("cpu", "fp32"))
     assert (proba.argmax(axis=1) == pd.read_csv(older.submission_path).Label).mean() > 0.95
     assert older.cv_path.read_bytes() == (place / "submissions" / "whole" / "cv.json").read_bytes()
@@ -167,6 +167,7 @@ def test_a_network_of_ones_own_that_does_not_work_leaves_no_run(
         ("--lr fast", 'Invalid value for --lr: unable to convert "fast" into float.'),
         ("--epochs 2.7", "Invalid value for --epochs: '2.7' is not a whole number"),
         ("--epoch 3", "Unknown option: --epoch. Did you mean --epochs?"),
+        ("default", "unexpected argument 'default'"),
         (
             "--recipe best",
             f"no recipe is called 'best': give a TOML file or one of {', '.join(RECIPES)}",
@@ -179,7 +180,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 ) -> None:
     assert main(["train", "--data", "small", *words.split()]) == 2
     out, err = capsys.readouterr()
-    hint = ' (see ARGS="--help")' if message.startswith(("Invalid", "Unknown")) else ""
+    hint = ' (see ARGS="--help")' if message.startswith(("Invalid", "Unknown", "unex")) else ""
     assert (out, err) == ("", f"error: {message}{hint}\n")
 
 

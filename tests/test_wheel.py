@@ -147,7 +147,7 @@ def test_nothing_needs_what_only_posix_has(tmp_path: Path) -> None:
     call("train", "--epochs", "1", "--n-splits", "2")
     assert list(tmp_path.glob("submissions/*/report.html"))
     assert call("predict", "--file", "data/sample/test.csv")
-    assert "out-of-fold accuracy" in call("cv")
+    assert "CV accuracy" in call("cv")
     assert "? Python" in call("doctor", "--device", "cpu", code=1)
     call("report")
     call("scores")

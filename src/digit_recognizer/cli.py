@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from digit_recognizer import __version__
 from digit_recognizer.commands.console import PrintHandler, print_error, program
@@ -26,9 +26,9 @@ COMMANDS = {
     "submit": ("commands.submit", "Check a run's submission, upload it, fetch its score."),
     "scores": ("commands.scores", "Fetch public scores and compare all runs."),
     "doctor": ("commands.doctor", "Check what download, train and submit need."),
-    "play": ("extras.play", "Draw digits in the browser; a run's networks answer."),
+    "play": ("extras.play", "Draw digits in the browser; a run's networks predict them."),
     "compare": ("extras.compare", "Train recipes on the same folds and compare them."),
-    "coverage": ("extras.coverage", "Count how often scores lie in their interval."),
+    "coverage": ("extras.coverage", "Count how often scores lie in their prediction interval."),
     "bench": ("extras.bench", "Measure training speed beside a plain PyTorch loop."),
     "kernel": ("extras.kernel.command", "Train on Kaggle's GPU and fetch the run."),
     "notebook": ("extras.notebook", "Run the whole workflow as a notebook."),
@@ -61,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return int(code or 0)
     except CycloptsError as error:
-        return _fail(2, f'{error} (see ARGS="--help")')
+        fault = str(error)
+        if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+            fault = f"unexpected argument {error.unused_tokens[0]!r}"
+        return _fail(2, f'{fault} (see ARGS="--help")')
     except UserError as error:
         return _fail(error.exit_code, error, error.advice)
     except OSError as error:
@@ -71,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         advice = "give another path, fix the permissions, or make room"
         return _fail(1, f"{where}: {error.strerror or error}: {advice}")
     except KeyboardInterrupt:
-        return _fail(130, "interrupted: repeat the command; a training goes on with what is kept")
+        return _fail(130, "interrupted: repeat the command; a training continues from what it kept")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digit_recognizer"):
             raise

@@ -1,6 +1,7 @@
 """Errors that a user can fix: one line each, with what to do.
 
-The classes below are all of them. Functions do not repeat in their docstrings that they raise them;
+The classes below are all of them. Functions do not repeat in their docstrings that they raise them.
+Errors of the file system, a missing package and Ctrl-C become one line too (see `cli.main`);
 everything else is a bug and ends in a traceback.
 """
 
@@ -42,7 +43,7 @@ class FormatError(FileError):
 
 
 class RunError(FileError):
-    """A run that is missing, unfinished, damaged or of another request."""
+    """A run that is missing, unfinished, damaged or begun with other settings."""
 
 
 class NoDigitError(FileError):

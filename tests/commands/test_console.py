@@ -20,7 +20,7 @@ from digit_recognizer.commands.training_display import TrainingDisplay
 from digit_recognizer.training.members import EpochMetrics, Member
 members = [Member(fold, 0) for fold in range(5)]
 display = TrainingDisplay()
-with display.training(5, 1, 2, 1):
+with display.training(5, 1, 2, {members[3]: 1}):
     for member in members[1:3]:
         display.step(member, 0.0)
         for number in (1, 2):
@@ -74,10 +74,10 @@ def test_a_terminal_shows_bars_with_a_clock_and_a_line_for_each_member_that_is_d
     assert shown.splitlines()[-1] == last
 
 
-def test_epochs_of_members_that_were_not_begun_again_are_kept_too() -> None:
-    script = WITHOUT_A_TERMINAL.replace("training(5, 1, 2, 1)", "training(5, 1, 2, 4)")
+def test_epochs_of_members_that_were_not_resumed_are_kept_too() -> None:
+    script = WITHOUT_A_TERMINAL.replace("{members[3]: 1}", "{members[3]: 1, members[4]: 3}")
     errors = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stderr
-    assert "1 epoch of fold3-seed0, 3 epochs of members not begun again; epochs lost" in errors
+    assert "1 epoch of fold3-seed0, 3 epochs of members not resumed yet; epochs lost" in errors
 
 
 def test_without_a_terminal_each_epoch_is_a_plain_line() -> None:
@@ -98,10 +98,10 @@ def test_without_a_terminal_each_epoch_is_a_plain_line() -> None:
 
 PRINTED = """
 from pathlib import Path
-from digit_recognizer.commands.console import columns, echo
+from digit_recognizer.commands.console import format_columns, echo
 echo(f"error: {Path.cwd()}/data/x.csv: " + "has a header and no rows, " * 5)
 echo("  label  " + "of a long value " * 8)
-echo(columns([["run", "a" * 40, "b" * 40, "c"], ["one", "1", "2", "3"]]))
+echo(format_columns([["run", "a" * 40, "b" * 40, "c"], ["one", "1", "2", "3"]]))
 """
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from support.desk import SECRET, Desk
 from support.loopback import Kaggle, Reply, refusal
-from support.pretended_gpu import Gpu, PretendedGpus
+from support.simulated_gpu import Gpu, SimulatedGpus
 
 from digit_recognizer.training.device import count_cores, probe_devices
 
@@ -48,7 +48,7 @@ def test_all_is_ok(desk: Desk, kaggle: Kaggle, key: None) -> None:
 
 def test_each_gpu_is_named_with_what_a_training_would_make_of_it(desk: Desk) -> None:
     old = Gpu("GeForce GT 710", major=3, total_memory=2 * 2**30, works=False)
-    with PretendedGpus(Gpu("Tesla T4", 7, 5, 15 * 2**30), old):
+    with SimulatedGpus(Gpu("Tesla T4", 7, 5, 15 * 2**30), old):
         _, out, _ = desk.run("doctor")
     lines = [" ".join(line.split()) for line in out.splitlines()]
     t4 = lines.index("✓ device cuda:0 (Tesla T4, 15 GiB) in fp16: works, members at a time: 1")
@@ -57,7 +57,7 @@ def test_each_gpu_is_named_with_what_a_training_would_make_of_it(desk: Desk) -> 
         " image is available for execution",
         "-> training goes on without it",
     ]
-    with PretendedGpus(old):
+    with SimulatedGpus(old):
         assert "  cpu (" in desk.run("doctor")[1]
         out = desk.run("doctor", "--device", "cuda")[1]
         assert out.startswith("train, predict, play: not ready; ")
@@ -98,7 +98,9 @@ def test_access_that_kaggle_refuses(
 def test_no_submission_left_is_told_and_is_no_fault(desk: Desk, kaggle: Kaggle, key: None) -> None:
     kaggle.left = 0
     checks = check(desk, 0)
-    assert checks["submissions left"] == "✗ 0 today -> the next is possible from 00:00 UTC"
+    assert (
+        checks["submissions left"] == "✗ 0 today -> the next submission is possible from 00:00 UTC"
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")

@@ -15,7 +15,7 @@ from support.small import contents, data_bytes, no_file_above, write_small, zipp
 from digit_recognizer.commands.download import fetch_dataset, ready_dataset
 from digit_recognizer.commands.options import Folders
 from digit_recognizer.data.competition import DATA_FILES
-from digit_recognizer.data.dataset import load, replacing
+from digit_recognizer.data.dataset import load_dataset, replacing
 from digit_recognizer.errors import FileError
 
 
@@ -53,7 +53,7 @@ def test_damage_is_noticed_and_repaired(kind: str, archive: Path, tmp_path: Path
     before = data_bytes(folder)
     DAMAGES[kind](folder)
     with pytest.raises(FileError, match="run 'make download"):
-        load(folder)
+        load_dataset(folder)
     assert fetch_dataset(tmp_path / "data", str(archive))[2] is True
     assert data_bytes(folder) == before
     assert fetch_dataset(tmp_path / "data", str(archive))[2] is False
@@ -77,7 +77,7 @@ def test_the_users_own_notes_beside_the_data_outlive_a_replacement(
     archive: Path, tmp_path: Path
 ) -> None:
     folder, _, _ = fetch_dataset(tmp_path / "data", str(archive))
-    load(folder)
+    load_dataset(folder)
     (folder / "notes.txt").write_text("mine")
     fetch_dataset(tmp_path / "data", str(write_small(tmp_path / "other", seed=5)))
     assert set(contents(folder)) == {*DATA_FILES, "source.json", "notes.txt"}
@@ -99,7 +99,7 @@ def test_a_kill_between_the_two_renames_is_recovered(archive: Path, tmp_path: Pa
     folder, _, _ = fetch_dataset(tmp_path / "data", str(archive))
     before = contents(folder)
     folder.rename(folder.with_name(".old-digit-recognizer"))
-    load(folder)
+    load_dataset(folder)
     assert contents(tmp_path / "data" / "digit-recognizer") == before
     folder.rename(folder.with_name(".old-digit-recognizer"))
     assert fetch_dataset(tmp_path / "data", str(archive))[2] is False
@@ -134,7 +134,7 @@ def test_two_downloads_at_once_do_not_get_in_each_others_way(archive: Path, tmp_
         with pytest.raises(FileError, match="another process is replacing it: wait for it"):
             fetch_dataset(tmp_path / "data", str(archive))
         write_small(new)
-    assert load(folder).provenance.source == "a friend"
+    assert load_dataset(folder).provenance.source == "a friend"
 
 
 def test_a_full_disk_leaves_what_was_there(archive: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_blank_picture_in_a_folder_gets_its_own_row(
     predict: Predict, pictures: Path, tmp_path: Path
 ) -> None:
     shown = predict(pictures).splitlines()
-    assert re.match(r"answers of pretrained: CV accuracy 0\.99.* \(packaged\)$", shown[0])
+    assert re.match(r"predictions by pretrained: CV accuracy 0\.99.* \(packaged\)$", shown[0])
     answers = [line.split()[:2] for line in shown[2:5]]
     assert answers == [["a-seven.png", "7"], ["b-blank.png", "-"], ["c-pi.png", "314"]]
     assert "shows no digit" in shown[3]
@@ -117,4 +117,4 @@ def test_of_a_train_csv_the_accuracy_is_said(predict: Predict, tmp_path: Path) -
 def test_a_csv_among_pictures_is_refused(predict: Predict, pictures: Path, tmp_path: Path) -> None:
     write_pixels(tmp_path / "test.csv", digits())
     shown = predict(tmp_path / "test.csv", pictures, code=1)
-    assert shown == f"error: {tmp_path / 'test.csv'}: give a CSV alone\n"
+    assert shown == f"error: {tmp_path / 'test.csv'}: give a CSV without other files\n"

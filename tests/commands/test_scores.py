@@ -18,7 +18,9 @@ def test_a_score_that_came_later_is_fetched_and_tabled(
     make_run(desk, "second", cv=0.99, seed=1)
     out = desk.ok("scores")
     header, first, second = [" ".join(line.split()) for line in out.splitlines()]
-    assert header.startswith("run dataset recipe members CV accuracy expected score public minutes")
+    assert header.startswith(
+        "run dataset recipe members CV accuracy expected score public score training min"
+    )
     assert first.startswith(
         "first digit-recognizer default 0/4 0.99500 0.99300 to 0.99700 0.99400 "
     )

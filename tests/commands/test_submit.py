@@ -14,7 +14,7 @@ from support.loopback import Kaggle, Reply, refusal
 from digit_recognizer.kaggle.ledger import Ledger, PendingUpload
 
 pytestmark = pytest.mark.usefixtures("key")
-PAGE = "https://www.kaggle.com/competitions/digit-recognizer"
+COMPETITION_URL = "https://www.kaggle.com/competitions/digit-recognizer"
 PENDING = ".uploading.json"
 STEPS = ("ListSubmissions", "GetSubmissionLimits", "StartSubmissionUpload", "CreateSubmission")
 
@@ -74,7 +74,7 @@ def test_a_score_too_good_to_be_true_is_a_suspicion(desk: Desk, kaggle: Kaggle) 
     score, warning = desk.submit().splitlines()[-2:]
     assert score.endswith("ABOVE the expected 0.99300 to 0.99700")
     suspicion = (
-        "a public score above 0.9987 is better than the labels allow: look for test rows that"
+        "a public score above 0.9987 is suspicious: some labels are wrong: look for test rows that"
         " leaked into the training rows"
     )
     assert warning == f"warning: {suspicion}"
@@ -100,7 +100,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_uploaded(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     refused = desk.fail("submit")
-    assert refused == "nothing was uploaded: there is no terminal to ask: give YES=1"
+    assert refused == "nothing was uploaded: there is no terminal to ask on: give YES=1"
     assert "PUT" not in kaggle.steps
     assert desk.ledger == []
 
@@ -196,7 +196,7 @@ UPLOADED = "the file is uploaded (1000)"
         (
             {"status": "QUEUED_TWICE"},
             f"{UPLOADED}, with the status 'QUEUED_TWICE', which is new to this program: look at"
-            f" {PAGE}/submissions; 'make scores' asks again",
+            f" {COMPETITION_URL}/submissions; 'make scores' asks again",
             ",1000,queued_twice,",
         ),
     ],
@@ -222,13 +222,14 @@ def test_a_submission_that_kaggle_does_not_list_is_no_success(desk: Desk, kaggle
     listing = Reply(body={"submissions": [], "nextPageToken": ""})
     kaggle.replies["ListSubmissions"] = [listing] * 9
     assert desk.refuse() == (
-        f"{UPLOADED}, its score is not known: Kaggle does not list it: look at {PAGE}/submissions:"
+        f"{UPLOADED}, its score is not known: Kaggle does not list it: look at {COMPETITION_URL}/submissions:"
         " later, 'make scores' asks for it"
     )
     assert len(desk.ledger) == 1
 
 
 LIMIT = "Your team has used its daily Submission allowance (5) today"
+REFUSED, FULL = refusal(403), refusal(400, f"{LIMIT}.")
 
 
 @pytest.mark.parametrize("step", [*STEPS, "PUT"])
@@ -250,7 +251,7 @@ def test_a_failure_that_passes_is_waited_out_and_leaves_one_submission(
             "Kaggle cannot answer now (429): repeat the command in 7 s",
         ),
         ("PUT", refusal(500), "Kaggle cannot answer now (500): repeat the command later"),
-        ("PUT", refusal(403), "{file}: Kaggle's store refuses it (403): repeat the command"),
+        ("PUT", REFUSED, "{file}: Kaggle's storage refused it (403): repeat the command"),
         (
             "PUT",
             Reply(cut=0),
@@ -258,7 +259,7 @@ def test_a_failure_that_passes_is_waited_out_and_leaves_one_submission(
             " repeat the command",
         ),
         # Reached between the question and the upload.
-        ("StartSubmissionUpload", refusal(400, f"{LIMIT}."), f"Kaggle refuses (400: {LIMIT})"),
+        ("StartSubmissionUpload", FULL, f"Kaggle refuses (400: {LIMIT})"),
     ],
     ids=["busy", "store down", "store refuses", "cut off", "daily limit"],
 )
@@ -268,6 +269,7 @@ def test_a_failure_that_does_not_pass_ends_in_one_line(
     kaggle.replies[step] = [reply] * 3
     host = kaggle.url.removeprefix("http://")
     assert desk.refuse() == line.format(file=desk.file, host=host)
+    assert bool(desk.pauses) == (reply not in (REFUSED, FULL))
     assert desk.ledger == kaggle.submissions == []
     assert not (desk.submissions_dir / PENDING).exists()
 

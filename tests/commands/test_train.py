@@ -1,13 +1,12 @@
 """What `make train` says at its end."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.written_runs import write_run
 
-from digit_recognizer.commands.train import show
+from digit_recognizer.commands.train import print_results
 from digit_recognizer.data.files import write_json
 from digit_recognizer.runs.ensemble import RunResults, ensure_finished
 from digit_recognizer.runs.run import Run
@@ -25,8 +24,9 @@ def shelf(shelf: Path) -> Path:
     return shelf
 
 
-def shown(run: Run, capsys: pytest.CaptureFixture[str], began: float = 0.0) -> list[str]:
-    show(RunResults.read(run, run.run_dir.parents[1] / "data"), began)
+def shown(run: Run, capsys: pytest.CaptureFixture[str], was_finished: bool = False) -> list[str]:
+    results = RunResults.read(run, run.run_dir.parents[1] / "data")
+    print_results(replace(results, was_finished=was_finished))
     return capsys.readouterr().out.splitlines()
 
 
@@ -38,9 +38,9 @@ def test_it_ends_with_five_lines(
     cv, expected = good.cv(), good.cv().expected_score
     worse = Run(shelf / "submissions" / "worse").cv().cv_accuracy
     assert shown(good, capsys) == [
-        f"out of fold     {cv.cv_accuracy:.5f} ({cv.n_errors} errors in 240 rows)",
+        f"CV accuracy     {cv.cv_accuracy:.5f} ({cv.n_errors} errors in 240 rows)",
         f"expected score  {expected.low:.5f} to {expected.high:.5f}",
-        f"best other run  {worse:.5f}, worse: this one {cv.cv_accuracy - worse:+.5f}",
+        f"best other run  {worse:.5f} (worse; this run {cv.cv_accuracy - worse:+.5f})",
         "report          submissions/good/report.html",
         "next            'make play RUN=good'",
     ]
@@ -58,17 +58,17 @@ def test_a_run_that_may_not_be_read_is_no_other_run(
 
     monkeypatch.setattr(Path, "is_file", refuse)
     lines = shown(Run(shelf / "submissions" / "good"), capsys)
-    assert lines[2] == "best other run  none on as many rows of this data"
+    assert lines[2] == "best other run  none with as many predicted rows of this data"
 
 
 def test_a_run_that_was_finished_before_says_when(
     shelf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = shown(Run(shelf / "submissions" / "worse"), capsys, began=time.time() + 1)
+    lines = shown(Run(shelf / "submissions" / "worse"), capsys, was_finished=True)
     assert len(lines) == 6
     assert lines[0].startswith("already finished on 20")
     assert lines[0].endswith(": nothing was done: give another RUN to make a new one")
-    assert "good: this one -0." in lines[3]
+    assert "(good; this run -0." in lines[3]
 
 
 def test_the_next_command_of_a_run_that_may_be_submitted_is_submit(
@@ -80,5 +80,5 @@ def test_the_next_command_of_a_run_that_may_be_submitted_is_submit(
     run.cv_path.unlink()
     ensure_finished(run, tmp_path / "data")
     lines = shown(run, capsys)
-    assert lines[2] == "best other run  none on as many rows of this data"
+    assert lines[2] == "best other run  none with as many predicted rows of this data"
     assert lines[-1] == "next            'make submit RUN=real'"

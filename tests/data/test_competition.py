@@ -10,7 +10,7 @@ import pytest
 from support.complaint import complaint
 
 from digit_recognizer.data.competition import (
-    PIXELS,
+    PIXEL_COLUMNS,
     TRAIN_COLUMNS,
     read_submission,
     read_train,
@@ -38,7 +38,7 @@ HEADER_IS = "its first line must be the header, label to pixel783, with commas"
 BAD_TRAIN = {
     "nothing in it": (b"", HEADER_IS),
     "no header": (train_csv(header=ROW), HEADER_IS),
-    "a test.csv": (train_csv(header=",".join(PIXELS)), HEADER_IS),
+    "a test.csv": (train_csv(header=",".join(PIXEL_COLUMNS)), HEADER_IS),
     "pandas' index column": (train_csv(f"0,{ROW}", header=f",{HEADER}"), HEADER_IS),
     "semicolons": (train_csv(ROW).replace(b",", b";"), HEADER_IS),
     "a zip": (b"PK\x03\x04\x14\x00\xff\xfe\n", HEADER_IS),

@@ -16,7 +16,7 @@ from support.small import images
 from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data import sources
 from digit_recognizer.data.competition import DATA_FILES
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import FileError
 
 
@@ -46,7 +46,7 @@ def test_mnist_is_fetched_with_its_official_split_and_the_solution(
     )
     assert (folder, fetched) == (tmp_path / "mnist", True)
     assert not provenance.may_submit
-    data = load(folder)
+    data = load_dataset(folder)
     np.testing.assert_array_equal(data.images, images(12))
     np.testing.assert_array_equal(data.test_images, images(5, seed=1))
     assert data.solution is not None
@@ -98,7 +98,7 @@ def test_the_sample_is_split_80_to_20_alike_for_every_digit_and_always_the_same(
     for name in (*DATA_FILES, "solution.csv"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
     assert not provenance.may_submit
-    data = load(first)
+    data = load_dataset(first)
     assert data.solution is not None
     assert (len(data.images), len(data.test_images)) == (1437, 360)
     fractions = np.bincount(data.solution) / np.bincount(np.append(data.labels, data.solution))

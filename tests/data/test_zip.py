@@ -13,9 +13,9 @@ from support.small import contents, data_bytes, write_small, zipped
 
 from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.competition import DATA_FILES
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import FileError
-from digit_recognizer.runs.environment import describe
+from digit_recognizer.runs.environment import current_environment
 from digit_recognizer.training.device import find_devices
 
 
@@ -42,8 +42,8 @@ def test_three_files_of_a_zip_are_unpacked_and_verified_and_nothing_else(
 
 def test_a_run_names_the_zip_that_its_data_came_from_and_not_the_path(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "digit recognizer (1).zip", write_small(tmp_path / "mine"))
-    data = load(fetch_dataset(tmp_path / "data", str(archive))[0])
-    assert describe(find_devices("cpu"), data).source == "digit recognizer (1).zip"
+    data = load_dataset(fetch_dataset(tmp_path / "data", str(archive))[0])
+    assert current_environment(find_devices("cpu"), data).source == "digit recognizer (1).zip"
 
 
 def test_read_only_files_are_copied_with_their_dates_and_can_be_replaced(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_files_put_in_place_by_hand_are_verified_where_they_stand(tmp_path: Path
     (folder / "notes.txt").write_text("mine")
     before = data_bytes(folder)
     with pytest.raises(FileError, match=f"'make download SOURCE={folder}' to verify"):
-        load(folder)
+        load_dataset(folder)
     assert fetch_dataset(tmp_path, str(folder))[2] is True
     assert data_bytes(folder) == before
     assert (folder / "notes.txt").read_text() == "mine"

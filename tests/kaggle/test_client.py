@@ -12,11 +12,11 @@ from support.desk import SECRET, Desk, point_to
 from support.loopback import JSON, Kaggle, Reply, refusal, serve
 from support.small import no_file_above
 
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import KaggleError
 from digit_recognizer.kaggle import retry
 from digit_recognizer.kaggle.client import Kaggle as Client
-from digit_recognizer.kaggle.credentials import PAGE
+from digit_recognizer.kaggle.credentials import COMPETITION_URL
 
 pytestmark = pytest.mark.usefixtures("key")
 WHERE = "KAGGLE_USERNAME and KAGGLE_KEY"
@@ -48,7 +48,7 @@ def test_the_zip_becomes_a_verified_dataset_and_a_second_call_asks_nothing(
 ) -> None:
     folder = desk.data_dir / "digit-recognizer"
     assert desk.ok("download") == f"{folder}: is in place (3 files verified)\n"
-    data = load(folder)
+    data = load_dataset(folder)
     assert data.images.shape == (60, 28, 28)
     assert (data.provenance.source, data.provenance.may_submit) == ("kaggle", True)
     assert leftovers(desk) == []
@@ -116,8 +116,8 @@ def test_rules_that_were_not_accepted_are_one_line_that_says_what_to_do(
     ]
     assert desk.fail("download") == (
         "Kaggle refuses access to 'digit-recognizer' (403: You must accept this competition's"
-        f" rules): accept the rules at {PAGE}/rules with the account of {WHERE}; where that page has"
-        f" no button for it, press 'Join Competition' at {PAGE}, or first verify the account's phone"
+        f" rules): accept the rules at {COMPETITION_URL}/rules with the account of {WHERE}; where that page has"
+        f" no button for it, press 'Join Competition' at {COMPETITION_URL}, or first verify the account's phone"
         " number at https://www.kaggle.com/settings"
     )
     assert desk.pauses == []
@@ -159,13 +159,14 @@ def test_a_host_that_cannot_be_reached(desk: Desk, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     point_to(monkeypatch, "http://elsewhere.invalid")
-    assert desk.fail("download").startswith("elsewhere.invalid: the connection failed (Connection")
+    line = FAILED.format("elsewhere.invalid", "ConnectionError")
+    assert re.fullmatch(line, desk.fail("download"))
 
 
 def test_a_portal_that_answers_for_kaggle_is_one_line(desk: Desk, kaggle: Kaggle) -> None:
     portal = Reply(body=b"<html>please sign in</html>", headers={"Content-Type": "text/html"})
     kaggle.replies["DownloadDataFiles"] = [portal] * 3
-    line = "Kaggle served something else than digit-recognizer.zip: repeat later"
+    line = "Kaggle served something other than digit-recognizer.zip: repeat later"
     assert desk.fail("download") == line
 
 
@@ -236,7 +237,7 @@ def test_a_download_is_redirected_to_a_store_that_gets_no_credentials(
 )
 def test_an_odd_list_of_submissions_is_one_line(kaggle: Kaggle, listing: object) -> None:
     kaggle.replies["ListSubmissions"] = [Reply(body=json.dumps(listing).encode(), headers=JSON)] * 3
-    with pytest.raises(KaggleError, match=r"answers with something else|failed"):
+    with pytest.raises(KaggleError, match=r"not from Kaggle's API|failed"):
         Client().submissions()
 
 

@@ -11,7 +11,7 @@ from scipy.special import softmax
 from support.desk import cv_report
 from support.small import images
 
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.report import figures
 from digit_recognizer.report.figures import ScoreAxis, reliability
 from digit_recognizer.runs.metrics import ExpectedScore, wilson_interval
@@ -71,14 +71,6 @@ def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> N
     assert figures.calibration_error(reliability(labels, proba)) == pytest.approx(0)
     labels[:3] = 5
     assert figures.calibration_error(reliability(labels, proba)) == pytest.approx(0.3)
-
-
-def test_the_rows_on_which_the_fewest_members_agree_come_first() -> None:
-    proba = np.array([[0.9], [0.8], [0.7], [0.95]])  # of the predicted digit
-    votes = np.array([[3, 0, 0], [1, 2, 0], [1, 1, 1], [2, 1, 0]])
-    assert figures.disputed_rows(votes, proba).tolist() == [2, 1, 3]
-    one_member = np.eye(3, dtype=int)
-    assert figures.disputed_rows(one_member, proba[:3]).tolist() == [2, 1, 0]
 
 
 def test_labels_that_were_swapped_are_found_and_few_others() -> None:

@@ -18,7 +18,7 @@ from digit_recognizer.errors import RunError
 from digit_recognizer.runs.ensemble import blend, ensure_finished
 from digit_recognizer.runs.predictions import mean_proba
 from digit_recognizer.runs.run import Run
-from digit_recognizer.runs.submission import check
+from digit_recognizer.runs.submission import check_submission
 from digit_recognizer.training.members import Member, TrainedMember
 
 
@@ -42,7 +42,7 @@ def test_each_part_weighs_the_same_and_judges_rows_by_members_that_never_saw_the
     oof, submission = pd.read_csv(run.oof_path), pd.read_csv(run.submission_path)
     expected, test_proba = np.zeros((240, 10)), np.zeros((60, 10))
     for part in run.parts():
-        members = [part.read_member(member) for member in part.finished_members()]
+        members = [part.read_predictions(member) for member in part.finished_members()]
         test_proba += mean_proba([member.test_logits for member in members])
         for row in range(240):
             ours = [member.val_logits[member.val_index == row] for member in members]
@@ -69,7 +69,7 @@ def test_a_part_that_changed_is_noticed(shelf: Path) -> None:
     part = write_run(shelf, "changing", draw=7)
     run = blended(shelf, ["two", "changing"], "noticing")
     member = Member(0, 0)
-    before = part.read_member(member)
+    before = part.read_predictions(member)
     other = replace(before, test_logits=-before.test_logits)
     part.write_member(TrainedMember(member, {}, other, part.read_history(member)))
     with pytest.raises(RunError, match="noticing: a part changed since it was blended"):
@@ -110,7 +110,7 @@ def test_what_cannot_be_blended_is_one_line_and_nothing_is_written(
         assert complaint in error
         assert "\n" not in error
     for name in ("other data", "first fold"):
-        with pytest.raises(RunError, match=f"{name}: is of other data or held-out rows than two"):
+        with pytest.raises(RunError, match=f"{name}: has other data or held-out rows than two"):
             blend(shelf / "data", submissions, ["two", name], "new")
     assert contents(submissions) == before
 
@@ -134,9 +134,9 @@ def test_a_blend_is_checked_for_submission_as_any_run(shelf: Path) -> None:
         write_json(part.environment_path, replace(part.environment(), may_submit=may_submit))
         names.append(part.name)
     run = blended(shelf, names[:2], "fit-blend")
-    checked = check(run, None, shelf / "submissions", shelf / "data", None)
+    checked = check_submission(run, None, shelf / "submissions", shelf / "data", None)
     assert checked.cv == run.cv()
     assert checked.n_rows == 60
     run = blended(shelf, names, "unfit-blend")
     with pytest.raises(RunError, match="from 'sample', which may never be submitted"):
-        check(run, None, shelf / "submissions", shelf / "data", None)
+        check_submission(run, None, shelf / "submissions", shelf / "data", None)

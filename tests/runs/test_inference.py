@@ -12,7 +12,7 @@ from digit_recognizer.errors import RunError
 from digit_recognizer.runs.inference import (
     PRETRAINED,
     InferenceRun,
-    export,
+    export_pretrained,
     find_inference_run,
     rank_runs,
     uncertainty,
@@ -60,7 +60,7 @@ def test_it_is_named_with_its_accuracy_and_a_warning_where_one_is_due(desk: Desk
     sample = InferenceRun.read(Run(make_run(desk, "small", source="sample")))
     assert good.title == "good: CV accuracy 0.9960, expected score 0.9960"
     assert good.warning == ""
-    assert toy.warning == "it is weak: 0.9100 is less than 0.99"
+    assert toy.warning == "the run's CV accuracy, 0.9100, is below 0.99"
     assert "trained on the sample" in sample.warning
 
 
@@ -76,7 +76,7 @@ def test_the_pretrained_networks_have_a_card_and_need_no_predictions() -> None:
 
 def test_a_run_is_exported_as_weights_that_answer(tmp_path: Path) -> None:
     old, exported = Run(Path(__file__).with_name("trained_by_0.1.0")), Run(tmp_path / "exported")
-    export(old, exported.run_dir)
+    export_pretrained(old, exported.run_dir)
     (member,) = exported.request().members
     weights, before = exported.read_weights(member), old.read_weights(member)
     assert weights.keys() == before.keys()

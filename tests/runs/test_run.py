@@ -55,7 +55,7 @@ def run(tmp_path: Path) -> Run:
 
 def test_a_member_comes_back_as_it_was_written(run: Run) -> None:
     run.write_member(trained(FIRST))
-    back = run.read_member(FIRST)
+    back = run.read_predictions(FIRST)
     for name, value in vars(PREDICTIONS).items():
         np.testing.assert_array_equal(getattr(back, name), value)
         assert getattr(back, name).dtype == value.dtype
@@ -83,9 +83,9 @@ def test_a_member_is_done_with_its_predictions_and_a_run_with_all_its_files(run:
     run.write_member(trained(FIRST))
     assert run.finished_members() == [FIRST, SECOND]
     for path in (run.oof_path, run.submission_path, run.cv_path):
-        assert not run.is_done()
+        assert not run.is_finished()
         path.write_text("{}")
-    assert run.is_done()
+    assert run.is_finished()
 
 
 def test_the_seconds_of_sessions_add_up(run: Run) -> None:
@@ -143,11 +143,16 @@ def test_the_latest_run_is_the_one_finished_last(tmp_path: Path) -> None:
 
 
 def test_a_run_goes_on_under_the_same_request(run: Run) -> None:
-    (run.run_dir / ".tmp-left").touch()
+    finished, begun = (run.member_dir(member) for member in request().members)
+    left = [run.run_dir / ".tmp-left", finished / "checkpoint.npz"]  # by kills
+    kept = [finished / "predictions.npz", begun / "checkpoint.npz"]
+    for path in (*left, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     with run.begin(request(), replace(ENVIRONMENT, commit="def")):
         pass
     assert run.request() == request()
-    assert not (run.run_dir / ".tmp-left").exists()
+    assert [path.exists() for path in (*left, *kept)] == [False, False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -206,6 +211,6 @@ def test_the_commit_of_a_repository_that_only_holds_the_installed_package_is_not
     for words in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "theirs")):
         subprocess.run([*git, *words], check=True)
     monkeypatch.setattr(environment_module, "__file__", str(package / "runs" / "environment.py"))
-    assert environment_module.commit() == (None, None)
+    assert environment_module.code_version() == (None, None)
     subprocess.run([*git, "add", "-f", "."], check=True)
-    assert environment_module.commit()[0] is not None
+    assert environment_module.code_version()[0] is not None

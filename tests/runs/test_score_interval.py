@@ -11,7 +11,12 @@ from scipy.special import expit
 
 from digit_recognizer.runs.metrics import ExpectedScore
 from digit_recognizer.runs.predictions import EnsemblePredictions
-from digit_recognizer.runs.score_interval import estimated_gain, expected_score, position, suspicion
+from digit_recognizer.runs.score_interval import (
+    estimated_gain,
+    expected_score,
+    position_in_interval,
+    suspicion,
+)
 
 Floats = NDArray[np.float64]
 
@@ -148,9 +153,9 @@ EXPECTED = ExpectedScore(low=0.994004, middle=0.995, high=0.995996, gain=0.0, ga
 def test_a_score_is_inside_where_it_may_have_been_before_it_was_rounded(
     score: float, where: str
 ) -> None:
-    assert position(score, EXPECTED) == where
+    assert position_in_interval(score, EXPECTED) == where
 
 
 def test_only_a_score_that_the_labels_do_not_allow_is_suspicious() -> None:
     assert suspicion(0.99870) == ""
-    assert suspicion(0.99871).startswith("a public score above 0.9987 is better than the labels")
+    assert suspicion(0.99871).startswith("a public score above 0.9987 is suspicious")

@@ -206,6 +206,6 @@ def test_a_damaged_member_is_noticed_before_others_are_trained(
     settings = ("--data", "small", "--network", "mlp", "--n-splits", "2", "--epochs", "1")
     assert call(place, "train", "--run", "run", *settings, "--device", "cpu") == 1
     assert capsys.readouterr().err == (
-        f"error: {damaged}: is of other rows: delete its folder and repeat the command that"
+        f"error: {damaged}: has other rows: delete its folder and repeat the command that"
         " trained the run\n"
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from digit_recognizer.cli import main
 from digit_recognizer.commands.download import fetch_dataset
-from digit_recognizer.data.dataset import load, replacing
+from digit_recognizer.data.dataset import load_dataset, replacing
 from digit_recognizer.data.sources import write_dataset
 
 MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
@@ -22,13 +22,13 @@ QUICK = (
 
 def make_small(data_dir: Path) -> None:
     """Fill `data_dir` with 240 + 60 rows of the sample, as a dataset called ``small``."""
-    data = load(fetch_dataset(data_dir, "sample")[0])
+    data = load_dataset(fetch_dataset(data_dir, "sample")[0])
     keep = np.concatenate([np.flatnonzero(data.labels == digit)[:24] for digit in range(10)])
     rows = (data.images[keep], data.labels[keep])
     test_rows = (data.test_images[:60], data.solution[:60])
     with replacing(data_dir / "small", "sample", may_submit=False) as aside:
         write_dataset(aside, rows, test_rows)
-    load(data_dir / "small")
+    load_dataset(data_dir / "small")
 
 
 def folders(place: Path) -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.data.competition import DATA_FILES, Dataset, write_pixels, write_submission
+from digit_recognizer.data.competition import DATA_FILES, write_pixels, write_submission
+from digit_recognizer.data.dataset import Dataset
 
 # Settings of a recipe that trains on the images as they are.
 UNDISTORTED = dict.fromkeys(("rotation", "zoom", "shift", "shear", "elastic"), 0.0)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.runs.ensemble import ensure_finished
-from digit_recognizer.runs.environment import describe
+from digit_recognizer.runs.environment import current_environment
 from digit_recognizer.runs.inference import PRETRAINED
 from digit_recognizer.runs.predictions import COLUMNS, OutOfFold
 from digit_recognizer.runs.request import Request
@@ -44,12 +44,12 @@ def write_run(
     """A finished run of the dataset ``small``, whose members are right the more, the more `skill`."""
     chosen = named_recipe(recipe, {"network": SMALL_NETWORK, "n_splits": 2, **settings})
     request = Request("small", recipe, chosen)
-    data = load(place / "data" / "small")
+    data = load_dataset(place / "data" / "small")
     run = Run(place / "submissions" / (name or request.run_name))
-    environment = describe(find_devices("cpu"), data)
+    environment = current_environment(find_devices("cpu"), data)
     with run.begin(request, environment):
         pass
-    folds = assign_folds(data, chosen.n_splits, chosen.split_seed)
+    folds = assign_folds(data, chosen)
     for member in all_members(chosen):
         rng = np.random.default_rng([draw, member.fold, member.seed])
         held_out = np.flatnonzero(folds == member.fold)

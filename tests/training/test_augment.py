@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.pretended_gpu import PretendedGpus
+from support.simulated_gpu import SimulatedGpus
 from support.small import UNDISTORTED, noise_rows
 from support.small import images as noise
 
@@ -13,7 +13,7 @@ from digit_recognizer.training import trainer
 from digit_recognizer.training.augment import (
     MIDDLE,
     N_DRAWS,
-    PIXELS,
+    PIXEL_POSITIONS,
     augment,
     augment_on_device,
     build_transform,
@@ -87,7 +87,7 @@ def test_rotation_and_shear_are_in_degrees_and_zoom_is_a_fraction(
 ) -> None:
     largest = np.ones((1, N_DRAWS), dtype=np.float32)
     found = source_pixels(replace(STILL, **changes), largest)[0] - MIDDLE
-    np.testing.assert_allclose(found, expected(*PIXELS.reshape(2, 28, 28)), atol=1e-4)
+    np.testing.assert_allclose(found, expected(*PIXEL_POSITIONS.reshape(2, 28, 28)), atol=1e-4)
 
 
 def test_a_crop_is_shifted_and_resized_to_the_whole_image() -> None:
@@ -126,7 +126,7 @@ def test_a_gpus_augmentation_gives_the_images_of_the_cpus(recipe: Recipe, n_imag
 def test_a_gpu_augments_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "augment", lambda *_: pytest.fail("albumentations on the CPU"))
     recipe = Recipe(network="lenet5", n_splits=2, epochs=1, batch_size=5, tta=1)
-    with PretendedGpus() as gpus:
+    with SimulatedGpus() as gpus:
         fit_member(recipe, noise_rows(20), Member(0, 0), Device("cuda:1", "fp32"))
     assert gpus.kernels["aten.tan.default"] == 1  # where the pixels come from
     assert gpus.kernels["aten.grid_sampler_2d.default"] == 1

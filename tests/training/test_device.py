@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from support.pretended_gpu import Gpu, PretendedGpus
+from support.simulated_gpu import Gpu, SimulatedGpus
 
 from digit_recognizer.errors import DeviceError, TrainingError
 from digit_recognizer.training import device as device_module
@@ -17,7 +17,7 @@ from digit_recognizer.training.device import (
 )
 from digit_recognizer.training.models import NETWORKS
 
-PROBE_IN_CHILDREN = device_module._probe_in_children  # a pretended GPU replaces it
+PROBE_IN_CHILDREN = device_module._probe_in_children  # a simulated GPU replaces it
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "pooled", "deotte"])
@@ -34,7 +34,7 @@ def test_every_convolution_passes_on_channels_last_images(name: str) -> None:
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:2"])
 def test_a_device_that_is_not_here_is_refused_with_those_that_are(device: str) -> None:
     message = f"device is '{device}': give auto or one of cuda:0, cuda:1, cpu"
-    with PretendedGpus(), pytest.raises(DeviceError, match=message):
+    with SimulatedGpus(), pytest.raises(DeviceError, match=message):
         find_devices(device)
 
 
@@ -46,34 +46,34 @@ FAILS = (
 
 
 def test_one_bad_gpu_of_several_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    with PretendedGpus(OLD, Gpu()):
+    with SimulatedGpus(OLD, Gpu()):
         for device in ("auto", "cuda"):
-            assert find_devices(device) == [Device("cuda:1", "bf16", "Pretended A100, 40 GiB")]
+            assert find_devices(device) == [Device("cuda:1", "bf16", "Simulated A100, 40 GiB")]
     first, second = caplog.messages
     assert re.fullmatch(f"warning: {FAILS}: training does without it", first)
     assert second == first
 
 
 def test_a_bad_gpu_that_was_asked_for_is_an_error() -> None:
-    with PretendedGpus(OLD, Gpu()), pytest.raises(DeviceError, match=f"'cuda:0': {FAILS}: give"):
+    with SimulatedGpus(OLD, Gpu()), pytest.raises(DeviceError, match=f"'cuda:0': {FAILS}: give"):
         find_devices("cuda:0")
 
 
 def test_where_no_gpu_works_auto_is_the_cpu_and_cuda_an_error() -> None:
-    with PretendedGpus(OLD):
+    with SimulatedGpus(OLD):
         assert [device.name for device in find_devices("auto")] == ["cpu"]
         with pytest.raises(DeviceError, match=f"'cuda': {FAILS}: give"):
             find_devices("cuda")
 
 
 def test_a_gpu_computes_in_what_its_tensor_cores_can() -> None:
-    with PretendedGpus(*(Gpu(major=major) for major in (6, 7, 8, 12))):
+    with SimulatedGpus(*(Gpu(major=major) for major in (6, 7, 8, 12))):
         found = [device.precision for device in find_devices("cuda")]
     assert found == ["fp32", "fp16", "bf16", "bf16"]
 
 
 def test_this_process_leaves_gpus_to_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    with PretendedGpus() as gpus:
+    with SimulatedGpus() as gpus:
         found = Device("cuda:0", "bf16")
         monkeypatch.setattr(device_module, "_probe_in_child", lambda name: Probe(found))
         monkeypatch.setattr(device_module, "_probe_in_children", PROBE_IN_CHILDREN)

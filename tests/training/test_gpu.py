@@ -1,28 +1,29 @@
-"""Training on a pretended GPU: the CPU's bytes, and no wait for the device in a step."""
+"""Training on a simulated GPU: the CPU's bytes, and no wait for the device in a step."""
 
 from collections.abc import Callable, Generator, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-from support.pretended_gpu import Gpu, PretendedGpus, device_of
 from support.runner import outcome
+from support.simulated_gpu import Gpu, SimulatedGpus, device_of
 from support.small import UNDISTORTED, images, noise_rows, write_small
 
-from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.dataset import load, replacing
+from digit_recognizer.data.dataset import Dataset, load_dataset, replacing
 from digit_recognizer.data.files import read_json
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.pipeline import Pipeline
 from digit_recognizer.runs.ensemble import blend
-from digit_recognizer.runs.environment import describe
+from digit_recognizer.runs.environment import current_environment
 from digit_recognizer.runs.request import Request
+from digit_recognizer.runs.run import Run
 from digit_recognizer.training import optim, trainer
 from digit_recognizer.training.device import Device, find_devices
-from digit_recognizer.training.members import Member, TrainedMember
+from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
 from digit_recognizer.training.models import ByteDropout, load_network
 from digit_recognizer.training.predict import predict_logits
 from digit_recognizer.training.recipe import Recipe, named_recipe
@@ -66,7 +67,7 @@ def content(trained: TrainedMember) -> dict[str, bytes]:
 def test_a_gpu_trains_to_the_bytes_of_the_cpu(network: str, precision: str) -> None:
     on_cpu = train(network, Device("cpu", precision))
     for name in ("cuda:0", "cuda:1"):
-        with PretendedGpus() as gpus:
+        with SimulatedGpus() as gpus:
             assert content(train(network, Device(name, precision))) == content(on_cpu)
         assert sum(gpus.kernels.values()) > 400
 
@@ -83,7 +84,7 @@ def test_steps_on_a_gpu_become_a_graph_of_it_that_updates_all_kernels_at_once(
     monkeypatch.setattr(trainer, "cuda_capture", capture)
     on_cpu = train("plain", Device("cpu", "fp32"), batch_size=2)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    with PretendedGpus() as gpus:
+    with SimulatedGpus() as gpus:
         on_gpu = train("plain", Device("cuda:1", "fp32"), batch_size=2)
     assert content(on_gpu) == content(on_cpu)
     assert captured == ["cuda:1"]
@@ -95,14 +96,14 @@ def test_steps_on_a_gpu_become_a_graph_of_it_that_updates_all_kernels_at_once(
 def test_adam_on_a_gpu_takes_rates_of_32_bits_and_can_be_captured() -> None:
     assert lr_dtype("cpu") == torch.float64
     assert lr_dtype("cuda:1") == lr_dtype("mps") == torch.float32
-    with PretendedGpus():
+    with SimulatedGpus():
         weight = torch.nn.Parameter(torch.ones(1, device="cuda:0"))
         (adam,) = optim.build_optimizers(Recipe(), [weight], torch.tensor(0.1, device="cuda:0"))
     assert adam.defaults["capturable"]
 
 
 def test_the_averaged_networks_statistics_wait_for_nothing() -> None:
-    with PretendedGpus() as gpus:
+    with SimulatedGpus() as gpus:
         norm = torch.nn.BatchNorm1d(2).to("cuda:0")
         optim.update_bn(norm, [torch.full((4, 2), value, device="cuda:0") for value in (1.0, 4.0)])
         assert gpus.waits == 0
@@ -110,7 +111,7 @@ def test_the_averaged_networks_statistics_wait_for_nothing() -> None:
 
 
 def waits(network: str, precision: str, batch_size: int) -> int:
-    with PretendedGpus() as gpus:
+    with SimulatedGpus() as gpus:
         train(network, Device("cuda:0", precision), batch_size)
     return gpus.waits
 
@@ -124,28 +125,28 @@ def test_twice_the_steps_take_no_more_waits_for_the_device(network: str, precisi
 
 
 def in_this_process(
-    recipe: Recipe, data: Dataset, members: Sequence[Member], devices: Sequence[Device], *_: object
+    recipe: Recipe, data: Dataset, starts: Sequence[Checkpoint], devices: Sequence[Device], *_: Any
 ) -> Generator[TrainedMember, None, None]:
-    """Train as workers do; a pretended GPU is not there in other processes."""
-    for member, device in zip(members, cycle(devices), strict=False):
-        yield fit_member(recipe, data, member, device)
+    """Train as workers do; a simulated GPU is not there in other processes."""
+    for start, device in zip(starts, cycle(devices), strict=False):
+        yield fit_member(recipe, data, start, device)
 
 
 def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_path: Path) -> None:
     with replacing(tmp_path / "small", "sample", may_submit=False) as aside:
         write_small(aside)
-    data = load(tmp_path / "small")
+    data = load_dataset(tmp_path / "small")
 
     def train_all(place: Path, devices: Sequence[Device]) -> Path:
-        pipeline = Pipeline(place, data, devices, in_this_process, mock.MagicMock())
-        requests = [
-            Request("small", name, named_recipe(name, SETTINGS)) for name in ("default", "plain")
-        ]
-        parts = [pipeline.train(request).run.name for request in requests]
+        pipeline = Pipeline(data, devices, in_this_process, mock.MagicMock())
+        parts = ["default", "plain"]
+        for name in parts:
+            request = Request("small", name, named_recipe(name, SETTINGS))
+            pipeline.train(Run(place / name), request)
         return blend(tmp_path, place, parts, "both").run.run_dir
 
     on_cpu = train_all(tmp_path / "cpu", [Device("cpu", "bf16")])
-    with PretendedGpus(Gpu("Pretended L4", total_memory=24 * 2**30), Gpu()):
+    with SimulatedGpus(Gpu("Simulated L4", total_memory=24 * 2**30), Gpu()):
         on_gpus = train_all(tmp_path / "gpus", find_devices("auto"))
     runs = sorted(path.name for path in on_cpu.parent.iterdir() if path.is_dir())
     assert len(runs) == 3
@@ -153,10 +154,10 @@ def test_a_whole_run_and_its_blend_on_two_gpus_have_the_bytes_of_the_cpu(tmp_pat
         assert outcome(on_gpus.parent / name) == outcome(on_cpu.parent / name)
         environment = read_json(on_gpus.parent / name / "environment.json")
         assert environment["device"] == "cuda:0 + cuda:1"
-        assert environment["hardware"] == "Pretended L4, 24 GiB + Pretended A100, 40 GiB"
+        assert environment["hardware"] == "Simulated L4, 24 GiB + Simulated A100, 40 GiB"
         assert environment["augmentation"] == "device"
         assert not environment["deterministic"]
-    mixed = describe([Device("cuda:0", "fp16"), Device("cuda:1", "bf16")], data)
+    mixed = current_environment([Device("cuda:0", "fp16"), Device("cuda:1", "bf16")], data)
     assert mixed.precision == "fp16 + bf16"
 
 
@@ -169,7 +170,7 @@ def test_a_gpu_predicts_the_bytes_of_the_cpu(network: str) -> None:
         return predict_logits(found, images(9), Recipe(tta=5), device).tobytes()
 
     on_cpu = logits(Device("cpu", "bf16"))
-    with PretendedGpus():
+    with SimulatedGpus():
         assert logits(Device("cuda:1", "bf16")) == on_cpu
 
 
@@ -184,7 +185,7 @@ def test_a_network_for_which_a_gpu_has_no_memory_is_one_line(
 
 def test_dropout_draws_on_an_apple_gpu_too() -> None:
     """It refuses the range of 64 bits, in which other devices draw eight bytes at a time."""
-    with PretendedGpus(), torch.random.fork_rng(devices=[]):
+    with SimulatedGpus(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         dropped = ByteDropout(0.25)(torch.ones(100, 8, 5, 5, device="mps"))
         values, counts = dropped.cpu().unique(return_counts=True)
@@ -204,13 +205,13 @@ FAULTS: dict[str, Callable[[torch.Tensor], object]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_the_pretended_gpu_refuses_what_cuda_refuses(fault: Callable[..., object]) -> None:
-    with PretendedGpus(), pytest.raises((RuntimeError, TypeError), match=r"same device|to numpy"):
+def test_the_simulated_gpu_refuses_what_cuda_refuses(fault: Callable[..., object]) -> None:
+    with SimulatedGpus(), pytest.raises((RuntimeError, TypeError), match=r"same device|to numpy"):
         fault(torch.ones(4, 6, device="cuda"))
 
 
-def test_the_pretended_gpu_counts_what_waits_for_the_device() -> None:
-    with PretendedGpus() as gpus:
+def test_the_simulated_gpu_counts_what_waits_for_the_device() -> None:
+    with SimulatedGpus() as gpus:
         x = torch.ones(3).to("cuda:1")
         y = (x * 2).sum()
         assert device_of(y) == y.device == torch.device("cuda:1")

@@ -69,7 +69,7 @@ def trained(recipe: Recipe, capture: Callable[[Step], Step] | None = None) -> di
     """Weights, averaged weights and mean losses of a training whose steps may be captured."""
     trainer = _Trainer(recipe, noise_rows(40), Member(0, 0), Device("cpu", "fp32"))
     if capture:
-        trainer.step = partial(next, graphed(trainer.step, capture))
+        trainer._run_step = partial(next, graphed(trainer._run_step, capture))
     history = [trainer.run_epoch(epoch) for epoch in (1, 2)]
     assert 2 * trainer.steps_per_epoch == N_STEPS
     values = {f"last {name}": value for name, value in trainer.network.state_dict().items()}

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.members import assign_folds
+from digit_recognizer.training.recipe import Recipe
 
 
 def distinct(labels: NDArray[np.int64]) -> Dataset:
@@ -20,7 +21,7 @@ def distinct(labels: NDArray[np.int64]) -> Dataset:
 def test_a_class_with_fewer_rows_than_folds_is_refused() -> None:
     data = distinct(np.array([0] * 10 + [1] * 2))
     with pytest.raises(TrainingError, match="label 1 has 2 distinct training images, fewer than 3"):
-        assign_folds(data, 3, 0)
+        assign_folds(data, Recipe(n_splits=3))
 
 
 @given(
@@ -33,7 +34,7 @@ def test_identical_images_are_in_one_fold_and_each_fold_has_as_many_distinct_one
     once = distinct(np.arange(60) % 10)
     rows = np.random.default_rng(split_seed).permutation(np.repeat(np.arange(60), copies))
     data = Dataset(once.images[rows], once.labels[rows], once.test_images)
-    folds = assign_folds(data, 3, split_seed)
+    folds = assign_folds(data, Recipe(n_splits=3, split_seed=split_seed))
     by_image = [set(folds[rows == image]) for image in range(60)]
     assert all(len(found) == 1 for found in by_image)
     of_digit = np.array([found.pop() for found in by_image]).reshape(6, 10)
@@ -45,6 +46,6 @@ def test_where_all_images_are_distinct_the_folds_are_those_of_stratified_k_fold(
     """So the split seed decides the split, and nothing else does."""
     data = distinct(np.random.default_rng(0).integers(0, 10, 500))
     splits = StratifiedKFold(5, shuffle=True, random_state=7).split(data.labels, data.labels)
-    folds = assign_folds(data, 5, 7)
+    folds = assign_folds(data, Recipe(n_splits=5, split_seed=7))
     for fold, (_, held_out) in enumerate(splits):
         assert (np.flatnonzero(folds == fold) == held_out).all()

@@ -31,7 +31,8 @@ workers = multiprocessing.active_children  # the processes that this one started
 def trained(
     on_epoch: OnEpoch, members: list[Member] = MEMBERS, recipe: Recipe = RECIPE
 ) -> list[TrainedMember]:
-    with closing(train_members(recipe, DATA, members, DEVICES, on_epoch)) as results:
+    starts = [Checkpoint(member) for member in members]
+    with closing(train_members(recipe, DATA, starts, DEVICES, on_epoch)) as results:
         return list(results)
 
 

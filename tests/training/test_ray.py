@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.pretended_gpu import PretendedGpus
 from support.runner import QUICK, call, command, outcome, train
+from support.simulated_gpu import SimulatedGpus
 
 from digit_recognizer.data.files import read_json
 from digit_recognizer.errors import DeviceError
@@ -37,6 +37,7 @@ def test_without_ray_one_line_says_what_to_install_and_nothing_is_begun(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "digit_recognizer.training.ray_backend", raising=False)
+    monkeypatch.delattr("digit_recognizer.training.ray_backend", raising=False)
     assert call(place, "train", "--data", "small", "--run", "lacking", "--backend", "ray") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ray is not installed: install digit-recognizer[notebook,clu")
@@ -60,7 +61,7 @@ def test_the_clusters_devices_count_and_not_those_of_the_driver(cluster: Any) ->
     from digit_recognizer.training.ray_backend import cluster_devices
 
     (cpu,) = find_devices("cpu")
-    with PretendedGpus():
+    with SimulatedGpus():
         assert cluster_devices("auto", None) == [cpu, cpu]
         assert cluster_devices("cpu", 3) == [cpu, cpu, cpu]
         with pytest.raises(DeviceError, match="'cuda': the Ray cluster has none; give auto or cpu"):
@@ -123,7 +124,7 @@ def test_a_node_killed_in_mid_training_changes_no_byte(place: Path, cluster: Any
     time.sleep(1)  # well into the member
     (at_it,) = in_training(lost)
     cluster.remove_node(lost, allow_graceful=False)
-    assert not Run(place / "submissions" / "nodes").is_done()
+    assert not Run(place / "submissions" / "nodes").is_finished()
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert not Path(f"/proc/{at_it}").exists()

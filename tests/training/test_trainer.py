@@ -11,8 +11,7 @@ import torch
 from support.small import UNDISTORTED
 
 from digit_recognizer.commands.download import fetch_dataset
-from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training import members
 from digit_recognizer.training import trainer as trainer_module
@@ -30,13 +29,14 @@ HALVES = Recipe(n_splits=2, epochs=2, batch_size=8)
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return load(fetch_dataset(tmp_path_factory.mktemp("data"), "sample")[0])
+    return load_dataset(fetch_dataset(tmp_path_factory.mktemp("data"), "sample")[0])
 
 
 @pytest.fixture(scope="module")
 def rows(digits: Dataset) -> Dataset:
     """60 rows, all ten digits about equally often, and 20 test rows."""
-    chosen = np.flatnonzero(assign_folds(digits, len(digits.labels) // 60, 0) == 0)[:60]
+    parts = Recipe(n_splits=len(digits.labels) // 60)
+    chosen = np.flatnonzero(assign_folds(digits, parts) == 0)[:60]
     return Dataset(digits.images[chosen], digits.labels[chosen], digits.test_images[:20])
 
 
@@ -55,7 +55,7 @@ def test_a_member_learns_what_it_never_saw(digits: Dataset) -> None:
 def test_held_out_rows_do_not_touch_the_weights(
     rows: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folds = assign_folds(rows, 2, 0)
+    folds = assign_folds(rows, HALVES)
     monkeypatch.setattr(members, "assign_folds", lambda *_: folds)  # labels decide them
     honest = fit_member(HALVES, rows, Member(1, 0), CPU)
     labels, images = rows.labels.copy(), rows.images.copy()
@@ -130,8 +130,9 @@ def test_members_share_gpus_in_turn_and_a_cpu_core_by_core() -> None:
 
 def test_members_come_out_the_same_for_any_number_of_workers(rows: Dataset) -> None:
     members = [Member(0, 0), Member(1, 0)]
+    starts = [Checkpoint(member) for member in members]
     one_worker, many = (
-        {t.member: t for t in train_members(HALVES, rows, members, [CPU] * n, lambda _: None)}
+        {t.member: t for t in train_members(HALVES, rows, starts, [CPU] * n, lambda _: None)}
         for n in (1, 5000)
     )
     assert set(one_worker) == set(many) == set(members)
@@ -152,7 +153,7 @@ def test_a_member_goes_on_from_a_checkpoint_with_the_same_bytes(
     recipe = replace(HALVES, epochs=4, **changes)
     before, after = list[Checkpoint](), list[Checkpoint]()
     whole = fit_member(recipe, rows, Member(0, 0), CPU, before.append)
-    resumed = fit_member(recipe, rows, Member(0, 0), CPU, after.append, checkpoint=before[1])
+    resumed = fit_member(recipe, rows, before[1], CPU, after.append)
     assert [checkpoint.history[-1].epoch for checkpoint in after] == [3, 4]
     assert same_weights(resumed, whole)
     assert (resumed.predictions.test_logits == whole.predictions.test_logits).all()
@@ -163,8 +164,8 @@ def test_a_member_goes_on_from_a_checkpoint_with_the_same_bytes(
 def test_a_checkpoint_of_another_network_is_one_line(rows: Dataset) -> None:
     checkpoints: list[Checkpoint] = []
     fit_member(replace(HALVES, network="mlp"), rows, Member(0, 0), CPU, checkpoints.append)
-    with pytest.raises(TrainingError, match="fold0-seed0: its checkpoint is of another network"):
-        fit_member(HALVES, rows, Member(0, 0), CPU, checkpoint=checkpoints[0])
+    with pytest.raises(TrainingError, match="fold0-seed0: its checkpoint does not fit"):
+        fit_member(HALVES, rows, checkpoints[0], CPU)
 
 
 @pytest.mark.parametrize("n_good_steps", [0, 2])
@@ -185,7 +186,7 @@ def test_fp16_has_the_gradients_of_fp32(rows: Dataset) -> None:
     for precision in ("fp16", "fp32"):
         trainer = _Trainer(HALVES, rows, Member(0, 0), Device("cpu", precision))
         trainer._load_batches(torch.from_numpy(trainer.data.images), trainer.data.labels)
-        trainer.step()
+        trainer._run_step()
         parameters = trainer.network.parameters()
         gradients.append(torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]))
     fp16, fp32 = gradients

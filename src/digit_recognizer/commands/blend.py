@@ -1,12 +1,11 @@
 """``blend``: average finished runs into a new one."""
 
-import time
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from digit_recognizer.commands.options import Folders
-from digit_recognizer.commands.train import show
+from digit_recognizer.commands.train import print_results
 
 
 def blend(
@@ -16,7 +15,6 @@ def blend(
     folders: Folders = Folders(),
 ) -> None:
     """Average finished runs into a new one."""
-    began, names = time.time(), runs.split()
     from digit_recognizer.runs.ensemble import blend as average
 
-    show(average(folders.data_dir, folders.submissions_dir, names, run), began)
+    print_results(average(folders.data_dir, folders.submissions_dir, runs.split(), run))

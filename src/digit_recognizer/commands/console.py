@@ -24,7 +24,7 @@ def program() -> str:
 
 
 def as_called(text: str) -> str:
-    """Return a message as whoever calls this program can use it.
+    """Return a message with commands and options as the user types them.
 
     Messages are written for make: 'make train RUN=a', FORCE=1. The Makefile sets a variable that
     leaves them so; without it they become 'digit-recognizer train --run a' and --force.
@@ -46,7 +46,7 @@ def _with_flags(found: re.Match[str]) -> str:
 
 
 def echo(text: str) -> None:
-    """Print and flush; ignore a reader who has left (``| head``)."""
+    """Print and flush; ignore a closed pipe (``| head``)."""
     try:
         print(_readable(text, sys.stdout), flush=True)
     except BrokenPipeError:
@@ -76,7 +76,7 @@ def _readable(text: str, stream: TextIO) -> str:
 
 
 def _wrap(line: str, width: int) -> str:
-    """Wrap a line at words, below its value where it is a label, spaces and a value."""
+    """Wrap a line at words; after a label and two spaces, indent further lines to the value."""
     label = re.match(r" *\S+( \S+)*  +|  +|", line)
     indent = min(label.end() if label else 0, width // 2) * " "
     wrapper = textwrap.TextWrapper(
@@ -94,7 +94,7 @@ class PrintHandler(logging.Handler):
 
 
 def ask(question: str) -> bool:
-    """Ask a yes-or-no question; no answer is no."""
+    """Ask a yes-or-no question; return True for y or yes only."""
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
@@ -103,7 +103,7 @@ def ask(question: str) -> bool:
 
 @contextmanager
 def transfer_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function that shows a progress bar: of a text, bytes done, bytes in all or 0."""
+    """Yield a function of a label, the bytes done and the total (0: unknown) that moves a bar."""
     from rich import progress
     from rich.console import Console
 
@@ -123,18 +123,18 @@ def transfer_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def working(text: str) -> Iterator[Callable[[str], None]]:
-    """Show a text beside a moving sign until the block ends; yield a function that changes it."""
+def spinner(text: str) -> Iterator[Callable[[str], None]]:
+    """Show a spinner with a text until the block ends; yield a function that changes the text."""
     from rich.console import Console
 
     with Console(stderr=True).status(text) as status:
         yield status.update
 
 
-def columns(table: Sequence[Sequence[str]]) -> str:
+def format_columns(table: Sequence[Sequence[str]]) -> str:
     """Return lines of left-aligned columns, two spaces apart.
 
-    What is too wide for the terminal follows below, beside the first column again.
+    Columns too wide for the terminal follow in further blocks, each with the first column.
     """
     first, *others = (
         [cell.ljust(max(map(len, column))) for cell in column]

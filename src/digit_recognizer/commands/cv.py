@@ -23,21 +23,24 @@ def cv(*, run: FinishedRun = None, folders: Folders = Folders()) -> None:
 
 
 def _scores(report: "CvReport") -> Iterator[str]:
+    from digit_recognizer.runs.metrics import SUSPICION
+
     low, high = report.cv_interval
-    expected = report.expected_score
     errors = f"{report.n_errors} errors in {report.n_rows:,} rows"
     interval = f"95 % interval {low:.5f} to {high:.5f}"
-    yield f"  out-of-fold accuracy  {report.cv_accuracy:.5f}  ({errors}; {interval})"
+    yield f"  CV accuracy           {report.cv_accuracy:.5f}  ({errors}; {interval})"
     folds = " ".join(f"{value:.5f}" for value in report.fold_accuracies.values())
     yield f"  accuracy by fold      {folds}"
     yield f"  mean ± std            {report.fold_mean:.5f} ± {report.fold_std:.5f}"
     yield f"  log loss              {report.log_loss:.5f}"
-    around = f"95 % prediction interval for the submission, around {expected.middle:.5f}"
-    yield f"  expected score        {expected.low:.5f} to {expected.high:.5f}  ({around})"
+    around = (
+        f"95 % prediction interval for the submission, around {report.expected_score.middle:.5f}"
+    )
+    yield f"  expected score        {report.expected_score}  ({around})"
     if report.test_accuracy is not None:
         yield f"  test accuracy         {report.test_accuracy:.5f}  (solution.csv)"
     if report.suspicious:
-        yield "  warning: this is better than the labels allow: look for leaked test rows"
+        yield f"  warning: {SUSPICION}"
 
 
 def _tables(report: "CvReport") -> Iterator[str]:

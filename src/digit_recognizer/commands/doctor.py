@@ -18,7 +18,7 @@ FREE_SPACE = 1_000_000_000  # bytes: the data, unpacked and cached, and a few ru
 
 @dataclass(frozen=True)
 class Check:
-    """The result of a check. ``needed``: download or submit fail without it."""
+    """The result of a check. ``needed``: without it, the commands that it is about fail."""
 
     name: str
     ok: bool
@@ -98,7 +98,7 @@ def _kaggle() -> Iterator[Check]:
         yield Check("access to Kaggle", False, "not confirmed", str(error))
         return
     yield Check("access to Kaggle", True, "credentials valid, rules accepted")
-    advice = "" if remaining > 0 else "the next is possible from 00:00 UTC"
+    advice = "" if remaining > 0 else "the next submission is possible from 00:00 UTC"
     yield Check("submissions left", remaining > 0, f"{remaining} today", advice, needed=False)
     with suppress(KaggleError):  # only `kernel` needs it
         hours, total = kaggle.gpu_hours()

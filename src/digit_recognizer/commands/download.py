@@ -11,7 +11,7 @@ from digit_recognizer.commands.options import Folders
 from digit_recognizer.data.files import TransferProgress
 
 if TYPE_CHECKING:
-    from digit_recognizer.data.competition import Provenance
+    from digit_recognizer.data.dataset import Provenance
 
 
 def download(
@@ -46,13 +46,13 @@ def fetch_dataset(
     """
     from digit_recognizer.data import dataset, sources
 
-    is_own = source in dataset.UNSUBMITTABLE  # and has a folder of its name
-    folder = data_dir / (source if is_own else dataset.COMPETITION)
+    has_own_folder = source in dataset.UNSUBMITTABLE  # and has a folder of its name
+    folder = data_dir / (source if has_own_folder else dataset.COMPETITION)
     dataset.recover(folder)
     origin, version = sources.source_and_version(source)
     is_new = not dataset.is_intact(folder, origin, version)
     if is_new:
-        with dataset.replacing(folder, origin, not is_own, version) as new:
+        with dataset.replacing(folder, origin, not has_own_folder, version) as new:
             _fill(new, source, mnist_url, progress)
     return folder, dataset.read_provenance(folder), is_new
 
@@ -65,7 +65,7 @@ def _fill(folder: Path, source: str, mnist_url: str | None, progress: TransferPr
     elif source == "mnist":
         sources.fetch_mnist(folder, mnist_url or sources.MNIST_URL, progress)
     elif source != "kaggle":
-        sources.copy_own_files(folder, Path(source).expanduser())
+        sources.copy_user_files(folder, Path(source).expanduser())
     else:
         from digit_recognizer.kaggle.client import Kaggle
 

@@ -30,7 +30,7 @@ def default_folder(name: str) -> Path:
 
 
 def expanded(type_: Any, tokens: Sequence[Token]) -> Path:
-    """Convert to a path; the ~ that make and some shells leave is the home folder."""
+    """Convert to a path, expanding a ~ that make or the shell left."""
     return Path(os.path.expanduser(tokens[0].value))  # noqa: PTH111 (Path's own fails for ~nobody)
 
 
@@ -44,7 +44,7 @@ def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
 
 UserPath = Annotated[Path, Parameter(converter=expanded)]
 Positive = Annotated[int, Parameter(converter=whole_number, validator=Number(gte=1))]
-Natural = Annotated[int, Parameter(converter=whole_number, validator=Number(gte=0))]
+NonNegative = Annotated[int, Parameter(converter=whole_number, validator=Number(gte=0))]
 Flag = Annotated[bool, Parameter(negative="")]
 
 DatasetName = Annotated[str | None, Parameter(help="the dataset's folder under the data folder")]
@@ -54,7 +54,9 @@ RecipeName = Annotated[
 ]
 Workers = Annotated[
     Positive | None,
-    Parameter(help="members at a time; else one for each GPU or core, of a Ray cluster too"),
+    Parameter(
+        help="members trained concurrently; else one for each GPU or core (of the cluster, with ray)"
+    ),
 ]
 NewRun = Annotated[str | None, Parameter(help="the run's name; else made from dataset and recipe")]
 InferenceRunName = Annotated[
@@ -70,23 +72,24 @@ class Folders:
     """The folders of datasets and runs."""
 
     data_dir: Annotated[
-        UserPath, Parameter(help="the folder of datasets; else DIGIT_RECOGNIZER_DATA")
+        UserPath, Parameter(help="the folder of datasets (environment: DIGIT_RECOGNIZER_DATA)")
     ] = field(default_factory=lambda: default_folder("data"))
     submissions_dir: Annotated[
-        UserPath, Parameter(help="the folder of runs; else DIGIT_RECOGNIZER_SUBMISSIONS")
+        UserPath, Parameter(help="the folder of runs (environment: DIGIT_RECOGNIZER_SUBMISSIONS)")
     ] = field(default_factory=lambda: default_folder("submissions"))
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Execution:
-    """The devices that train members, and how many at a time; no part of a recipe."""
+    """Where members train, and how many concurrently; not part of a recipe."""
 
     device: DeviceName = "auto"
     workers: Workers = None
-    backend: Annotated[Literal["processes", "ray"], Parameter(help="what runs the members")] = (
-        "processes"
-    )
+    backend: Annotated[
+        Literal["processes", "ray"],
+        Parameter(help="what trains the members: processes of this machine, or a Ray cluster"),
+    ] = "processes"
 
 
 def _setting(item: Any) -> tuple[str, Any, None]:
@@ -111,9 +114,9 @@ _SETTINGS = [_setting(item) for item in fields(Recipe) if item.metadata["help"]]
 
 @Parameter(name="*")
 class Settings(make_dataclass("_Settings", _SETTINGS, frozen=True)):  # type: ignore[misc]
-    """Changes of a recipe's settings; None where the recipe's own counts."""
+    """Changes to a recipe's settings; None keeps the recipe's value."""
 
 
-def changes(settings: Settings) -> dict[str, object]:
+def changed_settings(settings: Settings) -> dict[str, object]:
     """Return the settings that were given, by name."""
     return {name: value for name, value in vars(settings).items() if value is not None}

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from itertools import chain, count, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from digit_recognizer.commands.console import columns, echo, working
+from digit_recognizer.commands.console import echo, format_columns, spinner
 from digit_recognizer.commands.options import DeviceName, Folders, InferenceRunName, UserPath
 from digit_recognizer.errors import FileError, NoDigitError
 
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
     from digit_recognizer.runs.inference import InferenceRun
     from digit_recognizer.runs.predictions import Proba
-    from digit_recognizer.runs.run import Run
-    from digit_recognizer.training.device import Device
 
-MOST_SHOWN = 18  # lines on the screen; the CSV holds all
+MAX_SHOWN_ROWS = 18  # lines on the screen; the CSV holds all
 PROBA = [f"proba_{digit}" for digit in range(10)]
 
 
@@ -54,11 +52,11 @@ def predict(
     folders: Folders = Folders(),
 ) -> None:
     """Predict the digits of pictures or of a CSV of pixels."""
-    from digit_recognizer.runs.inference import PRETRAINED, find_inference_run
+    from digit_recognizer.runs.inference import PRETRAINED, ensemble_proba, find_inference_run
 
     inference_run = find_inference_run(folders.submissions_dir, run)
     files = [path for source in file for path in _pictures_of(source)]
-    with working("loading PyTorch and reading the images"):
+    with spinner("loading PyTorch and reading the images"):
         import numpy as np
         import pandas as pd
 
@@ -69,14 +67,21 @@ def predict(
     images = [image for picture in pictures for image in picture.digits]
     proba = np.empty((0, 10))
     if images:
-        proba = ensemble_proba(inference_run.run, np.stack(images), find_devices(device)[0])
+        with spinner("predicting") as show:
+            proba = ensemble_proba(
+                inference_run.run,
+                np.stack(images),
+                find_devices(device)[0],
+                lambda done, total: show(f"predicting: {done} of {total} networks are done"),
+            )
     answers = list(_answers(pictures, proba))
-    echo(f"answers of {inference_run.title}")
+    echo(f"predictions by {inference_run.title}")
     if inference_run.warning:
         echo(f"warning: {inference_run.warning}")
-    echo(columns([(heading, "label", "probability", ""), *map(_line, answers[:MOST_SHOWN])]))
-    if len(answers) > MOST_SHOWN:
-        echo(f"... and {len(answers) - MOST_SHOWN:,} more")
+    header = (heading, "label", "probability", "")
+    echo(format_columns([header, *map(_line, answers[:MAX_SHOWN_ROWS])]))
+    if len(answers) > MAX_SHOWN_ROWS:
+        echo(f"... and {len(answers) - MAX_SHOWN_ROWS:,} more")
     labels = [picture.label for picture in pictures if picture.label is not None]
     if labels:
         echo(_accuracy(proba.argmax(axis=1) == labels, files[0], inference_run))
@@ -93,7 +98,7 @@ def _read_pictures(files: Sequence[Path]) -> tuple[str, list[Picture]]:
     for path in files:
         if path.suffix.lower() == ".csv":
             if len(files) > 1:
-                raise FileError(f"{path}: give a CSV alone")
+                raise FileError(f"{path}: give a CSV without other files")
             return _read_table(path)
     return "image", [_read_picture(path) for path in files]
 
@@ -136,36 +141,6 @@ def _read_table(path: Path) -> tuple[str, list[Picture]]:
     return "ImageId", [Picture(str(i), [image]) for i, image in enumerate(read_test(path), 1)]
 
 
-def ensemble_proba(run: "Run", images: "NDArray[np.uint8]", device: "Device") -> "Proba":
-    """Return the mean probabilities [N, 10] of a run's members for images [N, 28, 28]."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    import torch
-
-    from digit_recognizer.runs.inference import load_networks
-    from digit_recognizer.runs.predictions import blend_proba
-    from digit_recognizer.training.device import count_cores
-    from digit_recognizer.training.predict import predict_logits
-
-    # A member a core, one thread each. For 8,192 rows, torch's own two threads took 2.3 times as
-    # long on an idle machine, and 6 to 7 times beside two busy processes (medians of four).
-    n_workers = count_cores() if device.name == "cpu" else 1
-    parts, n_done = load_networks(run, device), count(1)
-    n_networks = sum(map(len, parts))
-
-    def answer(loaded: Any) -> "NDArray[np.float32]":
-        network, recipe = loaded
-        logits = predict_logits(network, images, recipe, device)
-        show(f"predicting: {next(n_done)} of {n_networks} networks are done")
-        return logits
-
-    with (
-        working("predicting") as show,
-        ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-    ):
-        return blend_proba([list(pool.map(answer, part)) for part in parts])
-
-
 def _answers(
     pictures: Sequence[Picture], proba: "Iterable[Proba]"
 ) -> Iterator[list[tuple[Any, ...]]]:
@@ -202,6 +177,6 @@ def _accuracy(correct: "NDArray[np.bool_]", path: Path, inference_run: "Inferenc
     n_rows, n_errors = len(correct), int((~correct).sum())
     text = f"accuracy {correct.mean():.5f} ({n_errors:,} errors in {n_rows:,} rows)"
     if sha256(path) in inference_run.run.environment().data.values():
-        text += f"\nnote: {inference_run.run.name} was trained on these rows: out of fold, it has "
+        text += f"\nnote: {inference_run.run.name} was trained on these rows: its CV accuracy is "
         text += f"{inference_run.cv.cv_accuracy:.5f}"
     return text

@@ -9,7 +9,10 @@ def report(*, run: FinishedRun = None, folders: Folders = Folders()) -> None:
     from digit_recognizer.runs.run import find_run
 
     found = find_run(folders.submissions_dir, run)  # before torch takes seconds to import
+    from digit_recognizer.report.figures import draw_pictures
     from digit_recognizer.report.page import write_report
     from digit_recognizer.runs.ensemble import RunResults
 
-    echo(f"to look at: {write_report(RunResults.read(found, folders.data_dir))}")
+    results = RunResults.read(found, folders.data_dir)
+    echo(f"to look at: {write_report(results)}")
+    draw_pictures(results)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digit_recognizer.commands.console import columns, echo
+from digit_recognizer.commands.console import echo, format_columns
 from digit_recognizer.commands.options import Folders
 from digit_recognizer.errors import UserError
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, last_upload
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from digit_recognizer.runs.run import Run
 
 HEADER = (
-    *("run", "dataset", "recipe", "members", "CV accuracy", "expected score", "public"),
-    *("minutes", "when", "state"),
+    *("run", "dataset", "recipe", "members", "CV accuracy", "expected score", "public score"),
+    *("training min", "date", "state"),
 )
-MOST_SETTINGS = 60  # characters in a row of the table
+MAX_RECIPE_CHARS = 60  # characters in a row of the table
 
 
 @dataclass
@@ -46,7 +46,6 @@ class ListedRun:
 
     def cells(self) -> tuple[str, ...]:
         """Return the texts of a row of the table."""
-        expected = self.cv.expected_score if self.cv else None
         status = self.upload.status if self.upload else "-"
         return (
             self.name,
@@ -54,7 +53,7 @@ class ListedRun:
             _recipe(self.request) if self.request else "-",
             f"{self.n_done}/{self.n_members}" if self.n_members else "-",
             f"{self.cv.cv_accuracy:.5f}" if self.cv else "-",
-            f"{expected.low:.5f} to {expected.high:.5f}" if expected else "-",
+            str(self.cv.expected_score) if self.cv else "-",
             status if self.public_score is None else f"{self.public_score:.5f}",
             "-" if self.seconds is None else f"{self.seconds / 60:.1f}",
             datetime.fromtimestamp(self.when).strftime("%Y-%m-%d %H:%M"),
@@ -69,7 +68,7 @@ def runs(*, folders: Folders = Folders()) -> None:
 
 def print_runs(listed: Sequence[ListedRun]) -> None:
     """Print a table of runs."""
-    table = columns([HEADER, *(run.cells() for run in listed)])
+    table = format_columns([HEADER, *(run.cells() for run in listed)])
     echo(table if listed else "no run yet: 'make train' makes one")
 
 
@@ -93,7 +92,7 @@ def _read(run: "Run", listed: ListedRun) -> None:
         listed.state = "not a run: has no recipe.json"
         return
     listed.request = run.request()
-    if run.is_done():
+    if run.is_finished():
         listed.cv = run.cv()
     parts = run.parts()
     listed.n_done = sum(len(part.finished_members()) for part in parts)
@@ -106,7 +105,7 @@ def _recipe(request: "Request") -> str:
     """Return the recipe's name, and the settings that were changed."""
     changed = [f"{key} {value}" for key, value in request.changed.items()]
     text = ", ".join([request.recipe_name, *changed])
-    return textwrap.shorten(text, MOST_SETTINGS, placeholder=" ...")
+    return textwrap.shorten(text, MAX_RECIPE_CHARS, placeholder=" ...")
 
 
 def _finished_at(run: "Run") -> float:

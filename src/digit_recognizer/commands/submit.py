@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from digit_recognizer.commands.console import ask, echo, working
+from digit_recognizer.commands.console import ask, echo, spinner
 from digit_recognizer.commands.options import FinishedRun, Flag, Folders, UserPath
 from digit_recognizer.errors import FileError, KaggleError, RunError
-from digit_recognizer.kaggle.credentials import PAGE, TOKEN_HELP, find_credentials
+from digit_recognizer.kaggle.credentials import COMPETITION_URL, TOKEN_HELP, find_credentials
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, PendingUpload, Submission
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def submit(
     *,
     run: FinishedRun = None,
     file: Annotated[
-        UserPath | None, Parameter(help="another file than the run's submission.csv")
+        UserPath | None, Parameter(help="a file to upload instead of the run's submission.csv")
     ] = None,
     message: Annotated[
-        str | None, Parameter(help="its description on Kaggle; else the run and its CV accuracy")
+        str | None, Parameter(help="description on Kaggle; else the run and its CV accuracy")
     ] = None,
     yes: Annotated[Flag, Parameter(help="upload without asking")] = False,
     force: Annotated[Flag, Parameter(help="upload the same file again")] = False,
@@ -38,13 +38,13 @@ def submit(
         raise FileError(f"{file}: no such file")
     from digit_recognizer.runs.ensemble import ensure_finished
     from digit_recognizer.runs.run import find_run
-    from digit_recognizer.runs.submission import check
+    from digit_recognizer.runs.submission import check_submission
 
     found = None
     if run or not file:
         found = find_run(folders.submissions_dir, run)
         ensure_finished(found, folders.data_dir)
-    checked = check(found, file, folders.submissions_dir, folders.data_dir, message)
+    checked = check_submission(found, file, folders.submissions_dir, folders.data_dir, message)
     ledger = Ledger(folders.submissions_dir)
     with ledger.lock():
         pending = ledger.pending()
@@ -57,7 +57,7 @@ def submit(
         else:
             if not force:
                 _refuse_repeat(checked, ledger)
-            if not _is_wanted(kaggle, checked, listing, yes):
+            if not _confirm_upload(kaggle, checked, listing, yes):
                 echo("nothing was uploaded")
                 return
             entry = _upload(kaggle, ledger, checked, listing)
@@ -71,7 +71,7 @@ def _sign_in(checked: "CheckedSubmission") -> "Kaggle":
     if credentials is None:
         raise KaggleError(
             "no Kaggle credentials found: nothing was uploaded",
-            f"The checked file is {checked.file}\nUpload it by hand at {PAGE}/submit\n{TOKEN_HELP}",
+            f"The checked file is {checked.file}\nUpload it by hand at {COMPETITION_URL}/submit\n{TOKEN_HELP}",
         )
     if credentials.warning:
         echo(f"warning: {credentials.warning}")
@@ -92,7 +92,7 @@ def _refuse_repeat(checked: "CheckedSubmission", ledger: Ledger) -> None:
             )
 
 
-def _is_wanted(
+def _confirm_upload(
     kaggle: "Kaggle", checked: "CheckedSubmission", listing: list[Submission], yes: bool
 ) -> bool:
     """Show what is about to be uploaded; return whether the user agrees."""
@@ -103,7 +103,7 @@ def _is_wanted(
         )
     echo(_plan(checked, quota, listing))
     if not yes and not sys.stdin.isatty():
-        raise KaggleError("nothing was uploaded: there is no terminal to ask: give YES=1")
+        raise KaggleError("nothing was uploaded: there is no terminal to ask on: give YES=1")
     return yes or ask("upload it?")
 
 
@@ -115,11 +115,8 @@ def _plan(checked: "CheckedSubmission", quota: int, listing: list[Submission]) -
         f"  message         {checked.message}",
     ]
     if checked.cv:
-        expected = checked.cv.expected_score
-        lines += [
-            f"  CV accuracy     {checked.cv.cv_accuracy:.5f}",
-            f"  expected score  {expected.low:.5f} to {expected.high:.5f}",
-        ]
+        lines.append(f"  CV accuracy     {checked.cv.cv_accuracy:.5f}")
+        lines.append(f"  expected score  {checked.cv.expected_score}")
     lines.append(f"  left today      {quota}")
     for item in listing[:3]:
         score = "no score" if item.public_score is None else f"{item.public_score:.5f}"
@@ -165,7 +162,7 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
     if item.status not in ("PENDING", "COMPLETE"):
         raise KaggleError(
             f"the file is uploaded ({ref}), with the status {item.status!r}, which is new to this"
-            f" program: look at {PAGE}/submissions; 'make scores' asks again"
+            f" program: look at {COMPETITION_URL}/submissions; 'make scores' asks again"
         )
     if item.status == "PENDING":
         echo("no score yet: 'make scores' asks for it later")
@@ -180,7 +177,7 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
 def _poll(kaggle: "Kaggle", ref: int) -> Submission:
     """Return the listed submission once it is scored, or as it is at the time limit."""
     policy, item = kaggle.policy, None
-    with working("waiting for Kaggle") as show:
+    with spinner("waiting for Kaggle") as show:
         for waited in range(0, policy.poll_timeout, policy.poll_interval):
             item = next((item for item in kaggle.submissions() if item.ref == ref), None)
             if item is not None and item.status != "PENDING":
@@ -188,21 +185,20 @@ def _poll(kaggle: "Kaggle", ref: int) -> Submission:
             show(f"waiting for Kaggle: {waited} of at most {policy.poll_timeout} s")
             policy.sleep(policy.poll_interval)
     if item is None:
-        raise KaggleError(f"Kaggle does not list it: look at {PAGE}/submissions")
+        raise KaggleError(f"Kaggle does not list it: look at {COMPETITION_URL}/submissions")
     return item
 
 
 def _verdict(score: float, cv: "CvReport | None") -> str:
     """Return the public score beside the CV accuracy, with a warning if it is suspicious."""
-    from digit_recognizer.runs.score_interval import position, suspicion
+    from digit_recognizer.runs.score_interval import position_in_interval, suspicion
 
     line = f"public score {score:.5f}"
     if cv is not None:
         expected = cv.expected_score
-        where = position(score, expected)
+        where = position_in_interval(score, expected)
         line += f", CV accuracy {cv.cv_accuracy:.5f} ({score - cv.cv_accuracy:+.5f}):"
-        line += f" {where if where == 'inside' else where.upper()} the"
-        line += f" expected {expected.low:.5f} to {expected.high:.5f}"
+        line += f" {where if where == 'inside' else where.upper()} the expected {expected}"
     warning = suspicion(score)
     return f"{line}\nwarning: {warning}" if warning else line
 

@@ -1,6 +1,6 @@
 """The members in training: bars on a terminal, a line for each epoch elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich import progress
@@ -16,13 +16,12 @@ class TrainingDisplay:
 
     @contextmanager
     def training(
-        self, n_members: int, n_kept: int, epochs: int, epochs_kept: int
+        self, n_members: int, n_kept: int, epochs: int, epochs_kept: Mapping[Member, int]
     ) -> Iterator[None]:
         """Show a training until the block ends, and what is kept where it was cut short."""
         self._n_members, self._n_done, self._epochs = n_members, n_kept, epochs
+        self._epochs_kept = epochs_kept  # that an earlier session left
         self._tasks: dict[Member, progress.Task] = {}
-        self._epochs_kept = 0.0  # epochs that an earlier session left of the members in `_tasks`,
-        self._epochs_not_resumed = epochs_kept  # and of others
         console = Console(stderr=True, highlight=False)
         self._bars = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -37,9 +36,10 @@ class TrainingDisplay:
             expand=True,
             speed_estimate_period=3600,
         )
-        self._bars.add_task("", total=epochs * (n_members - n_kept) - epochs_kept, figures="")
+        n_epochs_kept = sum(epochs_kept.values())
+        self._bars.add_task("", total=epochs * (n_members - n_kept) - n_epochs_kept, figures="")
         self._show_total()
-        kept = [_count(n, noun) for n, noun in ((n_kept, "member"), (epochs_kept, "epoch")) if n]
+        kept = [_count(n, noun) for n, noun in ((n_kept, "member"), (n_epochs_kept, "epoch")) if n]
         before = f" (kept: {', '.join(kept)})" if kept else ""
         console.print(
             f"training {_count(n_members, 'member')} of {_count(epochs, 'epoch')}{before}"
@@ -56,8 +56,6 @@ class TrainingDisplay:
         if member not in self._tasks:
             self._bars.add_task(member.name, total=self._epochs, figures="")
             self._tasks[member] = self._bars.tasks[-1]
-            self._epochs_kept += epochs_done
-            self._epochs_not_resumed -= round(epochs_done)
         self._bars.update(self._tasks[member].id, completed=epochs_done)
         self._show_total()
 
@@ -94,16 +92,16 @@ class TrainingDisplay:
                 n_epochs = min(int(task.completed), self._epochs - 1)
                 kept += [f"{_count(n_epochs, 'epoch')} of {task.description}"] * (n_epochs > 0)
                 lost.append(f"{task.completed - n_epochs:.1f} of {task.description}")
-        if self._epochs_not_resumed > 0:
-            kept.append(f"{_count(self._epochs_not_resumed, 'epoch')} of members not begun again")
+        not_resumed = sum(n for member, n in self._epochs_kept.items() if member not in self._tasks)
+        if not_resumed:
+            kept.append(f"{_count(not_resumed, 'epoch')} of members not resumed yet")
         return f"kept: {', '.join(kept)}; epochs lost: {', '.join(lost) or 'none'}"
 
     def _show_total(self) -> None:
-        self._bars.update(
-            self._bars.task_ids[0],
-            description=f"{self._n_done}/{self._n_members} members",
-            completed=sum(task.completed for task in self._tasks.values()) - self._epochs_kept,
-        )
+        done = sum(task.completed for task in self._tasks.values())
+        kept = sum(self._epochs_kept.get(member, 0) for member in self._tasks)
+        members = f"{self._n_done}/{self._n_members} members"
+        self._bars.update(self._bars.task_ids[0], description=members, completed=done - kept)
 
 
 def _count(number: int, noun: str) -> str:

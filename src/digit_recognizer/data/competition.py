@@ -1,8 +1,7 @@
-"""The competition's CSV files, read and written strictly, and the types of a dataset."""
+"""The competition's CSV files, read and written strictly."""
 
 import re
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +12,10 @@ from digit_recognizer.data.files import write_csv
 from digit_recognizer.errors import FormatError
 
 DATA_FILES = ("train.csv", "test.csv", "sample_submission.csv")
-PIXELS = [f"pixel{index}" for index in range(784)]
-TRAIN_COLUMNS = ["label", *PIXELS]
+PIXEL_COLUMNS = [f"pixel{index}" for index in range(784)]
+TRAIN_COLUMNS = ["label", *PIXEL_COLUMNS]
 SUBMISSION_COLUMNS = ["ImageId", "Label"]
 MAX_CSV_MB = 500  # Kaggle's train.csv has 77 MB, with quotes 150
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """The origin of a dataset: the content of ``source.json``."""
-
-    source: str
-    version: str  # of the source's content: sizes and dates of a user's own files
-    fetched: str
-    may_submit: bool  # false for data with the answers (`mnist`) or of others (`sample`)
-    repeats: int  # test images that are also training rows
-    sha256: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset in memory."""
-
-    images: NDArray[np.uint8]  # [N, 28, 28]
-    labels: NDArray[np.int64]  # [N]
-    test_images: NDArray[np.uint8]  # [M, 28, 28]
-    solution: NDArray[np.int64] | None = None  # [M], where the labels of the test rows are known
-    provenance: Provenance | None = None  # where it was loaded from a verified folder
-
-    def first_rows(self) -> NDArray[np.int64]:
-        """Return for each training row [N] the first row with the same image."""
-        firsts: dict[bytes, int] = {}  # 0.03 s for 42,000 rows
-        rows = [firsts.setdefault(image.tobytes(), row) for row, image in enumerate(self.images)]
-        return np.array(rows, dtype=np.int64)
-
-    @property
-    def n_duplicates(self) -> int:
-        """The number of training rows whose image an earlier row has too."""
-        return int((self.first_rows() != np.arange(len(self.images))).sum())
 
 
 def check_csv_size(path: str | Path, n_bytes: int) -> None:
@@ -68,14 +33,14 @@ def read_train(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 def read_test(path: Path) -> NDArray[np.uint8]:
     """Return the images [M, 28, 28] uint8 of a ``test.csv``."""
-    return _read_table(path, PIXELS, np.uint8).reshape(-1, 28, 28)
+    return _read_table(path, PIXEL_COLUMNS, np.uint8).reshape(-1, 28, 28)
 
 
 def write_pixels(
     path: Path, images: NDArray[np.uint8], labels: NDArray[np.integer] | None = None
 ) -> None:
     """Write a ``train.csv`` (with labels) or ``test.csv`` (without), atomically."""
-    pixels = dict(zip(PIXELS, images.reshape(len(images), 784).T, strict=True))
+    pixels = dict(zip(PIXEL_COLUMNS, images.reshape(len(images), 784).T, strict=True))
     write_csv(path, pixels if labels is None else {"label": labels, **pixels})
 
 

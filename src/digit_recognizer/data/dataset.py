@@ -3,23 +3,60 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os.path import realpath  # unlike Path.resolve, without an error for a loop of links
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from digit_recognizer.data import competition, files
-from digit_recognizer.data.competition import DATA_FILES, Dataset, Provenance
+from digit_recognizer.data.competition import DATA_FILES
 from digit_recognizer.errors import FileError, FormatError
 
 COMPETITION = "digit-recognizer"  # Kaggle's name for it, and the folder of its data
 UNSUBMITTABLE = ("mnist", "sample")  # each has a folder of its own name
-# The fraction of test images that may also be a training row, byte for byte, by nature. There
+# The fraction of test images that may be byte-for-byte copies of training rows by chance. There
 # is none in MNIST nor in the sample; a fold of a leaked test set has hundreds of times this.
 MAX_DUPLICATE_FRACTION = 0.001
 
 
-def load(folder: Path) -> Dataset:
+@dataclass(frozen=True)
+class Provenance:
+    """The origin of a dataset: the content of ``source.json``."""
+
+    source: str
+    version: str  # of the source's content: sizes and dates of a user's own files
+    fetched: str
+    may_submit: bool  # false for mnist, sample, and where too many test images are training rows
+    repeats: int  # test images that are also training rows
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset in memory."""
+
+    images: NDArray[np.uint8]  # [N, 28, 28]
+    labels: NDArray[np.int64]  # [N]
+    test_images: NDArray[np.uint8]  # [M, 28, 28]
+    solution: NDArray[np.int64] | None = None  # [M], where the labels of the test rows are known
+    provenance: Provenance | None = None  # where it was loaded from a verified folder
+
+    def first_rows(self) -> NDArray[np.int64]:
+        """Return for each training row [N] the first row with the same image."""
+        firsts: dict[bytes, int] = {}  # 0.03 s for 42,000 rows
+        rows = [firsts.setdefault(image.tobytes(), row) for row, image in enumerate(self.images)]
+        return np.array(rows, dtype=np.int64)
+
+    @property
+    def n_duplicates(self) -> int:
+        """The number of training rows whose image an earlier row has too."""
+        return int((self.first_rows() != np.arange(len(self.images))).sum())
+
+
+def load_dataset(folder: Path) -> Dataset:
     """Read a verified dataset, from its array cache where there is one (0.2 s, not 2 s).
 
     The cache is keyed by the content of the CSVs, which are hashed at every load.
@@ -78,7 +115,7 @@ def verify(folder: Path, source: str, may_submit: bool, version: str = "") -> Pr
     now = datetime.now(UTC).isoformat(timespec="seconds")
     digests = {name: files.sha256(folder / name) for name in names}
     provenance = Provenance(source, version, now, may_submit, repeats, digests)
-    with suppress(OSError, FileError):  # no loss: `load` reads the CSVs
+    with suppress(OSError, FileError):  # no loss: `load_dataset` reads the CSVs
         _write_cache(folder, provenance, data)
     return provenance
 
@@ -126,7 +163,7 @@ def _write_cache(folder: Path, provenance: Provenance, data: Dataset) -> None:
 def replacing(folder: Path, source: str, may_submit: bool, version: str = "") -> Iterator[Path]:
     """Yield an empty folder to fill with a dataset; once verified, it replaces `folder`.
 
-    Whatever fails, `folder` is as it was.
+    If anything fails, `folder` stays unchanged.
     """
     folder = Path(realpath(folder))  # only the target of a link has neighbours on the same disk
     new = folder.with_name(f".new-{folder.name}")

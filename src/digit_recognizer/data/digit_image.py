@@ -131,7 +131,7 @@ def _shrink(grey: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
 
 
 def _has_dark_ink(grey: NDArray[np.uint8]) -> bool:
-    """Return whether the ink is darker than its paper: the few and far values are the ink.
+    """Return whether the ink is darker than its paper: ink is few values, far from the median.
 
     They are compared with the median around them, which keeps the edges of shadows.
     """
@@ -163,7 +163,7 @@ def _clean(contrast: NDArray[np.uint8]) -> Floats:
 
 
 def _can_be_digits(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return for each component whether it is no edge of the picture, no frame and no speck [N]."""
+    """Return which components [N] are not the picture's edge, a frame or a speck."""
     left, top, width, height, area = stats.T
     right, bottom = left + width, top + height
     inner = (left > 0) & (top > 0) & (right < shape[1]) & (bottom < shape[0])

@@ -1,4 +1,4 @@
-"""Atomic writes, after whose failure a file is as it was before; strict reads; locks."""
+"""Atomic writes (a write that fails leaves the old file), strict reads, and locks."""
 
 import csv
 import errno
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TransferProgress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
-LARGEST = 2**63  # numbers in files are smaller, and finite
+MAX_NUMBER = 2**63  # numbers in files are smaller, and finite
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def write_text(path: Path, content: str) -> None:
 def write_csv(path: Path, content: Any, float_format: str | None = None) -> None:
     """Write a table atomically, without an index and with plain newlines.
 
-    `content` is a DataFrame or what makes one.
+    `content` is a DataFrame, or anything that its constructor takes.
     """
     import pandas as pd
 
@@ -90,7 +90,7 @@ def read_json(path: Path, advice: str = "") -> dict[str, Any]:
 
 
 def _number(text: str) -> float:
-    if not abs(number := float(text)) < LARGEST:
+    if not abs(number := float(text)) < MAX_NUMBER:
         raise ValueError(f"{text[:20]} is out of range")
     return int(text) if text.removeprefix("-").isdigit() else number
 
@@ -123,7 +123,7 @@ def read_csv_as(path: Path, type_: type[T], advice: str) -> list[T]:
             for row in reader:
                 rows.append(adapter.validate_python({key: row[key] for key in row if row[key]}))
                 numbers = [v for v in vars(rows[-1]).values() if isinstance(v, int | float)]
-                if not all(abs(number) < LARGEST for number in numbers):
+                if not all(abs(number) < MAX_NUMBER for number in numbers):
                     raise ValueError("a number is not finite")
             if reader.fieldnames is None:
                 raise ValueError("the file is empty")
@@ -184,7 +184,7 @@ def is_bad_zip(error: Exception) -> bool:
 def lock(path: Path, taken: str) -> AbstractContextManager[object]:
     """Take a lock, which the end of the `with` block releases.
 
-    `taken` is the error where another process holds it.
+    `taken` is the error message if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

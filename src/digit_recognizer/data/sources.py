@@ -48,7 +48,7 @@ def source_and_version(source: str) -> tuple[str, str]:
     return str(path), ", ".join(f"{facts.st_size} {facts.st_mtime_ns}" for facts in stats)
 
 
-def copy_own_files(folder: Path, source: Path) -> None:
+def copy_user_files(folder: Path, source: Path) -> None:
     """Fill `folder` from a zip or a folder that the user already has."""
     _refuse_unsubmittable(source)
     if source.is_dir():

@@ -39,7 +39,7 @@ def new_client(policy: RetryPolicy, progress: TransferProgress) -> Any:
 
 
 class _Overrides:
-    """Methods that raise what Kaggle's client would repeat or only print."""
+    """Methods that raise what Kaggle's client would retry or only print."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class _Overrides:
             self.listing = response.json().get("submissions") or []
 
     def download_file(self, response: Any, outfile: str, *rest: Any, **named: Any) -> None:
-        named["max_retries"] = 0  # its own repeats do not know our limits; the next call resumes
+        named["max_retries"] = 0  # its own retries ignore our limits; the next call resumes
         with response:  # where the disk is full, the client leaves it open
             super().download_file(response, outfile, *rest, **named)  # type: ignore[misc]
 
@@ -75,16 +75,16 @@ class _Overrides:
         if is_transient(error):
             raise error
         status = response.status_code
-        raise KaggleError(f"{path}: Kaggle's store refuses it ({status}): repeat the command")
+        raise KaggleError(f"{path}: Kaggle's storage refused it ({status}): repeat the command")
 
 
 @contextmanager
 def bounded(policy: RetryPolicy, progress: TransferProgress) -> Iterator[None]:
-    """Limit the time of every connection; keep the client from printing and repeating."""
+    """Limit the time of every connection; keep the client from printing and retrying."""
     plain_send = HTTPAdapter.send
 
     def send(self: HTTPAdapter, request: Any, **settings: Any) -> Any:
-        self.max_retries = Retry(0, read=False)  # uploads would repeat for six minutes unseen
+        self.max_retries = Retry(0, read=False)  # uploads would be retried unseen for six minutes
         settings["timeout"] = (policy.connect_timeout, policy.read_timeout)
         response = plain_send(self, request, **settings)
         if response.is_redirect and request.method == "POST":
@@ -114,7 +114,7 @@ def bounded(policy: RetryPolicy, progress: TransferProgress) -> Iterator[None]:
 def _check_redirect(url: str, response: requests.Response) -> None:
     """Refuse an API call's redirect to another host, which would get its body, tokens and all.
 
-    Only a download is redirected by nature: to a store, as a GET without body and credentials.
+    Only a download is normally redirected: to a store, as a GET without body or credentials.
     """
     target = urljoin(url, response.headers["Location"])
     is_download = url.endswith("/DownloadDataFiles") and response.status_code not in (307, 308)

@@ -124,7 +124,7 @@ class Kaggle:
 
         self._request(fetch)
         if not archive.is_file():
-            raise KaggleError(f"Kaggle served something else than {archive.name}: repeat later")
+            raise KaggleError(f"Kaggle served something other than {archive.name}: repeat later")
         return archive
 
     def upload(self, file: Path, message: str, find: Callable[[], Submission | None]) -> int:
@@ -169,7 +169,7 @@ class Kaggle:
     def _request(
         self, call: Callable[[], T], is_retried: Callable[[BaseException], bool] = is_transient
     ) -> T:
-        """Return the result of a call that may be repeated, within time limits."""
+        """Return the result of a call that may be retried, within time limits."""
 
         def once() -> T:
             with bounded(self.policy, self._progress):
@@ -186,7 +186,7 @@ class Kaggle:
     def hide_secrets(self, text: str) -> str:
         """Replace credentials, plain or in Base64, that a server or proxy put into `text`.
 
-        Before the sign-in, when the client does not know its token yet, nothing is left of it.
+        Before the sign-in, when the token is not known yet, return an empty string.
         """
         values = self._client.config_values
         if "auth_method" not in values:

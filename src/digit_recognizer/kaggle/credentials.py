@@ -8,7 +8,7 @@ from typing import Any
 
 from digit_recognizer.errors import KaggleError
 
-PAGE = "https://www.kaggle.com/competitions/digit-recognizer"
+COMPETITION_URL = "https://www.kaggle.com/competitions/digit-recognizer"
 TOKEN_URL = "https://www.kaggle.com/settings/api"
 TOKEN_HELP = f"""\
 How to sign in: run 'kaggle auth login' (in a clone: .venv/bin/kaggle), which opens the browser. Or
@@ -19,7 +19,7 @@ NO_TOKEN_HELP = f"""\
 {TOKEN_HELP}
 Without a token: 'make train DATA=sample' trains on a small sample at once, and
   'make download SOURCE=/path/to/digit-recognizer.zip' takes the zip that your browser fetched
-  from {PAGE}/data"""
+  from {COMPETITION_URL}/data"""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import urllib3
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
 from digit_recognizer.data.dataset import COMPETITION
-from digit_recognizer.kaggle.credentials import PAGE, Credentials
+from digit_recognizer.kaggle.credentials import COMPETITION_URL, Credentials
 
 # ValueError: an answer that is not JSON, a file of the wrong length
 CALL_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, ValueError)
@@ -41,7 +41,10 @@ def is_transient(error: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Limits in seconds. Kaggle's client itself has no time limit and never repeats a 429."""
+    """Limits of a request; times are in seconds.
+
+    Kaggle's client has no time limit and never retries a 429.
+    """
 
     connect_timeout: float = 10
     read_timeout: float = 60
@@ -52,7 +55,7 @@ class RetryPolicy:
     sleep: Callable[[float], None] = time.sleep
 
     def retrying(self, is_retried: Callable[[BaseException], bool] = is_transient) -> Retrying:
-        """Return a caller that repeats a function and raises its last exception."""
+        """Return a caller that retries a function and raises its last exception."""
         return Retrying(
             retry=retry_if_exception(is_retried),
             wait=self._wait,
@@ -87,9 +90,9 @@ def explain(error: Exception, credentials: Credentials, hide_secrets: Callable[[
     answer = ": ".join(filter(None, [str(status), _server_message(error, hide_secrets)]))
     if status == 403:
         return (
-            f"Kaggle refuses access to {COMPETITION!r} ({answer}): accept the rules at {PAGE}/rules"
+            f"Kaggle refuses access to {COMPETITION!r} ({answer}): accept the rules at {COMPETITION_URL}/rules"
             f" with the account of {credentials.location}; where that page has no button for it,"
-            f" press 'Join Competition' at {PAGE}, or first verify the account's phone number at"
+            f" press 'Join Competition' at {COMPETITION_URL}, or first verify the account's phone number at"
             " https://www.kaggle.com/settings"
         )
     return f"Kaggle refuses ({answer})"
@@ -109,6 +112,6 @@ def _explain_connection(error: Exception) -> str:
     url = getattr(getattr(error, "request", None), "url", None) or ""
     host = urllib.parse.urlsplit(url).netloc or "api.kaggle.com"
     if isinstance(error, json.JSONDecodeError):
-        return f"{host}: answers with something else than Kaggle's API: check the network"
+        return f"{host}: the answer is not from Kaggle's API: check the network"
     advice = "check network, proxy and clock, then repeat the command"
     return f"{host}: the connection failed ({type(error).__name__}): {advice}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.files import write_bytes
 from digit_recognizer.runs.ensemble import RunResults
 from digit_recognizer.runs.metrics import CvReport, wilson_interval
@@ -54,7 +54,7 @@ class ScoreAxis:
 def effect_of_test_rows(cv: CvReport) -> float:
     """Return what test rows change that are easier or harder than the out-of-fold rows.
 
-    With it, out-of-fold accuracy and gain add up to the expected score as shown, to 5 decimals.
+    With it, CV accuracy and gain add up to the expected score as shown, to 5 decimals.
     """
     expected = cv.expected_score
     start, gain, total = (round(x, 5) for x in (cv.cv_accuracy, expected.gain, expected.middle))
@@ -84,17 +84,6 @@ def calibration_error(bins: pd.DataFrame) -> float:
     return float(np.average(gaps, weights=bins["n_rows"]))
 
 
-def disputed_rows(votes: NDArray[np.int64], proba: Proba) -> NDArray[np.int64]:
-    """Return the rows that members predict as different digits, or all rows of one member.
-
-    `votes` [N, 10] are numbers of members, `proba` [N, 10] the mean of all. The rows come first on
-    which the fewest members agree, and of these the least confident.
-    """
-    agreeing = votes.max(axis=1)
-    order = np.lexsort((proba.max(axis=1), agreeing))
-    return np.asarray(order[agreeing[order] < max(2, votes[0].sum())])
-
-
 def contradictory_labels(data: Dataset, oof: OutOfFold) -> NDArray[np.int64]:
     """Return the out-of-fold errors [K] whose image has another label in another row."""
     first = data.first_rows()
@@ -113,7 +102,7 @@ def probable_label_errors(labels: NDArray[np.int64], proba: Proba) -> NDArray[np
     """
     if len(np.unique(labels)) == 1:  # no other label is known, and the library refuses
         return np.empty(0, dtype=np.int64)
-    # Imported here: Kaggle's image, where runs are trained too, lacks it.
+    # Imported here: Kaggle's Docker image, where runs are trained too, lacks it.
     from cleanlab.filter import find_label_issues
 
     how = {"filter_by": "confident_learning", "return_indices_ranked_by": "self_confidence"}
@@ -149,7 +138,7 @@ def draw_pictures(results: RunResults) -> None:
 
 
 def augmentation_grid(recipe: Recipe, data: Dataset) -> NDArray[np.uint8]:
-    """Return a grid: in each row a digit's first image and, right of it, draws of the policy."""
+    """Return a grid: in each row a digit's first image and, to its right, augmented versions."""
     firsts = data.images[[int(np.argmax(data.labels == digit)) for digit in range(10)]]
     rng = make_rng(recipe.seed, RngPurpose.AUGMENT, 0, 0)
     drawn = augment(np.repeat(firsts, N_EXAMPLES, axis=0), build_transform(recipe), 1, rng)

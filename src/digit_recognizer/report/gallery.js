@@ -1,24 +1,9 @@
 // Galleries of digits: cards that open, two rows of them and the rest on demand.
 
 const picture = (item) => html("img", { class: "digit", src: item.image, alt: "" });
-// Of a test row, which has no label: the digits that members predict, the most frequent first.
-const votes = (item) => DIGITS.filter((d) => item.votes[d]).sort((a, b) => item.votes[b] - item.votes[a]);
-// Blue is the label, or the prediction where nobody knows the label; red is a wrong prediction.
-const colorClass = (item, digit) =>
-  digit === (item.label ?? item.predicted) ? "true" : digit === item.predicted ? "false" : "";
-const rowName = (item) => (item.votes ? `ImageId ${item.row}` : `Row ${item.row}`);
-
-function verdict(item) {
-  if (!item.votes) return `label ${item.label}, predicted ${item.predicted}`;
-  const predictions = votes(item).map((d) => `${d} predicted by ${item.votes[d]}`);
-  return predictions.join(", ");
-}
-
-function shortVerdict(item) {
-  if (!item.votes) return html("b", {}, `${item.label} → `, html("span", { class: "false" }, `${item.predicted}`));
-  const [first, ...others] = votes(item);
-  return html("span", {}, html("b", {}, `${first}`), ...others.map((d) => ` or ${d}`));
-}
+// Blue is the label, red a wrong prediction.
+const colorClass = (item, digit) => (digit === item.label ? "label" : digit === item.predicted ? "wrong" : "");
+const verdict = (item) => `label ${item.label}, predicted ${item.predicted}`;
 
 function bars(item) {
   const chart = svg("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none" });
@@ -34,13 +19,11 @@ function bars(item) {
 function card(items, at) {
   const item = items[at];
   const confidence = percent(item.p[item.predicted] / 10000, 1);
-  const label = `${rowName(item)}: ${verdict(item)}, confidence ${confidence}`;
-  const button = html("button", { "aria-label": label, "aria-haspopup": "dialog" }, picture(item), shortVerdict(item));
-  if (item.votes && votes(item).length > 1) {
-    const counts = votes(item).map((d) => item.votes[d]);
-    button.append(html("small", { class: "soft" }, counts.join(" : ")));
-  }
-  button.append(bars(item), html("small", { class: "soft" }, rowName(item)));
+  const label = `Row ${item.row}: ${verdict(item)}, confidence ${confidence}`;
+  const short = html("b", {}, `${item.label} → `, html("span", { class: "wrong" }, `${item.predicted}`));
+  const name = html("small", { class: "soft" }, `Row ${item.row}`);
+  const attributes = { "aria-label": label, "aria-haspopup": "dialog" };
+  const button = html("button", attributes, picture(item), short, bars(item), name);
   button.addEventListener("click", () => open(items, at));
   return html("li", {}, button);
 }
@@ -63,7 +46,7 @@ function open(items, at) {
     return html("tr", {}, head, html("td", {}, meter), html("td", {}, percent(proba)));
   });
   shown.replaceChildren(
-    html("h2", { id: "dialog-title" }, rowName(item)),
+    html("h2", { id: "dialog-title" }, `Row ${item.row}`),
     html("p", { class: "soft" }, verdict(item)),
     picture(item),
     html("table", { "aria-label": "Probabilities" }, html("tbody", {}, ...rows)),

@@ -12,10 +12,9 @@ from digit_recognizer.data.files import write_csv, write_text
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, last_upload
 from digit_recognizer.report import figures
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
-from digit_recognizer.runs.metrics import CvReport, duration
-from digit_recognizer.runs.predictions import Proba
+from digit_recognizer.runs.metrics import SUSPICION, CvReport, duration
 from digit_recognizer.runs.run import Run
-from digit_recognizer.runs.score_interval import position, suspicion
+from digit_recognizer.runs.score_interval import position_in_interval, suspicion
 from digit_recognizer.training.augment import build_transform
 
 FOLDER = Path(__file__).parent
@@ -23,7 +22,6 @@ TEMPLATE, CARD_TEMPLATE = FOLDER / "report.html.j2", FOLDER / "model_card.md.j2"
 # Digits in the galleries: 2,000 take about 1.1 MB.
 MAX_ERRORS = 2000
 MAX_ISSUES = 500
-MAX_DISPUTED = 60
 
 
 def write_report(results: RunResults) -> Path:
@@ -58,10 +56,6 @@ def report_context(
     cv, run, oof = results.cv, results.run, results.oof
     public_score = upload.public_score if upload else None
     finished = datetime.fromtimestamp(run.cv_path.stat().st_mtime, UTC)
-    members = [member for part in results.parts for member in part.predictions.values()]
-    digits = [member.test_logits.argmax(axis=1) for member in members]
-    votes = np.sum([np.eye(10, dtype=int)[predicted] for predicted in digits], axis=0)
-    disputed = figures.disputed_rows(votes, results.test_proba)
     bins = figures.reliability(oof.labels, oof.proba)
     return {
         "run": run,
@@ -73,8 +67,9 @@ def report_context(
         "effect": figures.effect_of_test_rows(cv),
         "upload": upload,
         "public_score": public_score,
-        "position": position,
+        "position_in_interval": position_in_interval,
         "suspicion": suspicion,
+        "cv_suspicion": SUSPICION,
         "duration": duration(cv.seconds),
         "is_augmented": any(build_transform(part.recipe).transforms for part in results.parts),
         "is_smoothed": any(part.recipe.label_smoothing for part in results.parts),
@@ -86,13 +81,11 @@ def report_context(
         "calibration_error": figures.calibration_error(bins),
         "n_issues": len(issues),
         "n_contradictory": len(figures.contradictory_labels(results.data, oof)),
-        "n_disputed": len(disputed),
         "worst": min(cv.classes, key=lambda row: row.f1),
         "worst_cell": _worst_cell(cv),
         "data": {
-            "errors": _labelled(results, oof.most_confident_errors()[:MAX_ERRORS]),
-            "issues": _labelled(results, issues[:MAX_ISSUES]),
-            "disputed": _disputed(results, votes, disputed[:MAX_DISPUTED]),
+            "errors": _gallery(results, oof.most_confident_errors()[:MAX_ERRORS]),
+            "issues": _gallery(results, issues[:MAX_ISSUES]),
             "curves": _curves(results.parts),
             "calibration": bins.reset_index(names="number").to_dict("records"),
         },
@@ -118,29 +111,18 @@ def _curves(parts: list[TrainedRun]) -> list[dict[str, Any]]:
     ]
 
 
-def _labelled(results: RunResults, indexes: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Return out-of-fold rows for a gallery."""
-    oof, rows = results.oof, results.oof.rows[indexes]
-    columns = {"row": rows, "predicted": oof.predicted[indexes], "label": oof.labels[indexes]}
-    return _digits(results.data.images[rows], oof.proba[indexes], **columns)
-
-
-def _disputed(
-    results: RunResults, votes: NDArray[np.int64], rows: NDArray[np.int64]
-) -> list[dict[str, Any]]:
-    """Return test rows for a gallery, with the number of members that predict each digit."""
-    images, proba = results.data.test_images[rows], results.test_proba[rows]
-    return _digits(images, proba, row=rows + 1, predicted=proba.argmax(axis=1), votes=votes[rows])
-
-
-def _digits(
-    images: NDArray[np.uint8], proba: Proba, **columns: NDArray[np.int64]
-) -> list[dict[str, Any]]:
-    """Return digits of a gallery; probabilities in hundredths of a percent keep the page small."""
-    columns["p"] = np.rint(proba * 10_000).astype(int)
+def _gallery(results: RunResults, indexes: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return out-of-fold rows; probabilities in hundredths of a percent keep the page small."""
+    images, oof = results.data.images, results.oof
     return [
-        {"image": figures.data_url(image), **{name: v[i].tolist() for name, v in columns.items()}}
-        for i, image in enumerate(images)
+        {
+            "image": figures.data_url(images[oof.rows[index]]),
+            "row": int(oof.rows[index]),
+            "label": int(oof.labels[index]),
+            "predicted": int(oof.predicted[index]),
+            "p": np.rint(oof.proba[index] * 10_000).astype(int).tolist(),
+        }
+        for index in indexes
     ]
 
 

@@ -35,7 +35,7 @@ function curves(host, what, y, show) {
       };
       line(trained, "dashed");
       line(held.slice(0, -1), ""); // the last epoch measures other rows
-      for (const values of [trained, held]) values.forEach((v, i) => point(v, i, { class: "touch", r: 8 }));
+      for (const values of [trained, held]) values.forEach((v, i) => point(v, i, { class: "hit-area", r: 8 }));
       point(held[last], last, { class: `dot s${number % 8}`, r: 3.5 });
     });
   });
@@ -51,7 +51,7 @@ const tenths = linear(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1], (t) => `${Math.round(100
 const label = "Accuracy by confidence; the table has the values";
 const calibration = { x: tenths, y: tenths, xName: "confidence", label, ratio: 0.8 };
 plot(byId("reliability-plot"), calibration, ({ root, px, py, width }) => {
-  root.append(svg("line", { class: "cursor", x1: px(0), y1: py(0), x2: px(1), y2: py(1) }));
+  root.append(svg("line", { class: "diagonal", x1: px(0), y1: py(0), x2: px(1), y2: py(1) }));
   for (const { n_rows, confidence, accuracy, low, high } of data.calibration) {
     const x = px(confidence);
     const r = Math.max(3, Math.min(width / 45, 14, 1.6 * Math.log2(n_rows)));

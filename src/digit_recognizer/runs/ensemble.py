@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from digit_recognizer.data.competition import Dataset, write_submission
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.competition import write_submission
+from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.files import write_json
 from digit_recognizer.errors import RunError
-from digit_recognizer.runs.environment import Environment, commit
+from digit_recognizer.runs.environment import Environment, code_version
 from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores
-from digit_recognizer.runs.predictions import OutOfFold, Proba, assemble, held_out_rows
-from digit_recognizer.runs.request import Request
+from digit_recognizer.runs.predictions import OutOfFold, assemble, held_out_rows
+from digit_recognizer.runs.request import Request, are_several
 from digit_recognizer.runs.run import Run, damaged_error, find_run, new_run
 from digit_recognizer.runs.score_interval import expected_score
 from digit_recognizer.training.members import EpochMetrics, Member, Predictions, assign_folds
@@ -36,7 +37,7 @@ class TrainedRun:
     def read_available(cls, run: Run) -> "TrainedRun":
         """Read the members of an ordinary run that are trained so far."""
         recipe, members = run.recipe(), run.finished_members()
-        predictions = {member: run.read_member(member) for member in members}
+        predictions = {member: run.read_predictions(member) for member in members}
         histories = {member: run.read_history(member) for member in members}
         return cls(run, recipe, predictions, histories)
 
@@ -50,12 +51,12 @@ class TrainedRun:
 
     def check_rows(self, data: Dataset) -> None:
         """Refuse predictions of other rows than those of the data's folds."""
-        folds = assign_folds(data, self.recipe.n_splits, self.recipe.split_seed)
+        folds = assign_folds(data, self.recipe)
         for member, item in self.predictions.items():
             held_out = np.flatnonzero(folds == member.fold)
             is_whole = len(item.test_logits) == len(data.test_images)
             if not is_whole or not np.array_equal(item.val_index, held_out):
-                raise damaged_error(self.run.predictions_path(member), "is of other rows")
+                raise damaged_error(self.run.predictions_path(member), "has other rows")
 
 
 @dataclass(frozen=True)
@@ -65,30 +66,33 @@ class RunResults:
     run: Run
     request: Request
     environment: Environment
-    data: Dataset  # that it was trained on
-    parts: list[TrainedRun]  # that a blend averages; else the run itself
+    data: Dataset  # the data it was trained on
+    parts: list[TrainedRun]  # the runs that a blend averages; else the run itself
     oof: OutOfFold
-    test_proba: Proba  # [M, 10] by all members: the submission
+    test_labels: NDArray[np.int64]  # [M] by all members: the submission
     cv: CvReport
+    was_finished: bool  # before it was evaluated: nothing is to be written
 
     @staticmethod
     def read(run: Run, data_dir: Path) -> "RunResults":
         """Read a finished run."""
-        if not run.is_done():
+        if not run.is_finished():
             raise run.unfinished_error()
-        return finish(run, *_read_inputs(run, data_dir))
+        return _read_and_evaluate(run, data_dir)
 
 
-def finish(
+def evaluate(
     run: Run, request: Request, environment: Environment, data: Dataset, parts: list[TrainedRun]
 ) -> RunResults:
-    """Score a run whose members are trained; write its results, ``cv.json`` last, if one is missing."""
-    for part in parts:
-        part.check_rows(data)
+    """Combine the predictions of a run's members: out-of-fold rows, test rows, scores.
+
+    A finished run has its scores already.
+    """
     predictions = assemble([part.predictions for part in parts])
     oof = OutOfFold.of(predictions, data.labels[predictions.rows])
     test_labels, solution = predictions.test_proba.argmax(axis=1), data.solution
-    if run.is_done():
+    was_finished = run.is_finished()
+    if was_finished:
         cv = run.cv()
     else:
         epochs = [e for part in parts for history in part.histories.values() for e in history]
@@ -102,40 +106,46 @@ def finish(
             may_submit=environment.may_submit,
             n_duplicates=data.n_duplicates,
         )
-        oof.write(run.oof_path)
-        write_submission(run.submission_path, test_labels)
-        write_json(run.cv_path, cv)
-    return RunResults(run, request, environment, data, parts, oof, predictions.test_proba, cv)
+    return RunResults(run, request, environment, data, parts, oof, test_labels, cv, was_finished)
+
+
+def write_results(results: RunResults) -> None:
+    """Write out-of-fold rows, submission and scores, ``cv.json`` last, unless all are there."""
+    run = results.run
+    if not results.was_finished:
+        results.oof.write(run.oof_path)
+        write_submission(run.submission_path, results.test_labels)
+        write_json(run.cv_path, results.cv)
 
 
 def ensure_finished(run: Run, data_dir: Path) -> None:
     """Write the results of a run whose members are trained, if one is missing."""
-    if not run.is_done():
-        inputs = _read_inputs(run, data_dir)
+    if not run.is_finished():
         with run.lock():
-            finish(run, *inputs)
+            write_results(_read_and_evaluate(run, data_dir))
 
 
-def _read_inputs(
-    run: Run, data_dir: Path
-) -> tuple[Request, Environment, Dataset, list[TrainedRun]]:
-    """Read what `finish` takes; refuse parts that changed since they were blended."""
+def _read_and_evaluate(run: Run, data_dir: Path) -> RunResults:
+    """Evaluate a run from its files; refuse parts that changed since they were blended."""
     parts = [TrainedRun.read(part) for part in run.parts()]
     request, environment = run.request(), run.environment()
     if request.blend_of and _digests(parts) != environment.parts:
         fault = f"a part changed since it was blended: delete {run.name} and blend again"
         raise RunError(f"{run.run_dir}: {fault}")
-    return request, environment, data_of(run, data_dir), parts
+    data = load_run_data(run, data_dir)
+    for part in parts:
+        part.check_rows(data)
+    return evaluate(run, request, environment, data, parts)
 
 
 def _digests(parts: Sequence[TrainedRun]) -> dict[str, str]:
     return {part.run.name: part.run.predictions_digest() for part in parts}
 
 
-def data_of(run: Run, data_dir: Path) -> Dataset:
+def load_run_data(run: Run, data_dir: Path) -> Dataset:
     """Read the data that a run was trained on."""
-    data = load(data_dir / run.request().dataset)
-    assert data.provenance is not None  # as `load` returns it
+    data = load_dataset(data_dir / run.request().dataset)
+    assert data.provenance is not None  # as `load_dataset` returns it
     if data.provenance.sha256 != run.environment().data:
         raise RunError(f"{run.run_dir}: was trained on other data than {data_dir} holds now")
     return data
@@ -143,7 +153,7 @@ def data_of(run: Run, data_dir: Path) -> Dataset:
 
 def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name: str) -> RunResults:
     """Average finished runs into the run `run_name`; each weighs the same."""
-    if len(set(names)) < max(2, len(names)):
+    if not are_several(names):
         raise RunError(f"RUNS is {' '.join(names)!r}: give two or more different runs to blend")
     if run_name in names:
         raise RunError(f"RUN is {run_name!r}, which is one of RUNS: give the blend another name")
@@ -151,16 +161,18 @@ def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name:
     parts = [TrainedRun.read(find_run(submissions_dir, name)) for name in names]
     environments = [part.run.environment() for part in parts]
     _check_same_rows(parts, environments)
-    data = data_of(parts[0].run, data_dir)
+    data = load_run_data(parts[0].run, data_dir)
     for part in parts:  # before anything is written
         part.check_rows(data)
         part.run.seconds()
-    known, dirty = commit()
+    commit, dirty = code_version()
     strictest = min(environments, key=lambda item: item.may_submit).with_hardware(environments)
-    environment = replace(strictest, commit=known, dirty=dirty, parts=_digests(parts))
+    environment = replace(strictest, commit=commit, dirty=dirty, parts=_digests(parts))
     request = Request(parts[0].run.request().dataset, "blend", None, tuple(names))
     with run.begin(request, environment) as environment:
-        return finish(run, request, environment, data, parts)
+        results = evaluate(run, request, environment, data, parts)
+        write_results(results)
+    return results
 
 
 def _check_same_rows(parts: Sequence[TrainedRun], environments: Sequence[Environment]) -> None:
@@ -168,5 +180,5 @@ def _check_same_rows(parts: Sequence[TrainedRun], environments: Sequence[Environ
     for part, environment in zip(parts, environments, strict=True):
         has_same_rows = np.array_equal(held_out_rows(part.predictions), rows)
         if environment.data != environments[0].data or not has_same_rows:
-            fault = f"is of other data or held-out rows than {first}: blend runs of the same ones"
+            fault = f"has other data or held-out rows than {first}: blend runs with the same ones"
             raise RunError(f"{part.run.run_dir}: {fault}")

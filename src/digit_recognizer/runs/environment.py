@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.files import read_json
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Environment:
     parts: dict[str, str] = field(default_factory=dict)  # of a blend: hashes of the predictions
 
     def with_hardware(self, environments: Sequence["Environment"]) -> "Environment":
-        """Return the same with device, hardware, precision and augmentation of several ones."""
+        """Return a copy with the hardware of all `environments`; deterministic if all are."""
         return replace(
             self,
             device=_joined(item.device for item in environments),
@@ -54,16 +54,16 @@ def _joined(names: Iterable[str]) -> str:
     return " + ".join(dict.fromkeys(part for name in names for part in name.split(" + ")))
 
 
-def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
-    """Return commit, versions, devices and loaded data."""
+def current_environment(devices: "Sequence[Device]", data: Dataset) -> Environment:
+    """Return the environment of a run that begins now."""
     # Imported here: reading a run does without torch, which takes seconds.
     from digit_recognizer.training.device import count_cores
 
     provenance = data.provenance
     assert provenance is not None  # arrays of one's own have none
-    known, dirty = commit()
+    commit, dirty = code_version()
     return Environment(
-        commit=known,
+        commit=commit,
         dirty=dirty,
         python=platform.python_version(),
         versions={name: version(name) for name in PACKAGES},
@@ -74,7 +74,7 @@ def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
         # One thread and no atomics on a CPU; CUDA's convolutions may sum in any order.
         deterministic=all(device.name == "cpu" for device in devices),
         augmentation=_joined("cpu" if device.kind == "cpu" else "device" for device in devices),
-        # A user's own path tells more of the user than of the data: its last name is enough.
+        # The path says more about the user than about the data: keep its last part only.
         source=Path(provenance.source).name,
         may_submit=provenance.may_submit,
         repeats=provenance.repeats,
@@ -82,7 +82,7 @@ def describe(devices: "Sequence[Device]", data: Dataset) -> Environment:
     )
 
 
-def commit() -> tuple[str | None, bool | None]:
+def code_version() -> tuple[str | None, bool | None]:
     """Return the commit of this code and whether it was changed since, where they are known."""
     package = Path(__file__).parents[1]
     if (package / COMMIT_NOTE).is_file():

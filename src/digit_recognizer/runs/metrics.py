@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 
 SUSPICIOUS_ACCURACY = 0.9987  # a score above this is a sign of leakage: some labels are wrong
 MIN_ROWS_FOR_SUSPICION = 10_000  # of fewer, a good network may get all right
+SUSPICION = (
+    f"CV accuracy above {SUSPICIOUS_ACCURACY} is suspicious, because some labels are wrong:"
+    " look for near copies of one image in different folds"
+)
 DIGITS = np.arange(10)
 
 
@@ -29,8 +33,11 @@ class ExpectedScore:
     low: float
     middle: float
     high: float
-    gain: float  # expected accuracy of the ensemble above that of an out-of-fold prediction
+    gain: float  # expected accuracy of the ensemble minus that of out-of-fold predictions
     gain_sd: float  # its standard deviation
+
+    def __str__(self) -> str:
+        return f"{self.low:.5f} to {self.high:.5f}"
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def mean_proba(logits: Sequence[Logits]) -> Proba:
 
 
 def blend_proba(parts: Iterable[Sequence[Logits]]) -> Proba:
-    """Return the mean over parts, which weigh the same, of the mean over their members' logits."""
+    """Return the mean [N, 10] over parts, equally weighted, of their members' mean probabilities."""
     return _sorted_mean([mean_proba(logits) for logits in parts])
 
 
@@ -49,8 +49,8 @@ def _sorted_mean(probas: Sequence[Proba] | Proba) -> Proba:
 class EnsemblePredictions:
     """Combined predictions of the members of a run, or of all parts of a blend.
 
-    Each group of `test_by_fold` is the mean of as many members of the same kind as predict an
-    out-of-fold row.
+    A group of `test_by_fold` combines as many members as predict an out-of-fold row: those of one
+    fold, in a blend of one fold of each part.
     """
 
     rows: NDArray[np.int64]  # [N] the training rows that were held out, ascending

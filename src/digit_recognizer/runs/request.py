@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,12 +10,17 @@ from digit_recognizer.training.members import Member, all_members
 from digit_recognizer.training.recipe import RECIPES, Recipe
 
 
+def are_several(names: Sequence[str]) -> bool:
+    """Return whether there are two or more names, all different."""
+    return len(set(names)) == len(names) >= 2
+
+
 @dataclass(frozen=True)
 class Request:
     """A recipe on a dataset; or, of a blend, the runs that are averaged."""
 
     dataset: str  # its folder under the data folder
-    recipe_name: str  # of the recipe or the TOML file that `recipe` is, or is a change of
+    recipe_name: str  # of the recipe or TOML file that `recipe` is based on
     recipe: Recipe | None  # None for a blend
     blend_of: tuple[str, ...] = ()  # runs that a blend averages; empty for an ordinary run
 
@@ -68,6 +73,6 @@ class Request:
                 raise TypeError("dataset, recipe and blend_of are names")
         if "blend_of" not in settings:
             return cls(dataset, recipe_name, Recipe(**settings))
-        if len(set(parts)) < max(2, len(parts)):
+        if not are_several(parts):
             raise TypeError("blend_of does not name two or more different runs")
         return cls(dataset, recipe_name, None, parts)

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -120,7 +120,7 @@ class Run:
             part.recipe()  # refuses a blend
         return parts or [self]
 
-    def is_done(self) -> bool:
+    def is_finished(self) -> bool:
         """Return whether all results are there."""
         return all(path.is_file() for path in (self.cv_path, self.oof_path, self.submission_path))
 
@@ -152,6 +152,8 @@ class Run:
                     advice = "give another RUN, or delete the folder"
                     raise RunError(f"{self.run_dir}: {change}: {advice}")
                 environment = began
+                for member in self.finished_members():  # of a kill before it was deleted
+                    self._checkpoint_path(member).unlink(missing_ok=True)
             else:
                 files.write_json(self.environment_path, environment)
                 files.write_json(self.recipe_path, request.as_dict())
@@ -200,7 +202,7 @@ class Run:
         files.write_arrays(self.predictions_path(member), vars(trained.predictions))
         self._checkpoint_path(member).unlink(missing_ok=True)
 
-    def read_member(self, member: Member) -> Predictions:
+    def read_predictions(self, member: Member) -> Predictions:
         """Read a member's predictions."""
         path = self.predictions_path(member)
         with _checked(path):
@@ -213,18 +215,16 @@ class Run:
         arrays = {"history": np.array([astuple(epoch) for epoch in checkpoint.history])}
         files.write_arrays(self._checkpoint_path(checkpoint.member), arrays | checkpoint.state)
 
-    def read_checkpoints(self, members: Iterable[Member]) -> dict[Member, Checkpoint]:
-        """Read the checkpoints of those members that are trained in part."""
-        checkpoints = {}
-        for member in members:
-            path = self._checkpoint_path(member)
-            if path.is_file():
-                with _checked(path):
-                    arrays = files.read_arrays(path)
-                    rows = arrays.pop("history").tolist()
-                    history = tuple(EpochMetrics(int(epoch), *rest) for epoch, *rest in rows)
-                checkpoints[member] = Checkpoint(member, history, arrays)
-        return checkpoints
+    def read_checkpoint(self, member: Member) -> Checkpoint:
+        """Read where a member's training goes on: at its beginning where nothing is kept."""
+        path = self._checkpoint_path(member)
+        if not path.is_file():
+            return Checkpoint(member)
+        with _checked(path):
+            arrays = files.read_arrays(path)
+            rows = arrays.pop("history").tolist()
+            history = tuple(EpochMetrics(int(epoch), *rest) for epoch, *rest in rows)
+        return Checkpoint(member, history, arrays)
 
     def _checkpoint_path(self, member: Member) -> Path:
         return self.member_dir(member) / "checkpoint.npz"

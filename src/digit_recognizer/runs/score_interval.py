@@ -2,7 +2,7 @@
 
 Out-of-fold rows tell how accurate a part of the ensemble is: the one member that never saw the
 row, or with several seeds their mean. The submission is the mean of all members. So the expected
-score is the out-of-fold accuracy plus the gain of all members over such a part. Its uncertainty is
+score is the CV accuracy plus the gain of all members over such a part. Its uncertainty is
 the sampling noise of the out-of-fold rows, that of the test rows, and that of the gain. Members
 see (n_splits - 1) / n_splits of the rows in both figures, so nothing is corrected for that. Both
 figures come from the same networks: given these, rows are independent, and the variances of the
@@ -77,13 +77,13 @@ def expected_score(labels: NDArray[np.int64], predictions: EnsemblePredictions) 
 def _gains(
     labels: NDArray[np.int64], correct: NDArray[np.bool_], predictions: EnsemblePredictions
 ) -> tuple[NDArray[np.float64], float]:
-    """Return the gain by out-of-fold row [N], and its standard deviation besides the rows'."""
+    """Return the gain by out-of-fold row [N], and its standard deviation besides row sampling."""
     by_seed = predictions.oof_by_seed
     test_disagreement = disagreement(predictions.test_by_fold)
     oof_disagreement = disagreement(by_seed)
     if oof_disagreement > 0:
         single = (by_seed.argmax(axis=2) == labels).mean(axis=0)
-        # By Tumer and Ghosh's law, going from n > 1 networks to all gains less than going from one to n did.
+        # By Tumer and Ghosh's law, all networks gain less over n > 1 than these n gain over one.
         gains = min(1.0, (test_disagreement / oof_disagreement) ** 2) * (correct - single)
         return gains, MEASURED_GAIN_SD * abs(float(gains.mean()))
     gain = estimated_gain(test_disagreement, float((~correct).mean()), len(correct))
@@ -117,7 +117,9 @@ def _strata(
     return strata, counts / counts.sum()
 
 
-def position(score: float, expected: ExpectedScore) -> Literal["inside", "below", "above"]:
+def position_in_interval(
+    score: float, expected: ExpectedScore
+) -> Literal["inside", "below", "above"]:
     """Return where a public score lies; Kaggle rounds it to five decimals."""
     if score < round(expected.low, 5):
         return "below"
@@ -126,6 +128,6 @@ def position(score: float, expected: ExpectedScore) -> Literal["inside", "below"
 
 def suspicion(score: float) -> str:
     """Return a warning for a public score that is too good, else an empty string."""
-    fault = f"a public score above {SUSPICIOUS_ACCURACY} is better than the labels allow"
+    fault = f"a public score above {SUSPICIOUS_ACCURACY} is suspicious: some labels are wrong"
     advice = "look for test rows that leaked into the training rows"
     return f"{fault}: {advice}" if score > SUSPICIOUS_ACCURACY else ""

@@ -26,7 +26,7 @@ class CheckedSubmission:
     message: str  # its description on Kaggle
 
 
-def check(
+def check_submission(
     run: Run | None, file: Path | None, submissions_dir: Path, data_dir: Path, message: str | None
 ) -> CheckedSubmission:
     """Check a run's submission, or a `file`; without a `message`, describe it by its run."""
@@ -38,7 +38,7 @@ def check(
     if run is not None:
         dataset = run.request().dataset
         _refuse_provenance(run)
-        if run.is_done() and sha256(run.submission_path) == digest:
+        if run.is_finished() and sha256(run.submission_path) == digest:
             cv = run.cv()
     sample = read_submission(data_dir / dataset / "sample_submission.csv", None)
     labels = read_submission(path, len(sample))

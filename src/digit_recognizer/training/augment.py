@@ -18,16 +18,16 @@ from digit_recognizer.training.recipe import Recipe
 
 SIDE = 28  # pixels of an image
 MIDDLE = (SIDE - 1) / 2
-PIXELS = np.mgrid[:SIDE, :SIDE][::-1].reshape(2, -1) - MIDDLE  # [2, 784]: x, y
+PIXEL_POSITIONS = np.mgrid[:SIDE, :SIDE][::-1].reshape(2, -1) - MIDDLE  # [2, 784]: x, y
 ELASTIC_SIGMA = 4.0  # pixels; the width of the Gaussian that smooths the displacement field
 N_AFFINE = 7  # random numbers of an affine map: shifts, shears, scales, rotation
-KERNEL = np.exp(-0.5 * (np.subtract.outer(range(SIDE), range(SIDE)) / ELASTIC_SIGMA) ** 2)
-KERNEL /= np.linalg.norm(KERNEL, axis=1, keepdims=True)  # [28, 28]; keeps the variance of noise
+SMOOTHING = np.exp(-0.5 * (np.subtract.outer(range(SIDE), range(SIDE)) / ELASTIC_SIGMA) ** 2)
+SMOOTHING /= np.linalg.norm(SMOOTHING, axis=1, keepdims=True)  # [28, 28]; keeps noise's variance
 N_DRAWS = N_AFFINE + 2 * SIDE * SIDE  # of a warp: and two displacements of each pixel
 
 
 def build_transform(recipe: Recipe) -> A.Compose:
-    """Return the recipe's warp, or nothing where all strengths are zero."""
+    """Return the recipe's warp, or an empty Compose if all strengths and the crop are zero."""
     strengths = (recipe.rotation, recipe.zoom, recipe.shift, recipe.shear, recipe.elastic)
     return A.Compose([Warp(recipe)] if any((*strengths, recipe.crop)) else [])
 
@@ -56,7 +56,10 @@ class Warp(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no
 
 
 def draw_warps(rng: np.random.Generator, n_warps: int) -> NDArray[np.float32]:
-    """Draw from [-1, 1): [n_warps, N_DRAWS]. Many at once are the same as one after the other."""
+    """Draw the random numbers of `n_warps` warps, uniform on [-1, 1), [n_warps, N_DRAWS].
+
+    One call for many warps returns the same numbers as one call for each.
+    """
     return 2 * rng.random((n_warps, N_DRAWS), dtype=np.float32) - 1
 
 
@@ -75,12 +78,13 @@ def source_pixels(recipe: Recipe, draws: Any) -> Any:
     one, cos, sin = xp.ones_like(angle), xp.cos(angle), xp.sin(angle)
     rotation, shear = [cos, -sin, sin, cos], [one, shear_x, shear_y, one]
     matrix = xp.stack(rotation, 1).reshape(-1, 2, 2) @ xp.stack(shear, 1).reshape(-1, 2, 2)
-    sources = matrix @ (_constant(PIXELS, draws) - shift) / scale + MIDDLE  # [W, 2, 784]
+    sources = matrix @ (_constant(PIXEL_POSITIONS, draws) - shift) / scale + MIDDLE  # [W, 2, 784]
     sources = sources.reshape(-1, 2, SIDE, SIDE)
     if recipe.elastic:
-        # Uniform noise on [-1, 1), of variance 1/3; the kernel keeps it.
-        kernel = 3**0.5 * _constant(KERNEL, draws)
-        smooth = kernel @ draws[:, N_AFFINE:].reshape(sources.shape) @ _constant(KERNEL.T, draws)
+        # Uniform noise on [-1, 1), of variance 1/3; the smoothing keeps it.
+        smoothing = 3**0.5 * _constant(SMOOTHING, draws)
+        noise = draws[:, N_AFFINE:].reshape(sources.shape)
+        smooth = smoothing @ noise @ _constant(SMOOTHING.T, draws)
         sources = sources + recipe.elastic * xp.asarray(smooth, dtype=draws.dtype)
     return xp.asarray(sources, dtype=draws.dtype)
 
@@ -97,8 +101,8 @@ def augment(
 ) -> NDArray[np.uint8]:
     """Return images [N, 28, 28] augmented; `group_size` images in a row get the same draw.
 
-    A draw takes eight times as long as the warp of an image, so groups of 16 make it some seven
-    times faster. In a shuffled epoch the groups differ every time. Global generators are neither
+    A draw takes eight times as long as the warp of an image, so groups of 16 make it about six
+    times as fast. In a shuffled epoch the groups differ every time. Global generators are neither
     used nor changed.
     """
     if not transform.transforms:
@@ -115,7 +119,7 @@ def augment(
 def augment_on_device(
     images: NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator, device: str
 ) -> Tensor:
-    """Return what `augment` returns, up to a grey level by rounding, as a tensor on `device`."""
+    """Return what `augment` returns, up to one grey level of rounding, as a tensor on `device`."""
     rng.integers(2**63)  # the seed that `augment` draws for albumentations
     n_images, group_size = len(images), recipe.group_size
     n_warps = -(-n_images // group_size)

@@ -73,7 +73,7 @@ class Device:
 
 @contextmanager
 def out_of_memory_as(message: str) -> Iterator[None]:
-    """Turn a device's out-of-memory error into one line."""
+    """Turn a device's out-of-memory error into a TrainingError with this message."""
     try:
         yield
     except RuntimeError as error:
@@ -198,13 +198,12 @@ def _processor() -> str:
 
 
 def graphed(step: Step, capture: Callable[[Step], Step]) -> Iterator[None]:
-    """Do a training step for every `next`: the first ones as they are, later ones as a CUDA graph.
+    """Run a training step for every `next`: the first ones eagerly, later ones as a CUDA graph.
 
     A step of `narrow` runs more than 300 small kernels, which a graph launches all at once. It
     repeats them on the same memory, with the same numbers from the host: so a step must read from
-    tensors whatever changes, and hand nothing to the host. Where a step cannot be captured, all
-    run as they are. `capture` records what a step does, without doing it, and returns what
-    repeats it.
+    tensors whatever changes, and return nothing to the host. A step that cannot be captured always
+    runs eagerly. `capture` records a step without running it and returns its replay.
     """
     for _ in range(WARMUP_STEPS):
         step()

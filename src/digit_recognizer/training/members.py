@@ -1,11 +1,11 @@
 """Members of an ensemble, their folds and their results."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training.recipe import Recipe
 
@@ -27,8 +27,8 @@ class Member:
 class EpochMetrics:
     """Metrics of one pass over the training rows. Losses are mean cross-entropy in nats.
 
-    ``lr`` is that of the last step. ``val_*`` are of at most 2,000 held-out rows without TTA, in
-    the last epoch of all with it. ``augment_seconds`` is augmentation's part of ``seconds``.
+    ``lr`` is that of the last step. ``val_*`` are measured on at most 2,000 held-out rows without
+    TTA; in the last epoch, on all of them with TTA. ``augment_seconds`` is a part of ``seconds``.
     """
 
     epoch: int
@@ -52,11 +52,12 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A member after some of its epochs: what its training needs to go on."""
+    """A member after some of its epochs, or none: what its training needs to go on."""
 
     member: Member
-    history: tuple[EpochMetrics, ...]
-    state: dict[str, NDArray[np.generic]]  # of networks and optimizers, by name
+    history: tuple[EpochMetrics, ...] = ()
+    # Of networks and optimizers, by name.
+    state: dict[str, NDArray[np.generic]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def all_members(recipe: Recipe) -> list[Member]:
     return [Member(f, s) for s in range(recipe.n_seeds) for f in recipe.trained_folds]
 
 
-def assign_folds(data: Dataset, n_splits: int, split_seed: int) -> NDArray[np.int64]:
+def assign_folds(data: Dataset, recipe: Recipe) -> NDArray[np.int64]:
     """Return the fold, 0 to ``n_splits - 1``, that holds out each row [N], stratified by label.
 
     Rows of the same image are in one fold: a network that trained on a copy would know the
@@ -88,13 +89,13 @@ def assign_folds(data: Dataset, n_splits: int, split_seed: int) -> NDArray[np.in
     rows, image_of_row = np.unique(data.first_rows(), return_inverse=True)
     labels = data.labels[rows]  # of each distinct image
     digits, counts = np.unique(labels, return_counts=True)
-    if counts.min() < n_splits:
+    if counts.min() < recipe.n_splits:
         raise TrainingError(
             f"label {digits[counts.argmin()]} has {counts.min()} distinct training images, fewer"
-            f" than {n_splits} folds: use fewer folds (--n-splits) or more rows"
+            f" than {recipe.n_splits} folds: use fewer folds (--n-splits) or more rows"
         )
     folds = np.empty(len(labels), dtype=np.int64)
-    splitter = StratifiedKFold(n_splits, shuffle=True, random_state=split_seed)
+    splitter = StratifiedKFold(recipe.n_splits, shuffle=True, random_state=recipe.split_seed)
     for fold, (_, val_index) in enumerate(splitter.split(labels, labels)):
         folds[val_index] = fold
     return folds[image_of_row]

@@ -69,9 +69,10 @@ def residual() -> nn.Module:
 
 
 def plain() -> nn.Module:
-    """Return Deotte's network (see `zoo`) with BatchNorm before ReLU, stride and less dropout.
+    """Return Deotte's network (see `zoo`), one convolution shorter, with BatchNorm before ReLU.
 
-    The first layer, by far the largest, has half of his channels: as good, and a third faster.
+    It sees the middle 26x26 pixels, and its dropout is 0.2 instead of 0.4. The first layer, whose
+    output is by far the largest, has half of his channels: as good, and a third faster.
     """
     return nn.Sequential(
         nn.ZeroPad2d(-1),  # [B, 1, 26, 26]
@@ -90,9 +91,9 @@ def plain() -> nn.Module:
 
 
 def pooled(last_width: int = 128) -> nn.Module:
-    """Return `narrow` twice as wide, but pooled before its first block; by default 128 wide at last.
+    """Return `narrow` twice as wide, but pooled before its first block, with `last_width` at last.
 
-    The blocks at 24x24 pixels and of 256 channels take half of the time of `wide`.
+    The blocks that it lacks, at 24x24 pixels and of 256 channels, take half of the time of `wide`.
     """
     return nn.Sequential(
         nn.ZeroPad2d(-2),  # [B, 1, 24, 24]
@@ -170,7 +171,7 @@ def load_network(
     try:
         network.load_state_dict({key: torch.as_tensor(value) for key, value in weights.items()})
     except (RuntimeError, TypeError):
-        raise ValueError(f"holds weights of another network than {recipe.network}") from None
+        raise ValueError(f"its weights do not fit the network {recipe.network}") from None
     with out_of_memory_as(f"{device.name} {NO_MEMORY}"):
         return device.to_device(network).eval()
 

@@ -26,7 +26,7 @@ class EMA:
     """An exponential moving average (EMA) of a network's weights, as a network of its own.
 
     Buffers are not averaged: for BatchNorm's, see `update_bn`. Unlike in torch's AveragedModel, the
-    weight of a step is a tensor, so that no step waits for a GPU.
+    weight of a step is a tensor, so that no step synchronizes with a GPU.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -38,7 +38,7 @@ class EMA:
         """Move the average by `weight`, 0 to 1, towards `network`; 1 copies it."""
         averages, values = tuple(self.network.parameters()), tuple(network.parameters())
         weights: tuple[Tensor, ...] = (weight,) * len(values)
-        if weight.is_cuda:  # weights of full size make it two kernels, and not one per parameter
+        if weight.is_cuda:  # full-size weights need two launches instead of one per parameter
             weights = torch._foreach_mul(self._ones, weight)
         torch._foreach_lerp_(averages, values, weights)
 
@@ -67,7 +67,7 @@ def update_bn(network: nn.Module, batches: Sequence[Tensor]) -> None:
 
     def weigh(layer: _BatchNorm, _: object) -> None:
         # The mean over all calls. momentum=None does the same, but reads num_batches_tracked from
-        # the GPU, which waits.
+        # the GPU, which synchronizes.
         calls[layer] += 1
         layer.momentum = 1 / calls[layer]
 
@@ -144,7 +144,7 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(buffers, gradients, 1 - MOMENTUM)
         nesterov = torch._foreach_lerp(gradients, buffers, MOMENTUM)
         matrices = [gradient.permute(0, 2, 3, 1).flatten(1) for gradient in nesterov]
-        # On a GPU, time goes by the number of kernels. A CPU takes 1.7 times as long for a batch.
+        # A GPU's time is that of kernel launches, so one batch; a CPU takes 1.7 times as long for it.
         batched = matrices[0].is_cuda
         updates = orthogonalize_batch(matrices) if batched else [*map(orthogonalize, matrices)]
         torch._foreach_mul_(updates, [UPDATE_RMS * math.sqrt(max(x.shape)) for x in matrices])

@@ -7,17 +7,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import cycle, islice
 from multiprocessing.connection import Connection, wait
-from types import MappingProxyType
+from typing import Protocol
 
 import torch
 
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import TrainingError, UserError
-from digit_recognizer.training.device import Device, count_cores
-from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
+from digit_recognizer.training.device import Device, count_cores, find_devices
+from digit_recognizer.training.members import Checkpoint, EpochMetrics, Member, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
 
@@ -31,14 +31,45 @@ KILLED = (
 
 OnEpoch = Callable[[Checkpoint], None]
 OnStep = Callable[[Member, float], None]  # of epochs that the member has done, such as 1.25
-Checkpoints = Mapping[Member, Checkpoint]  # of members that go on
 TrainMembers = Callable[
-    [Recipe, Dataset, Sequence[Member], Sequence[Device], OnEpoch, OnStep, Checkpoints],
+    [Recipe, Dataset, Sequence[Checkpoint], Sequence[Device], OnEpoch, OnStep],
     Generator[TrainedMember, None, None],
 ]
-Task = tuple[Recipe, Dataset, Member, Checkpoint | None]  # for a worker: begin, or go on
+Task = tuple[Recipe, Dataset, Checkpoint]  # for a worker: where a member begins, or goes on
 # From a worker: nothing when it is started, then progress, and a member or what went wrong.
 Message = tuple[Member, float] | Checkpoint | TrainedMember | Exception | None
+
+
+class Progress(Protocol):
+    """Callbacks for a training's progress."""
+
+    def training(
+        self, n_members: int, n_kept: int, epochs: int, epochs_kept: Mapping[Member, int]
+    ) -> AbstractContextManager[None]:
+        """Show a training of members of `epochs` epochs each, until the block ends.
+
+        An earlier session left `n_kept` of the members, and of others `epochs_kept` epochs.
+        """
+
+    def step(self, member: Member, epochs_done: float) -> None:
+        """Show how far a member is; the first call is its start."""
+
+    def epoch(self, member: Member, epoch: EpochMetrics) -> None:
+        """Show an epoch that a member finished."""
+
+    def finished(self, member: Member) -> None:
+        """Show that a member is trained and on disk."""
+
+
+def find_backend(
+    name: str, device: str, workers: int | None
+) -> tuple[TrainMembers, Sequence[Device]]:
+    """Return the function that trains members, and one device for each that trains concurrently."""
+    if name == "ray":
+        from digit_recognizer.training import ray_backend
+
+        return ray_backend.train_members_on_ray, ray_backend.cluster_devices(device, workers)
+    return train_members, worker_devices(find_devices(device), workers)
 
 
 def worker_devices(devices: Sequence[Device], workers: int | None) -> list[Device]:
@@ -53,13 +84,12 @@ def worker_devices(devices: Sequence[Device], workers: int | None) -> list[Devic
 def train_members(
     recipe: Recipe,
     data: Dataset,
-    members: Sequence[Member],
+    starts: Sequence[Checkpoint],
     devices: Sequence[Device],
     on_epoch: OnEpoch,
     on_step: OnStep = lambda member, epochs_done: None,
-    checkpoints: Checkpoints = MappingProxyType({}),
 ) -> Generator[TrainedMember, None, None]:
-    """Train members, as many at a time as there are devices, and yield each when done.
+    """Train the members of `starts`, as many at a time as there are devices; yield each when done.
 
     Workers only compute; the caller writes files. Each has one thread: two processes of one
     thread train 1.4 times as many images as one process of two. They end at once when this
@@ -67,9 +97,9 @@ def train_members(
     """
     for name, value in MALLOC_ENV.items():
         os.environ.setdefault(name, value)
-    todo, workers = iter(members), list[_Worker]()
+    todo, workers = iter(starts), list[_Worker]()
     try:
-        for device in devices[: len(members)]:
+        for device in devices[: len(starts)]:
             workers.append(_Worker(device))
         busy = list(workers)
         while busy:
@@ -82,9 +112,8 @@ def train_members(
                     case member, epochs_done:
                         on_step(member, epochs_done)
                     case TrainedMember() | None as trained:
-                        if next_member := next(todo, None):
-                            checkpoint = checkpoints.get(next_member)
-                            worker.send((recipe, data, next_member, checkpoint))
+                        if start := next(todo, None):
+                            worker.send((recipe, data, start))
                         else:
                             busy.remove(worker)
                         if trained:
@@ -158,14 +187,14 @@ def _work(pipe: Connection, device: Device) -> None:
 
 
 def _train(pipe: Connection, device: Device, task: Task) -> TrainedMember | Exception:
-    recipe, data, member, checkpoint = task
+    recipe, data, start = task
 
     def on_step(epochs_done: float) -> None:
-        pipe.send((member, epochs_done))
+        pipe.send((start.member, epochs_done))
 
     try:
-        on_step(len(checkpoint.history) if checkpoint else 0.0)
-        return fit_member(recipe, data, member, device, pipe.send, on_step, checkpoint)
+        on_step(len(start.history))
+        return fit_member(recipe, data, start, device, pipe.send, on_step)
     except UserError as error:
         return error
     except Exception as error:

@@ -21,17 +21,17 @@ BATCH_SIZE_GPU = 1000
 BATCH_SIZE_CPU = 128  # these fit a core's cache: 1.2 times as many images a second
 
 
-def normalize(images: Tensor, device: Device, normalization: str) -> Tensor:
+def normalize(images: Tensor, device: Device, scaling: str) -> Tensor:
     """Normalize images [B, 28, 28] of 0 to 255 to a network's input, float32 [B, 1, 28, 28].
 
     By mean and standard deviation of `MEAN_STD`, or for ``image`` by each image's own.
     """
     x = images.to(torch.float32).unsqueeze(1) / 255
-    if normalization == "image":
+    if scaling == "image":
         own_std = x.std((2, 3), correction=0, keepdim=True)
         x = (x - x.mean((2, 3), keepdim=True)) / own_std.clamp(min=1 / 255)  # 0 for a black image
     else:
-        mean, std = MEAN_STD[normalization]
+        mean, std = MEAN_STD[scaling]
         x = (x - mean) / std
     return x.contiguous(memory_format=device.memory_format)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import DeviceError, TrainingError, first_line
 from digit_recognizer.training import parallel
 from digit_recognizer.training.device import Device, describe_device, find_devices, probe_here
-from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
+from digit_recognizer.training.members import Checkpoint, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
 
@@ -40,10 +40,11 @@ LOST = (  # whatever Ray raises where a node or a worker is gone
 
 
 def cluster_devices(device: str, workers: int | None) -> list[Device]:
-    """Return the device of each member at a time: of the cluster of RAY_ADDRESS, else of this machine.
+    """Return one device for each member that trains concurrently.
 
-    A cluster's GPUs count, or for ``cpu`` and where it has none, its cores; `workers` members at a
-    time take them in turn, or if None, one each.
+    These are the GPUs of the cluster of RAY_ADDRESS, or for ``cpu`` and where it has none, its
+    cores; without RAY_ADDRESS, those of this machine. `workers` members take them in turn, or if
+    None, one each.
     """
     if device not in ("auto", *NAMES_IN_TASK):
         raise DeviceError(f"device is {device!r}: for Ray give auto, cpu or cuda")
@@ -79,11 +80,10 @@ def _working_device(kind: str) -> Device:
 def train_members_on_ray(
     recipe: Recipe,
     data: Dataset,
-    members: Sequence[Member],
+    starts: Sequence[Checkpoint],
     devices: Sequence[Device],
     on_epoch: parallel.OnEpoch,
     on_step: parallel.OnStep,
-    checkpoints: parallel.Checkpoints,
 ) -> Generator[TrainedMember, None, None]:
     """Train as many members at a time as there are devices, as Ray tasks; yield each when done.
 
@@ -92,20 +92,19 @@ def train_members_on_ray(
     variable RAY_ADDRESS names the cluster, which needs this package on every node; without it, a
     local cluster for `devices` is started, and stopped at the end.
     """
-    kind, waiting = devices[0].kind, list(members)
+    kind, waiting = devices[0].kind, list(starts)
     running: list[Any] = []
     with _cluster(devices):
         task = ray.remote(**_task_options(kind, len(devices)))(_train)
         shared = ray.put((recipe, data))
         while waiting or running:
             while waiting and len(running) < len(devices):
-                member = waiting.pop(0)
-                checkpoint = checkpoints.get(member)
-                on_step(member, len(checkpoint.history) if checkpoint else 0.0)
-                running.append(task.remote(shared, member, checkpoint, kind))
+                start = waiting.pop(0)
+                on_step(start.member, len(start.history))
+                running.append(task.remote(shared, start, kind))
             done, running = ray.wait(running)
             trained = ray.get(done[0])
-            on_epoch(Checkpoint(trained.member, trained.history, {}))
+            on_epoch(Checkpoint(trained.member, trained.history))
             yield trained
 
 
@@ -156,9 +155,7 @@ def _cluster(devices: Sequence[Device]) -> Iterator[None]:
         ray.shutdown()  # ends tasks that are still running
 
 
-def _train(
-    shared: tuple[Recipe, Dataset], member: Member, checkpoint: Checkpoint | None, kind: str
-) -> TrainedMember:
+def _train(shared: tuple[Recipe, Dataset], start: Checkpoint, kind: str) -> TrainedMember:
     """Train one member with one thread, like a worker of `parallel`, so the bytes are equal."""
     torch.set_num_threads(1)
     device = describe_device(NAMES_IN_TASK[kind])  # of this node, in its precision
@@ -166,4 +163,4 @@ def _train(
     # Ray's arrays are read-only views of shared memory, of which torch warns.
     arrays = {key: getattr(data, key).copy() for key in ("images", "labels", "test_images")}
     data = replace(data, **arrays)
-    return fit_member(recipe, data, member, device, checkpoint=checkpoint)
+    return fit_member(recipe, data, start, device)

@@ -37,7 +37,7 @@ class Recipe:
     # fmt: off
     network: str = setting("pooled", "network, from models.py or zoo.py, or a function of your own, FILE.py:FUNCTION, that returns a module from images [B, 1, 28, 28] to logits [B, 10]", choices=NETWORK_NAMES)
     n_splits: int = setting(4, "number of folds", 2, 100)
-    folds: str = setting("all", "the folds that are trained: all, or numbers such as 0,1")
+    folds: str = setting("all", "folds to hold out, one member for each fold and seed: all, or numbers such as 0,1")
     n_seeds: int = setting(1, "networks trained per fold, each from its own seed", 1, 100)
     seed: int = setting(0, "seed of initial weights, order and augmentation", 0, 2**32 - 1)
     split_seed: int = setting(0, "seed of the fold split, separate so that rows stay comparable", 0, 2**32 - 1)
@@ -47,18 +47,18 @@ class Recipe:
     beta2: float = setting(0.999, "decay of Adam's mean of squared gradients, per step", 0, 0.99999)
     lr: float = setting(3e-3, "highest learning rate of the schedule", 1e-8, 10)
     schedule: str = setting("one-cycle", "schedule of the learning rate", choices=SCHEDULES)
-    lr_decay: float = setting(1.0, "factor of the rate per epoch in exponential schedules", 1e-3, 1)
+    lr_decay: float = setting(1.0, "factor applied to the learning rate each epoch in exponential schedules", 1e-3, 1)
     weight_decay: float = setting(0.01, "decoupled weight decay of Muon and AdamW, L2 penalty of Adam", 0, 10)
     label_smoothing: float = setting(0.02, "label smoothing: the fraction of a label spread evenly over all classes", 0, 0.9)
     ema_decay: float = setting(0.998, "decay of the averaged weights, per step; 0 uses the last weights", 0, 0.99999)
     scaling: str = setting("mnist", "pixels normalized by mean and standard deviation: mnist .1307 and .3081, half .5 and .5, unit 0 and 1, image its own", choices=("mnist", "half", "unit", "image"))
     crop: int = setting(0, "side in pixels of the random crop in training and the centre crop at prediction, resized to 28; 0 for none", 0, 28)
     rotation: float = setting(10.0, "largest rotation, degrees", 0, 180)
-    zoom: float = setting(0.1, "largest scaling up or down, as a fraction of the size", 0, 0.9)
+    zoom: float = setting(0.1, "largest zoom in or out, as a fraction of the size", 0, 0.9)
     shift: float = setting(1.5, "largest shift along each axis, pixels", 0, 14)
     shear: float = setting(8.0, "largest shear along each axis, degrees", 0, 60)
     elastic: float = setting(0.25, "elastic displacement, root mean square along each axis, pixels", 0, 10)
-    group_size: int = setting(16, "images per augmentation draw", 1, 4096)
+    group_size: int = setting(16, "images that share one random augmentation", 1, 4096)
     tta: int = setting(5, "test-time augmentation: 1 for none, 5 to average the image and four shifts of one pixel where confidence is low", 1, 5)
     # fmt: on
     network_source: str = setting("", "")  # the content of FILE.py: a run does without the file
@@ -78,7 +78,7 @@ class Recipe:
 
     @property
     def trained_folds(self) -> tuple[int, ...]:
-        """The folds whose members are trained, ascending."""
+        """The held-out folds for which members are trained, ascending."""
         if self.folds == "all":
             return tuple(range(self.n_splits))
         return tuple(int(number) for number in self.folds.split(","))
@@ -172,21 +172,14 @@ RECIPES: dict[str, Recipe] = {
 def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Recipe:
     """Return the recipe called `name`, or of a TOML file, with some settings changed.
 
-    The file holds settings, and as ``recipe`` the name of the recipe that has the others, which is
-    ``default`` otherwise. The content of a network's file is read into the recipe.
+    The file holds settings, and as ``recipe`` the name of the recipe that supplies the others, by
+    default ``default``. The content of a network's file is read into the recipe.
     """
-    own: dict[str, Any] = {}
-    file_or_name = name
-    if name.endswith(".toml"):
-        try:
-            own = tomllib.loads(_read(name))
-        except ValueError as error:  # a TOMLDecodeError, or a number of too many digits
-            raise RecipeError(f"{name}: is not TOML: {error}") from None
-        name = str(own.pop("recipe", "default"))
-    if name not in RECIPES:
-        choice = "in a TOML file, give" if name != file_or_name else "give a TOML file or"
-        raise RecipeError(f"no recipe is called {name!r}: {choice} one of {', '.join(RECIPES)}")
-    settings = {**asdict(RECIPES[name]), **own, **(changes or {})}
+    base, own = _read_toml(name) if name.endswith(".toml") else (name, {})
+    if base not in RECIPES:
+        choice = "give a TOML file or" if base == name else "in a TOML file, give"
+        raise RecipeError(f"no recipe is called {base!r}: {choice} one of {', '.join(RECIPES)}")
+    settings = {**asdict(RECIPES[base]), **own, **(changes or {})}
     file, _, function = str(settings["network"]).rpartition(":")
     if file.endswith(".py"):
         settings["network"] = f"{Path(file).name}:{function}"
@@ -195,11 +188,20 @@ def named_recipe(name: str, changes: Mapping[str, object] | None = None) -> Reci
         raise RecipeError(f"network is {function!r}: add its function, {function}:FUNCTION")
     types = {item.name: item.type for item in fields(Recipe)}
     if unknown := sorted(set(settings) - set(types)):
-        raise RecipeError(f"{file_or_name}: there is no setting called {unknown[0]!r}")
+        raise RecipeError(f"{name}: there is no setting called {unknown[0]!r}")
     for key, value in settings.items():  # 12 and 12.0 are one recipe; longer numbers are refused
         if types[key] is float and type(value) is int and abs(value) < 2**53:
             settings[key] = float(value)
     return Recipe(**settings)
+
+
+def _read_toml(file: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of the recipe that a TOML file changes, and the settings that it changes."""
+    try:
+        own = tomllib.loads(_read(file))
+    except ValueError as error:  # a TOMLDecodeError, or a number of too many digits
+        raise RecipeError(f"{file}: is not TOML: {error}") from None
+    return str(own.pop("recipe", "default")), own
 
 
 def _read(file: str) -> str:

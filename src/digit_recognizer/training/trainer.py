@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training import members, optim
 from digit_recognizer.training.augment import augment, augment_on_device, build_transform
@@ -26,41 +26,42 @@ from digit_recognizer.training.rng import RngPurpose, make_rng, torch_seed
 BN_ROWS = 4000  # training rows for the averaged network's BatchNorm statistics
 BN_BATCH = 1000  # at most so many of these at a time
 FP16_LOSS_SCALE = 128  # a power of two: gradients are divided by it without rounding
-STEP_REPORTS = 100  # at least so many an epoch, where it has as many steps
+MIN_REPORTS = 100  # of progress in an epoch; one for each step if there are fewer
 VAL_SUBSET = 2000  # rows for validation and BatchNorm after every epoch but the last
 
 
 def fit_member(
     recipe: Recipe,
     data: Dataset,
-    member: members.Member,
+    start: members.Member | members.Checkpoint,
     device: Device,
     on_epoch: Callable[[members.Checkpoint], None] = lambda checkpoint: None,
     on_step: Callable[[float], None] = lambda epochs_done: None,
-    checkpoint: members.Checkpoint | None = None,
 ) -> members.TrainedMember:
     """Train one network on all folds but its own; predict its own fold and the test rows.
 
     The number of steps is fixed and the last weights are used, averaged where the recipe says
-    so. Held-out rows are only reported on: they decide nothing. With a checkpoint of an earlier
-    training, which was cut short, it goes on from there, and ends with the same bytes.
+    so. Held-out rows are only reported on: they decide nothing. From a checkpoint of an earlier
+    training, which was cut short, it goes on, and ends with the same bytes.
     """
+    if isinstance(start, members.Member):
+        start = members.Checkpoint(start)
     cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
     torch.backends.cudnn.benchmark = True  # on CUDA, the fastest algorithm for each shape
     message = (
-        f"{member.name}: {device.name} has too little free memory: give a smaller"
+        f"{start.member.name}: {device.name} has too little free memory: give a smaller"
         f" --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
     )
     with out_of_memory_as(message):
-        return _Trainer(recipe, data, member, device, on_step).fit(on_epoch, checkpoint)
+        return _Trainer(recipe, data, start.member, device, on_step).fit(on_epoch, start)
 
 
 class _Trainer:
     """Network, optimizers and averaged weights of a member in training.
 
-    A step takes nothing from the host and hands nothing back before its epoch ends, so that it
-    never waits for a GPU and can be a CUDA graph: images, targets, learning rates and averaging
-    weights of an epoch lie on the device, where the steps are counted too.
+    A step neither reads from the host nor synchronizes with it before the epoch ends, so it can be
+    captured as a CUDA graph: an epoch's images, targets, learning rates and averaging weights, and
+    the counter of its steps, are on the device.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class _Trainer:
     ) -> None:
         self.recipe, self.data, self.member, self.device = recipe, data, member, device
         self.on_step = on_step
-        folds = members.assign_folds(data, recipe.n_splits, recipe.split_seed)
+        folds = members.assign_folds(data, recipe)
         self.train_index = np.flatnonzero(folds != member.fold)
         self.val_index = np.flatnonzero(folds == member.fold)
         self.val_logits = np.empty((0, 10), dtype=np.float32)
@@ -85,10 +86,10 @@ class _Trainer:
         self._lr_factor = optim.lr_lambda(recipe, self.steps_per_epoch)
         self._allocate()
         self.optimizers = optim.build_optimizers(recipe, self.network.parameters(), self._lr)
-        self.step = self._step
+        self._run_step = self._step
         if device.kind == "cuda":
             capture = partial(cuda_capture, device=device.name)
-            self.step = partial(next, graphed(self._step, capture))
+            self._run_step = partial(next, graphed(self._step, capture))
 
     def _allocate(self) -> None:
         """Allocate what the steps read and write."""
@@ -104,16 +105,15 @@ class _Trainer:
         self._n_correct = torch.zeros((), device=device)
 
     def fit(
-        self, on_epoch: Callable[[members.Checkpoint], None], checkpoint: members.Checkpoint | None
+        self, on_epoch: Callable[[members.Checkpoint], None], start: members.Checkpoint
     ) -> members.TrainedMember:
-        """Train for all epochs, or those that `checkpoint` lacks, and predict the test rows."""
-        history: list[members.EpochMetrics] = []
-        if checkpoint:
-            history += checkpoint.history
-            self.load_state(checkpoint.state)
+        """Train for all epochs, or those that `start` lacks, and predict the test rows."""
+        history = list(start.history)
+        if history:
+            self.load_state_dict(start.state)
         for epoch in range(len(history) + 1, self.recipe.epochs + 1):
             history.append(self.run_epoch(epoch))
-            on_epoch(members.Checkpoint(self.member, tuple(history), self.state()))
+            on_epoch(members.Checkpoint(self.member, tuple(history), self.state_dict()))
         network = self.predictor
         weights = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
         test_logits = predict_logits(network, self.data.test_images, self.recipe, self.device)
@@ -125,22 +125,22 @@ class _Trainer:
         """The network that predicts: with averaged weights, or with the last ones without EMA."""
         return self._ema.network if self._ema else self.network
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
+    def state_dict(self) -> dict[str, NDArray[np.generic]]:
         """Return a copy of all that an epoch hands on to the next, by name."""
-        return {name: tensor.cpu().numpy().copy() for name, tensor in self._state().items()}
+        return {name: tensor.cpu().numpy().copy() for name, tensor in self._tensors().items()}
 
-    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Go on from what `state` returned in an earlier training of the same member."""
+    def load_state_dict(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Go on from what `state_dict` returned in an earlier training of the same member."""
         self._step()  # allocates the optimizers' state; all that it changes is overwritten
         try:
             with torch.no_grad():
-                for name, tensor in self._state().items():
+                for name, tensor in self._tensors().items():
                     tensor.copy_(torch.from_numpy(state[name]))
         except (KeyError, RuntimeError, TypeError):
-            fault = f"{self.member.name}: its checkpoint is of another network"
+            fault = f"{self.member.name}: its checkpoint does not fit this network"
             raise TrainingError(f"{fault}: delete its folder and repeat the command") from None
 
-    def _state(self) -> dict[str, Tensor]:
+    def _tensors(self) -> dict[str, Tensor]:
         modules = {"network": self.network, "predictor": self.predictor}
         state = {f"{of}.{k}": t for of, m in modules.items() for k, t in m.state_dict().items()}
         for optimizer in self.optimizers:
@@ -193,9 +193,9 @@ class _Trainer:
         for total in (self._step_index, self._loss_sum, self._n_correct):
             total.zero_()
         for step in range(first_step, first_step + self.steps_per_epoch):
-            if step % max(1, self.steps_per_epoch // STEP_REPORTS) == 0:
+            if step % max(1, self.steps_per_epoch // MIN_REPORTS) == 0:
                 self.on_step(step / self.steps_per_epoch)
-            self.step()
+            self._run_step()
         accuracy = self._n_correct.item() / self._targets.numel()
         return self._loss_sum.item() / self.steps_per_epoch, accuracy
 
@@ -235,9 +235,9 @@ class _Trainer:
             )
 
     def _evaluate(self, on_all_rows: bool) -> tuple[float, float]:
-        """Update the average's BatchNorm, then `val_logits`; return their loss and accuracy.
+        """Recompute the averaged network's BatchNorm and `val_logits`; return loss and accuracy.
 
-        These are the logits of all held-out rows, with TTA, or else of some rows, without.
+        On all held-out rows with TTA, or on `VAL_SUBSET` of them without.
         """
         recipe, index = self.recipe, self.val_index
         if not on_all_rows:

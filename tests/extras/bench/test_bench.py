@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from digit_recognizer.commands.download import fetch_dataset
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.files import read_json
 from digit_recognizer.extras.bench import bench_text
 from digit_recognizer.extras.bench.measure import _add_ratios, images_per_epoch, run_bench

@@ -72,6 +72,15 @@ def test_every_figure_is_that_of_the_run(shelf: Path, rows: pd.DataFrame) -> Non
     assert list(rows.cv_accuracy) == sorted(rows.cv_accuracy, reverse=True)
 
 
+def test_runs_are_compared_in_the_submissions_folder_only(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(shelf / "data" / "small", shelf / "elsewhere")
+    assert call(shelf, "compare", "--data", "../elsewhere", "--recipes", "mlp") == 1
+    assert "RUN is '../elsewhere-mlp': give a plain name" in capsys.readouterr().err
+    assert not list(shelf.glob("*-mlp"))
+
+
 def test_mcnemars_test_takes_the_rows_that_both_runs_predict(
     shelf: Path, rows: pd.DataFrame
 ) -> None:

@@ -62,7 +62,7 @@ def test_the_page_shows_every_recipe(
         assert box and 0 <= box["x"] <= width - box["width"]
         assert box["height"] > 13  # of the dot alone
     figures = page.locator(".point title").nth(4)
-    assert figures.text_content().startswith("recipe lenet5\nout of fold 0.98900\n")
+    assert figures.text_content().startswith("recipe lenet5\nCV accuracy 0.98900\n")
     scroller = page.locator(".scroll")
     scroller.evaluate("element => { element.scrollIntoView(); element.scrollLeft = 200; }")
     expect(scroller.locator("tbody th").first).to_be_in_viewport(ratio=1)  # names stay in sight

@@ -21,7 +21,7 @@ from support.runner import make_small
 from digit_recognizer.extras.kernel import kernel as kernel_module
 from digit_recognizer.extras.kernel.archive import kernel_script
 from digit_recognizer.extras.kernel.kernel import slug
-from digit_recognizer.runs.environment import commit
+from digit_recognizer.runs.environment import code_version
 from digit_recognizer.runs.request import Request
 from digit_recognizer.training.recipe import Recipe
 
@@ -32,7 +32,7 @@ WORDS = ("--run", RUN, *SETTINGS)
 Machine = tuple[Path, subprocess.CompletedProcess[str]]
 NAME = f"someone/{slug(RUN, REQUEST)}"
 NOT_WHOLE = (
-    "run.zip: did not arrive whole, or is of another run: it is not used:"
+    "run.zip: arrived incomplete, or belongs to another run: it was not used:"
     " repeat the command, or give FORCE=1 to train again"
 )
 
@@ -118,7 +118,7 @@ def test_the_other_input_folder_and_a_full_image_give_the_same_run(
 def test_a_needed_package_that_is_missing_is_one_line_and_no_run(tmp_path: Path) -> None:
     python = make_interpreter(tmp_path / "python", ("albumentations", "torch"))
     done = run_script(python, tmp_path, REQUEST)
-    line = "error: Kaggle's image lacks albumentations, torch: the run was not started\n"
+    line = "error: Kaggle's Docker image lacks albumentations, torch: the run was not started\n"
     assert (done.returncode, done.stderr) == (1, line)
     assert not list((tmp_path / "working").iterdir())
 
@@ -146,7 +146,7 @@ def test_pushed_followed_brought_back_and_fit_for_cv_and_submit(
     environment = json.loads((run_dir / "environment.json").read_text())
     assert environment["may_submit"] is True
     assert len(environment["data"]) == 3
-    assert (environment["commit"], environment["dirty"]) == commit()
+    assert (environment["commit"], environment["dirty"]) == code_version()
 
     assert RUN in desk.ok("cv", "--run", RUN)
 
@@ -320,7 +320,7 @@ def test_a_kernel_that_left_no_run_is_a_failure(desk: Desk, kernels: KernelKaggl
 def test_a_name_that_is_taken_is_refused_before_anything_is_pushed(
     desk: Desk, kernels: KernelKaggle
 ) -> None:
-    assert "first: is there, of another request or not" in fail(desk, "--run", "first")
+    assert "first: is there already, with other settings or" in fail(desk, "--run", "first")
     assert kernels.steps == []
 
 

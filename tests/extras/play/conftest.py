@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from digit_recognizer.commands.download import fetch_dataset
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.files import write_json
 from digit_recognizer.runs.inference import PRETRAINED
 from digit_recognizer.runs.run import Run
@@ -17,7 +17,7 @@ from digit_recognizer.runs.run import Run
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the sample in ``data`` and a finished run ``submissions/drawing``."""
     root = tmp_path_factory.mktemp("drawing")
-    sample = load(fetch_dataset(root / "data", "sample")[0])
+    sample = load_dataset(fetch_dataset(root / "data", "sample")[0])
     run = Run(root / "submissions" / "drawing")
     shutil.copytree(PRETRAINED.run_dir, run.run_dir)
     write_json(run.recipe_path, {**run.request().as_dict(), "dataset": "sample"})

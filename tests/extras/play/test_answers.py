@@ -17,13 +17,12 @@ from support.drawn import huge_png
 from support.runner import call, command
 from support.strokes import encoded, png
 
-from digit_recognizer.commands.predict import ensemble_proba
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import FileError
-from digit_recognizer.extras.play.app import LARGEST, build_app
+from digit_recognizer.extras.play.app import MAX_UPLOAD_BYTES, build_app
 from digit_recognizer.extras.play.predictor import data_url
-from digit_recognizer.runs.inference import PRETRAINED, InferenceRun
+from digit_recognizer.runs.inference import PRETRAINED, InferenceRun, ensemble_proba
 from digit_recognizer.runs.run import Run
 from digit_recognizer.training.device import find_devices
 
@@ -61,7 +60,7 @@ def test_of_two_runs_called_pretrained_the_first_can_be_chosen(drawing_run: Run)
 def test_the_nearest_training_digit_of_a_training_digit_is_itself(
     client: FlaskClient, drawing: Path
 ) -> None:
-    data = load(drawing / "data" / "sample")
+    data = load_dataset(drawing / "data" / "sample")
     for row in (3, 700):
         (answer,) = client.post(READ, data=encoded(data.images[row])).get_json()["digits"]
         first, *others = answer["neighbours"]
@@ -76,7 +75,7 @@ def test_the_nearest_training_digit_of_a_training_digit_is_itself(
         (b"", 422, "is not a PNG or JPEG picture"),
         (png(7)[:100], 422, "is not a PNG or JPEG picture"),
         (huge_png(10_000), 422, "The picture: has more than 64 million pixels: send a smaller"),
-        (bytes(LARGEST + 1), 413, "exceeds the capacity limit"),
+        (bytes(MAX_UPLOAD_BYTES + 1), 413, "exceeds the capacity limit"),
     ],
 )
 def test_a_bad_picture_is_refused_with_the_reason(
@@ -120,7 +119,9 @@ def test_other_names_and_other_sites_are_refused(client: FlaskClient) -> None:
     for origin in ("http://evil.example", "http://localhost:9999", "null"):
         foreign = client.post(READ, data=png(1), headers={"Origin": origin})
         assert foreign.status_code == 403
-        assert foreign.get_json() == {"error": "The drawing board answers its own page only."}
+        assert foreign.get_json() == {
+            "error": "This server answers requests from its own page only."
+        }
     own = {"Origin": "http://127.0.0.1:8000", "Host": "127.0.0.1:8000"}
     assert client.post(READ, data=png(1), headers=own).status_code == 200
     page = client.get("/").headers
@@ -155,7 +156,7 @@ def test_the_command_prints_its_address_answers_and_ends_cleanly_at_ctrl_c(drawi
         ended.callback(server.kill)  # where an assertion fails; the end of `with` waits for it
         first = server.stdout.readline()
         assert first.startswith("draw digits: http://127.0.0.1:")
-        assert server.stdout.readline().startswith("answers of drawing: CV accuracy 0.")
+        assert server.stdout.readline().startswith("predictions by drawing: CV accuracy 0.")
         assert "the sample" in server.stdout.readline()
         with urllib.request.urlopen(first.split()[2], timeout=30) as page:
             assert b"Draw a digit" in page.read()

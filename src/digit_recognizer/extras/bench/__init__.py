@@ -54,8 +54,12 @@ def bench_text(report: Mapping[str, Any]) -> str:
 def bench(
     *,
     data: DatasetName = None,
-    rounds: Annotated[Positive, Parameter(help="how often everything is measured")] = 3,
-    seconds: Annotated[Positive, Parameter(help="that plain loops run in each round")] = 12,
+    rounds: Annotated[
+        Positive, Parameter(help="rounds, in each of which everything is measured once")
+    ] = 3,
+    seconds: Annotated[
+        Positive, Parameter(help="seconds that each plain loop runs in a round")
+    ] = 12,
     device: DeviceName = "auto",
     folders: Folders = Folders(),
 ) -> None:

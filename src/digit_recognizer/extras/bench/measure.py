@@ -16,11 +16,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.files import write_json
 from digit_recognizer.extras.bench.plain_loop import plain_images_per_second, synchronize
-from digit_recognizer.runs.environment import describe
+from digit_recognizer.runs.environment import current_environment
 from digit_recognizer.training.device import Device, find_devices
 from digit_recognizer.training.members import Checkpoint, Member, assign_folds
 from digit_recognizer.training.models import network_cost
@@ -48,9 +47,9 @@ def run_bench(
 
     A plain loop runs for `seconds` in each round.
     """
-    data = load(folder)
+    data = load_dataset(folder)
     found = find_devices(device)[:1]  # one GPU beside one GPU
-    environment, devices = describe(found, data), worker_devices(found, None)
+    environment, devices = current_environment(found, data), worker_devices(found, None)
     measurements = _measurements(data, devices, seconds)
     table = pd.DataFrame(
         _measure_round(measurements, f"round {number} of {rounds}")
@@ -108,15 +107,15 @@ def training_rate(recipe: Recipe, data: Dataset, devices: Sequence[Device]) -> f
     By the training's own clock, and with all that it does: start of the kernels, augmentation,
     averaged weights, validation after the epoch.
     """
-    members = [Member(0, seed) for seed in range(len(devices))]
+    starts = [Checkpoint(Member(0, seed)) for seed in range(len(devices))]
     seconds: dict[Member, float] = {}
 
     def on_epoch(checkpoint: Checkpoint) -> None:
         seconds.setdefault(checkpoint.member, checkpoint.history[0].seconds)
-        if len(seconds) == len(members):
+        if len(seconds) == len(starts):
             raise StopTrainingError  # leaving the iteration ends the workers
 
-    training = closing(train_members(recipe, data, members, devices, on_epoch))
+    training = closing(train_members(recipe, data, starts, devices, on_epoch))
     with suppress(StopTrainingError), training as results:
         list(results)
     return images_per_epoch(recipe, data) * sum(1 / value for value in seconds.values())
@@ -124,7 +123,7 @@ def training_rate(recipe: Recipe, data: Dataset, devices: Sequence[Device]) -> f
 
 def images_per_epoch(recipe: Recipe, data: Dataset, fold: int = 0) -> int:
     """Return how many images a member of `fold` trains on per epoch: whole batches."""
-    folds = assign_folds(data, recipe.n_splits, recipe.split_seed)
+    folds = assign_folds(data, recipe)
     n_rows = int((folds != fold).sum())
     return n_rows - n_rows % min(recipe.batch_size, n_rows)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils import data as torch_data
 
-from digit_recognizer.data.competition import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.training.augment import build_transform
 from digit_recognizer.training.device import count_cores
 from digit_recognizer.training.models import new_network

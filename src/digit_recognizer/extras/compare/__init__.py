@@ -7,7 +7,13 @@ from cyclopts import Parameter
 
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.download import ready_dataset
-from digit_recognizer.commands.options import DatasetName, Execution, Folders, Settings, changes
+from digit_recognizer.commands.options import (
+    DatasetName,
+    Execution,
+    Folders,
+    Settings,
+    changed_settings,
+)
 from digit_recognizer.commands.train import open_pipeline
 from digit_recognizer.training.recipe import named_recipe
 
@@ -28,26 +34,28 @@ def compare(
     """Train recipes on the same folds and compare them."""
     names = list(dict.fromkeys((recipes or "").split() or COMPARED.split()))
     # An unknown recipe is refused before anything begins.
-    chosen = {name: named_recipe(name, changes(settings)) for name in names}
+    chosen = {name: named_recipe(name, changed_settings(settings)) for name in names}
     dataset = ready_dataset(data, folders)
     pipeline = open_pipeline(dataset, execution, folders)
     from digit_recognizer.extras.compare import comparison
     from digit_recognizer.runs.ensemble import RunResults
     from digit_recognizer.runs.request import Request
-    from digit_recognizer.runs.run import Run
+    from digit_recognizer.runs.run import new_run
 
     requests = {name: Request(dataset, Path(name).name, recipe) for name, recipe in chosen.items()}
+    folder = folders.submissions_dir
+    targets = {name: new_run(folder, request.run_name) for name, request in requests.items()}
     cost = {
-        name: comparison.training_cost(chosen[name])
-        for name, request in requests.items()
-        if not Run(folders.submissions_dir / request.run_name).is_done()
+        name: comparison.training_cost(recipe)
+        for name, recipe in chosen.items()
+        if not targets[name].is_finished()
     }
     runs: dict[str, RunResults] = {}
     for number, name in enumerate(names, start=1):
         left = comparison.time_left(runs, cost) if name in cost else "finished before"
         echo(f"{name} ({number} of {len(names)}; {left})")
-        runs[name] = pipeline.train(requests[name])
+        runs[name] = pipeline.train(targets[name], requests[name])
     reference = comparison.find_reference(runs, folders.data_dir)
-    table, paths = comparison.compare_runs(runs, reference, folders.submissions_dir)
+    table, paths = comparison.compare_runs(runs, reference, folder)
     echo(comparison.compare_text(table, reference))
     echo("\n" + "\n".join(f"written: {path}" for path in paths))

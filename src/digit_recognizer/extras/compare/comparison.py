@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from digit_recognizer.commands.console import columns
+from digit_recognizer.commands.console import format_columns
 from digit_recognizer.data.files import write_csv, write_text
 from digit_recognizer.report.page import render
 from digit_recognizer.runs.ensemble import RunResults
@@ -46,7 +46,7 @@ def find_reference(runs: Mapping[str, RunResults], data_dir: Path) -> RunResults
     """Return the finished run ``<dataset>-default`` of the same data, else `default` of `runs`."""
     known = next(iter(runs.values()))
     run = Run(known.run.run_dir.with_name(f"{known.request.dataset}-default"))
-    if run.is_done() and run.environment().data == known.environment.data:
+    if run.is_finished() and run.environment().data == known.environment.data:
         return RunResults.read(run, data_dir)
     return runs.get("default")
 
@@ -115,7 +115,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
 
     texts = {
         "recipe": table.recipe,
-        "out of fold": text("cv_accuracy", "{:.5f}"),
+        "CV accuracy": text("cv_accuracy", "{:.5f}"),
         "95 % interval": text("cv_low", "{:.5f} to ") + text("cv_high", "{:.5f}"),
         "rows": text("n_rows", "{:,}"),
         "test": text("test_accuracy", "{:.5f}"),
@@ -134,7 +134,7 @@ def notes(table: pd.DataFrame, reference: RunResults | None) -> list[str]:
     if reference:
         against = f"the exact test against the run {reference.run.name}, on rows that both predict"
     lines = [
-        "out of fold: rows that the networks never saw; test: only where the dataset has a solution",
+        "CV accuracy: on rows that the networks never saw; test: only where the dataset has a solution",
         "seconds: training, summed over members, each on one core or GPU; wall s: by the clock",
         "parameters, mult-adds: of one network and one image",
         f"McNemar p: {against}; the probability of such a difference by chance, if both were alike",
@@ -148,7 +148,7 @@ def notes(table: pd.DataFrame, reference: RunResults | None) -> list[str]:
 def compare_text(table: pd.DataFrame, reference: RunResults | None) -> str:
     """Return the table with its notes as lines."""
     texts = cells(table)
-    lines = columns([texts.columns.tolist(), *texts.to_numpy().tolist()])
+    lines = format_columns([texts.columns.tolist(), *texts.to_numpy().tolist()])
     return "\n".join([lines, "", *notes(table, reference)])
 
 

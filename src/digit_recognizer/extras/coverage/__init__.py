@@ -21,26 +21,26 @@ COUNTS = "  {inside} of {n} inside, {below} below, {above} above; mean width {me
 def coverage(
     *,
     runs: Annotated[str | None, Parameter(help="finished runs, separated by spaces")] = None,
-    resamples: Annotated[options.Positive, Parameter(help="of the rows of those runs")] = 1000,
-    resplits: Annotated[options.Natural, Parameter(help="re-splits to train; 0: none")] = 5,
+    resamples: Annotated[options.Positive, Parameter(help="resamples of those runs' rows")] = 1000,
+    resplits: Annotated[options.NonNegative, Parameter(help="re-splits to train; 0: none")] = 5,
     data: options.DatasetName = None,
     recipe: options.RecipeName = "quick",
-    device: options.DeviceName = "auto",
-    workers: options.Workers = None,
+    execution: options.Execution = options.Execution(),
     settings: options.Settings = options.Settings(),
     folders: options.Folders = options.Folders(),
 ) -> None:
-    """Count how often scores lie in their expected interval."""
-    changed, names = named_recipe(recipe, options.changes(settings)), (runs or "").split()
-    if runs is not None and len(set(names)) < max(2, len(names)):
+    """Count how often scores lie in their prediction interval."""
+    changed, names = named_recipe(recipe, options.changed_settings(settings)), (runs or "").split()
+    from digit_recognizer.runs.request import are_several
+
+    if runs is not None and not are_several(names):
         raise RunError("RUNS: give two or more different finished runs of one dataset")
     from digit_recognizer.extras.coverage.trials import count_resamples, count_resplits
-    from digit_recognizer.training.device import find_devices
-    from digit_recognizer.training.parallel import worker_devices
+    from digit_recognizer.training.parallel import find_backend
 
     path = folders.submissions_dir / "coverage.json"
     report = read_json(path, "delete it") if path.is_file() else {}
-    echo("how often the score lies inside its expected interval (95 of 100 is the aim)")
+    echo("how often the score lies inside its prediction interval (95 of 100 should)")
     if runs is not None:
         counts = report["resamples"] = count_resamples(folders, names, resamples)
         write_json(path, report)
@@ -49,8 +49,8 @@ def coverage(
         echo("  They share one set of rows and networks: they are not independent.")
     if resplits > 0:
         folder = folders.data_dir / ready_dataset(data, folders)
-        devices = worker_devices(find_devices(device), workers)
-        counts = report["resplits"] = count_resplits(folder, changed, resplits, devices)
+        train, devices = find_backend(execution.backend, execution.device, execution.workers)
+        counts = report["resplits"] = count_resplits(folder, changed, resplits, train, devices)
         write_json(path, report)
         echo(f"\nre-splits of {folder.name}, trained anew")
         echo(COUNTS.format(**counts))

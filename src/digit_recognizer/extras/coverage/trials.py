@@ -1,4 +1,4 @@
-"""Trials of the expected interval: resamples of finished runs, and re-splits trained anew."""
+"""Trials of the prediction interval: resamples of finished runs, and re-splits trained anew."""
 
 import logging
 from collections.abc import Sequence
@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from digit_recognizer.commands.options import Folders
-from digit_recognizer.data.competition import Dataset
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.ensemble import RunResults
 from digit_recognizer.runs.predictions import EnsemblePredictions, Proba, assemble
 from digit_recognizer.runs.run import find_run
 from digit_recognizer.runs.score_interval import expected_score
 from digit_recognizer.training.device import Device
-from digit_recognizer.training.members import all_members
-from digit_recognizer.training.parallel import train_members
+from digit_recognizer.training.members import Checkpoint, all_members
+from digit_recognizer.training.parallel import TrainMembers
 from digit_recognizer.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ OOF_FRACTION = 0.6  # of the rows of a resample, as in the competition; the rest
 
 
 class Trial(NamedTuple):
-    """A score and the bounds of its expected interval."""
+    """A score and the bounds of its prediction interval."""
 
     score: float
     low: float
@@ -76,11 +75,11 @@ def _resample(labels: NDArray[np.int64], probas: Proba, rng: np.random.Generator
 
 
 def count_resplits(
-    folder: Path, recipe: Recipe, n_resplits: int, devices: Sequence[Device]
+    folder: Path, recipe: Recipe, n_resplits: int, train: TrainMembers, devices: Sequence[Device]
 ) -> dict[str, Any]:
     """Hold rows out, train on the rest, and count where the score on them lies."""
-    data = load(folder)
-    trials = [_resplit(data, recipe, number, devices) for number in range(n_resplits)]
+    data = load_dataset(folder)
+    trials = [_resplit(data, recipe, number, train, devices) for number in range(n_resplits)]
     return {
         "dataset": folder.name,
         "settings": asdict(recipe),
@@ -89,13 +88,16 @@ def count_resplits(
     }
 
 
-def _resplit(data: Dataset, recipe: Recipe, number: int, devices: Sequence[Device]) -> Trial:
+def _resplit(
+    data: Dataset, recipe: Recipe, number: int, train: TrainMembers, devices: Sequence[Device]
+) -> Trial:
     """Train on the rows that re-split `number` leaves, and score on those it holds out."""
     images, test_images, labels, test_labels = train_test_split(
         data.images, data.labels, test_size=HOLDOUT, random_state=number, stratify=data.labels
     )
-    part = Dataset(images, labels, test_images)
-    training = train_members(recipe, part, all_members(recipe), devices, lambda *_: None)
+    remainder = Dataset(images, labels, test_images)
+    starts = [Checkpoint(member) for member in all_members(recipe)]
+    training = train(recipe, remainder, starts, devices, lambda *_: None, lambda *_: None)
     with closing(training) as results:
         predictions = assemble([{one.member: one.predictions for one in results}])
     trial = _try_interval(labels[predictions.rows], predictions, test_labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 from digit_recognizer.data.files import is_bad_zip, write_json
 from digit_recognizer.errors import FileError, RunError
 from digit_recognizer.runs.ensemble import TrainedRun
-from digit_recognizer.runs.environment import COMMIT_NOTE, commit
+from digit_recognizer.runs.environment import COMMIT_NOTE, code_version
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
 
@@ -46,7 +46,7 @@ def kernel_script(run_name: str, request: Request) -> str:
 
 def _zip_package() -> bytes:
     """Return the package's files as a zip: the same bytes for the same files."""
-    note = json.dumps(dict(zip(("commit", "dirty"), commit(), strict=True)))
+    note = json.dumps(dict(zip(("commit", "dirty"), code_version(), strict=True)))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(zipfile.ZipInfo(f"{PACKAGE.name}/{COMMIT_NOTE}"), note)
@@ -86,5 +86,5 @@ def unpack_run(archive: Path, run: Run, request: Request) -> None:
     except Exception as error:
         if not (isinstance(error, FileError) or is_bad_zip(error)):
             raise
-    fault = f"{archive.name}: did not arrive whole, or is of another run: it is not used"
+    fault = f"{archive.name}: arrived incomplete, or belongs to another run: it was not used"
     raise RunError(f"{fault}: repeat the command, or give FORCE=1 to train again")

@@ -14,9 +14,11 @@ def kernel(
     *,
     run: options.NewRun = None,
     recipe: options.RecipeName = "default",
-    wait: Annotated[options.Positive, Parameter(help="for the end, minutes at most")] = 180,
+    wait: Annotated[
+        options.Positive, Parameter(help="minutes to wait for the kernel to end")
+    ] = 180,
     force: Annotated[
-        options.Flag, Parameter(help="push it again although it ended, well or not")
+        options.Flag, Parameter(help="push the kernel again even if it has ended")
     ] = False,
     notebook: Annotated[
         options.UserPath | None,
@@ -33,7 +35,7 @@ def kernel(
     from digit_recognizer.runs.run import new_run
     from digit_recognizer.training.recipe import named_recipe
 
-    chosen = named_recipe(recipe, options.changes(settings))
+    chosen = named_recipe(recipe, options.changed_settings(settings))
     request = Request(COMPETITION, Path(recipe).name, chosen)
     target = new_run(folders.submissions_dir, run or request.run_name)
     if notebook:

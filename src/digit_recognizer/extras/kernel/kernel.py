@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 
 import requests
 
-from digit_recognizer.commands.console import echo, working
+from digit_recognizer.commands.console import echo, spinner
 from digit_recognizer.data.dataset import COMPETITION
 from digit_recognizer.data.files import write_json, write_text
 from digit_recognizer.errors import KaggleError, RunError
 from digit_recognizer.extras.kernel import archive
 from digit_recognizer.kaggle.client import Kaggle
-from digit_recognizer.kaggle.credentials import PAGE
+from digit_recognizer.kaggle.credentials import COMPETITION_URL
 from digit_recognizer.kaggle.retry import status_of
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
@@ -68,7 +68,7 @@ class Kernel(Kaggle):
     def push(self, script: str) -> None:
         """Save a new version of the private kernel, which starts it.
 
-        Only "too many requests" is repeated: anything else may have started it.
+        Only "too many requests" is retried: after any other error the kernel may be running.
         """
         title = self.name.partition("/")[2].replace("-", " ")
         with TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ class Kernel(Kaggle):
             advice = "see https://www.kaggle.com/settings for your GPU quota and phone verification"
             raise KaggleError(f"{self.name}: Kaggle does not start it: {reason}: {advice}")
         if answer.invalid_competition_sources:
-            advice = f"accept the rules at {PAGE}/rules, then repeat with FORCE=1"
+            advice = f"accept the rules at {COMPETITION_URL}/rules, then repeat with FORCE=1"
             raise KaggleError(f"{self.name}: Kaggle does not give it the data: {advice}")
 
     def fetch(self, folder: Path) -> bool:
@@ -95,9 +95,9 @@ class Kernel(Kaggle):
         return (folder / archive.OUTPUT).is_file()
 
     def read_log(self, seconds: float = math.inf) -> None:
-        """Read on in the log, in one try, to its end.
+        """Read the rest of the log, without retries.
 
-        While it grows, for about `seconds`, or until the read timeout if it is silent.
+        While the kernel runs, read for about `seconds`, or until the read timeout if it is silent.
         """
         end = time.monotonic() + seconds
 
@@ -131,11 +131,11 @@ def train_on_kaggle(run: Run, request: Request, force: bool, limit: float) -> bo
     """Train a run on Kaggle, or continue with the kernel that an earlier call pushed.
 
     Return whether the run is here: False if it is not finished after `limit` seconds. With
-    `force`, push again although its kernel ended, well or not.
+    `force`, push again even if the kernel has ended, successfully or not.
     """
     if run.run_dir.exists():
-        if run.request() != request or not run.is_done():
-            fault = "is there, of another request or not finished"
+        if run.request() != request or not run.is_finished():
+            fault = "is there already, with other settings or unfinished"
             raise RunError(f"{run.run_dir}: {fault}: give another RUN, or delete it")
         echo(f"{run.run_dir}: is there already")
         return True
@@ -176,7 +176,7 @@ def slug(run_name: str, request: Request) -> str:
 def _wait_for_end(kernel: Kernel, limit: float) -> str:
     """Return the status once the kernel has ended, or as it is at the limit."""
     waited, before = 0.0, ""
-    with working("waiting for Kaggle") as show:
+    with spinner("waiting for Kaggle") as show:
         while True:
             status = kernel.status() or "QUEUED"  # a kernel just pushed may not be listed yet
             if status != before:

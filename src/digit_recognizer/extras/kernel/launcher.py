@@ -27,7 +27,7 @@ def main() -> None:
     missing = [module for module in NEEDED.split() if find_spec(module) is None]
     if missing:
         names = ", ".join(missing)
-        raise SystemExit(f"error: Kaggle's image lacks {names}: the run was not started")
+        raise SystemExit(f"error: Kaggle's Docker image lacks {names}: the run was not started")
     source = find_data(folder_of("input"))
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
         code = train(Path(folder), source, folder_of("working"))

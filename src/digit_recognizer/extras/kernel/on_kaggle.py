@@ -1,6 +1,6 @@
 """Train on Kaggle's machine: the data from its input folder, the run into one zip file.
 
-Kaggle's image has neither cyclopts nor tenacity: nothing that is imported here may need them.
+Kaggle's Docker image has neither cyclopts nor tenacity: nothing that is imported here may need them.
 """
 
 import json
@@ -11,12 +11,14 @@ from pathlib import Path
 
 from digit_recognizer.commands.console import PrintHandler, echo
 from digit_recognizer.commands.training_display import TrainingDisplay
-from digit_recognizer.data.dataset import load, replacing
-from digit_recognizer.data.sources import copy_own_files
+from digit_recognizer.data.dataset import load_dataset, replacing
+from digit_recognizer.data.sources import copy_user_files
 from digit_recognizer.errors import UserError
 from digit_recognizer.extras.kernel.archive import OUTPUT
-from digit_recognizer.pipeline import Pipeline, find_backend
+from digit_recognizer.pipeline import Pipeline
 from digit_recognizer.runs.request import Request
+from digit_recognizer.runs.run import Run
+from digit_recognizer.training.parallel import find_backend
 
 
 def main(request: str, source: Path, folder: Path, output: Path) -> None:
@@ -29,12 +31,11 @@ def main(request: str, source: Path, folder: Path, output: Path) -> None:
     asked = Request.from_dict(content["request"])
     data_dir = folder / "data" / asked.dataset
     with replacing(data_dir, str(source), may_submit=True) as aside:
-        copy_own_files(aside, source)
+        copy_user_files(aside, source)
     echo(f"data: {source}, verified")
     train, devices = find_backend("processes", "auto", None)
-    data, display = load(data_dir), TrainingDisplay()
-    pipeline = Pipeline(folder / "submissions", data, devices, train, display)
-    results = pipeline.train(asked, content["run"])
+    pipeline = Pipeline(load_dataset(data_dir), devices, train, TrainingDisplay())
+    results = pipeline.train(Run(folder / "submissions" / content["run"]), asked)
     shutil.copy(results.run.submission_path, output)
     shutil.make_archive(str(output / Path(OUTPUT).stem), "zip", results.run.run_dir)
     echo(f"cv_accuracy {results.cv.cv_accuracy:.5f}; the run is in {output / OUTPUT}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from digit_recognizer.commands.console import echo, working
+from digit_recognizer.commands.console import echo, spinner
 from digit_recognizer.commands.options import Folders
 from digit_recognizer.data.files import write_text
 from digit_recognizer.errors import UserError
@@ -54,7 +54,7 @@ def _execute(book: Any) -> None:
             manager.transport = "ipc"
             manager.connection_file = str(Path(folder) / "kernel.json")
         try:
-            with working("starting a kernel") as show:
+            with spinner("starting a kernel") as show:
                 client.on_cell_start = lambda cell, cell_index: show(
                     f"cell {cell_index + 1} of {len(book.cells)}"
                 )

@@ -20,7 +20,7 @@ import torch
 
 from digit_recognizer.commands.download import fetch_dataset
 from digit_recognizer.data.competition import read_submission, write_submission
-from digit_recognizer.data.dataset import load
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.extras.notebook.plots import show_digits
 from digit_recognizer.runs.predictions import assemble, mean_proba
 from digit_recognizer.runs.score_interval import expected_score
@@ -43,7 +43,7 @@ folder = Path(temporary.name)
 # records their source and SHA-256.
 
 # %%
-data = load(fetch_dataset(folder / "data", "sample")[0])
+data = load_dataset(fetch_dataset(folder / "data", "sample")[0])
 examples = np.array([np.flatnonzero(data.labels == digit)[:2] for digit in range(10)]).T.ravel()
 show_digits(data.images[examples], [str(label) for label in data.labels[examples]])
 
@@ -60,7 +60,7 @@ show_digits(data.images[examples], [str(label) for label in data.labels[examples
 
 # %%
 recipe = Recipe(n_splits=3, epochs=6, batch_size=32, ema_decay=0.98)
-folds = assign_folds(data, recipe.n_splits, recipe.split_seed)
+folds = assign_folds(data, recipe)
 pd.crosstab(pd.Series(folds, name="fold"), pd.Series(data.labels, name="label"), margins=True)
 
 # %% [markdown]
@@ -166,14 +166,14 @@ pd.crosstab(data.labels, oof_predicted, rownames=["label"], colnames=["predicted
 # %% [markdown]
 # ## The expected score
 #
-# The accuracy out of fold is that of single members. The *expected score*, `low` to `high`, is a
+# The CV accuracy is that of single members. The *expected score*, `low` to `high`, is a
 # 95 % prediction interval for the score of the submission, computed without the labels of the test
 # rows. It covers the sampling noise of the out-of-fold and the test rows, and the `gain` of the
 # ensemble over its members.
 
 # %%
 scores = vars(expected_score(data.labels, ensemble)).copy()
-scores["out-of-fold accuracy"] = (oof_predicted == data.labels).mean()
+scores["CV accuracy"] = (oof_predicted == data.labels).mean()
 scores["test accuracy"] = accuracy["ensemble"]
 pd.Series(scores).round(5)
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from digit_recognizer.commands.console import echo
-from digit_recognizer.commands.options import Folders, InferenceRunName, Natural
+from digit_recognizer.commands.options import Folders, InferenceRunName, NonNegative
 from digit_recognizer.errors import UserError
 
 
@@ -20,7 +20,7 @@ def play(
     *,
     run: InferenceRunName = None,
     port: Annotated[
-        Natural, Parameter(validator=Number(gte=0, lte=65535), help="0: any free port")
+        NonNegative, Parameter(validator=Number(gte=0, lte=65535), help="0: any free port")
     ] = 8000,
     browser: Annotated[bool, Parameter(help="open the page in a browser")] = True,
     folders: Folders = Folders(),
@@ -49,7 +49,7 @@ def play(
         with suppress(KeyboardInterrupt):
             address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
             echo(f"draw digits: {address} (on this machine only; phones cannot reach it)")
-            echo(f"answers of {first.title}")
+            echo(f"predictions by {first.title}")
             if first.warning:
                 echo(f"warning: {first.warning}")
             echo("Ctrl-C stops the server")

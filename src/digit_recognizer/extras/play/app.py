@@ -18,7 +18,7 @@ from digit_recognizer.report.page import render
 from digit_recognizer.runs.inference import InferenceRun
 
 TEMPLATE = Path(__file__).with_name("play.html.j2")
-LARGEST = 16 * 2**20  # bytes; a phone's photo has 3 to 8 MB
+MAX_UPLOAD_BYTES = 16 * 2**20  # bytes; a phone's photo has 3 to 8 MB
 ONE_AT_A_TIME = Lock()  # two predictions at a time would each take twice as long
 
 
@@ -30,7 +30,7 @@ def build_app(runs: Sequence[InferenceRun], data_dir: Path) -> Flask:
     why; a picture without a digit has both.
     """
     app = Flask(__name__, static_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=LARGEST, TRUSTED_HOSTS=["127.0.0.1", "localhost"])
+    app.config.update(MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES, TRUSTED_HOSTS=["127.0.0.1", "localhost"])
     by_name: dict[str, InferenceRun] = {}
     for found in runs:
         by_name.setdefault(found.run.name, found)
@@ -63,7 +63,7 @@ def build_app(runs: Sequence[InferenceRun], data_dir: Path) -> Flask:
 def _refuse_other_sites() -> None:
     origin = request.headers.get("Origin")
     if origin is not None and origin != request.host_url.rstrip("/"):
-        abort(403, "The drawing board answers its own page only.")
+        abort(403, "This server answers requests from its own page only.")
 
 
 def _protect(response: Response) -> Response:

@@ -72,6 +72,7 @@ sheet.addEventListener("lostpointercapture", (event) => {
 function setInput(newStrokes, file = null) {
   [strokes, picture, pen] = [newStrokes, file, null];
   byId("picture").hidden = file === null;
+  URL.revokeObjectURL(byId("picture").src);
   if (file) byId("picture").src = URL.createObjectURL(file);
   repaint();
   predict();
@@ -157,7 +158,7 @@ function write(id, text) {
 
 function chooseRun() {
   const { warning } = byId("run").selectedOptions[0].dataset;
-  write("weak", warning && `Do not trust these answers: ${warning}.`);
+  write("weak", warning && `These predictions are unreliable: ${warning}.`);
   predict();
 }
 

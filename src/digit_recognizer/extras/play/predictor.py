@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digit_recognizer.data.digit_image import decode_digits
 from digit_recognizer.errors import FileError
 from digit_recognizer.report.figures import data_url
-from digit_recognizer.runs.ensemble import data_of
+from digit_recognizer.runs.ensemble import load_run_data
 from digit_recognizer.runs.inference import load_networks, uncertainty
 from digit_recognizer.runs.predictions import blend_proba, mean_proba
 from digit_recognizer.runs.run import Run
@@ -61,13 +61,13 @@ class Predictor:
         self._parts = load_networks(run, self._device)
         self._digits = None
         try:
-            data = data_of(run, data_dir)
+            data = load_run_data(run, data_dir)
             self._digits = TrainingDigits(data.images, data.labels)
         except FileError as error:
             logger.warning("note: no nearest training digits: %s", error)
 
     def predict(self, picture: bytes) -> list[dict[str, Any]]:
-        """Predict the digits of a PNG or JPEG picture, from left to right, in values of JSON.
+        """Predict the digits of a PNG or JPEG picture, from left to right, as JSON values.
 
         Of each: ``image``, what the networks get, as a data URL; ``label``; ``uncertainty``, a note
         where it is not sure; ``proba`` [10] of the ensemble; ``members`` [K, 10] of each network;

@@ -1,4 +1,4 @@
-"""GPUs that are only pretended: their tensors lie in CPU memory and are computed there.
+"""GPUs that are only simulated: their tensors lie in CPU memory and are computed there.
 
 Each tensor's storage is marked with the device on which it would be. An operation on tensors of
 two devices fails as on CUDA, and so does `numpy()` of a tensor that is not on the CPU. Each wait
@@ -37,7 +37,7 @@ DRAW_BETWEEN = getattr(torch.ops.aten.random_, "from")
 class Gpu:
     """What `torch.cuda.get_device_properties` tells of a GPU, and whether it can compute."""
 
-    name: str = "Pretended A100"
+    name: str = "Simulated A100"
     major: int = 8
     minor: int = 0
     total_memory: int = 40 * 2**30
@@ -46,13 +46,13 @@ class Gpu:
 
 def device_of(tensor: Tensor) -> torch.device | None:
     """Return where a tensor would be; None for one that an operator made of no other tensor."""
-    return getattr(tensor.untyped_storage(), "pretended_device", None)
+    return getattr(tensor.untyped_storage(), "simulated_device", None)
 
 
 def _mark(output: object, device: torch.device) -> None:
     for tensor in tree_leaves(output):
         if isinstance(tensor, Tensor) and device_of(tensor) is None:
-            tensor.untyped_storage().pretended_device = device  # type: ignore[attr-defined]
+            tensor.untyped_storage().simulated_device = device  # type: ignore[attr-defined]
 
 
 def _numbered(device: Any) -> torch.device:
@@ -60,7 +60,7 @@ def _numbered(device: Any) -> torch.device:
     return found if found.type == "cpu" else torch.device(found.type, found.index or 0)
 
 
-class PretendedGpus(TorchFunctionMode):
+class SimulatedGpus(TorchFunctionMode):
     """While entered, ``cuda:0``, ``cuda:1``, ... and ``mps`` are there."""
 
     def __init__(self, *gpus: Gpu) -> None:
@@ -143,7 +143,7 @@ class PretendedGpus(TorchFunctionMode):
 class _Kernels(TorchDispatchMode):
     """What runs below autograd: check that all inputs are on one device, and mark the outputs."""
 
-    def __init__(self, gpus: PretendedGpus) -> None:
+    def __init__(self, gpus: SimulatedGpus) -> None:
         super().__init__()
         self.gpus = gpus
 

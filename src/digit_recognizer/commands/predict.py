@@ -64,16 +64,15 @@ def predict(
         from digit_recognizer.training.device import find_devices
 
         heading, pictures = _read_pictures(files)
-    images = [image for picture in pictures for image in picture.digits]
-    proba = np.empty((0, 10))
-    if images:
-        with spinner("predicting") as show:
-            proba = ensemble_proba(
-                inference_run.run,
-                np.stack(images),
-                find_devices(device)[0],
-                lambda done, total: show(f"predicting: {done} of {total} networks are done"),
-            )
+    digits = [digit for picture in pictures for digit in picture.digits]
+    images = np.array(digits, dtype=np.uint8).reshape(-1, 28, 28)
+    with spinner("predicting") as show:
+        proba = ensemble_proba(
+            inference_run.run,
+            images,
+            find_devices(device)[0],
+            lambda done, total: show(f"predicting: {done} of {total} networks are done"),
+        )
     answers = list(_answers(pictures, proba))
     echo(f"predictions by {inference_run.title}")
     if inference_run.warning:

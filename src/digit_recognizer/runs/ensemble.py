@@ -3,6 +3,7 @@
 A run's members, or those of several runs: a blend averages runs from their predictions alone.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.data.competition import write_submission
 from digit_recognizer.data.dataset import Dataset, load_dataset
-from digit_recognizer.data.files import write_json
+from digit_recognizer.data.files import sha256, write_json
 from digit_recognizer.errors import RunError
 from digit_recognizer.runs.environment import Environment, code_version
 from digit_recognizer.runs.metrics import CvReport, out_of_fold_scores
@@ -139,7 +140,13 @@ def _read_and_evaluate(run: Run, data_dir: Path) -> RunResults:
 
 
 def _digests(parts: Sequence[TrainedRun]) -> dict[str, str]:
-    return {part.run.name: part.run.predictions_digest() for part in parts}
+    """Return a hash for each run, which changes where any member's predictions change."""
+    digests = {}
+    for part in parts:
+        paths = {member.name: part.run.predictions_path(member) for member in part.predictions}
+        lines = sorted(f"{name} {sha256(path)}" for name, path in paths.items())
+        digests[part.run.name] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return digests
 
 
 def load_run_data(run: Run, data_dir: Path) -> Dataset:

@@ -1,6 +1,5 @@
 """Paths, content, state and lock of a run's folder."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -185,12 +184,6 @@ class Run:
     def add_seconds(self, seconds: float) -> None:
         """Count one more session; one that was killed is not counted."""
         files.write_json(self._seconds_path, {"seconds": round(self.seconds() + seconds, 1)})
-
-    def predictions_digest(self) -> str:
-        """Return a hash that changes where any member's predictions change."""
-        paths = {member.name: self.predictions_path(member) for member in self.finished_members()}
-        lines = sorted(f"{name} {files.sha256(path)}" for name, path in paths.items())
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def write_member(self, trained: TrainedMember) -> None:
         """Keep a trained member, its predictions last."""

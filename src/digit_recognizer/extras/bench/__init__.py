@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.download import ready_dataset
-from digit_recognizer.commands.options import DatasetName, DeviceName, Folders, Positive
+from digit_recognizer.commands.options import DatasetName, DeviceName, Folders, Positive, Workers
 
 COUNT, MINUTES = "{:,.0f}", "{:,.1f}"
 # For each heading, the figures below it: their labels and formats.
@@ -61,6 +61,7 @@ def bench(
         Positive, Parameter(help="seconds that each plain loop runs in a round")
     ] = 12,
     device: DeviceName = "auto",
+    workers: Workers = None,
     folders: Folders = Folders(),
 ) -> None:
     """Measure training speed beside a plain PyTorch loop."""
@@ -70,6 +71,6 @@ def bench(
     read_provenance(folder)  # or an error, before torch takes seconds to import
     from digit_recognizer.extras.bench.measure import run_bench
 
-    report = run_bench(folder, folders.submissions_dir, rounds, seconds, device)
+    report = run_bench(folder, folders.submissions_dir, rounds, seconds, device, workers)
     echo("\n" + bench_text(report))
     echo(f"\nwritten: {folders.submissions_dir / 'bench.json'}")

@@ -41,7 +41,12 @@ Measurements = dict[str, Callable[[], float]]
 
 
 def run_bench(
-    folder: Path, submissions_dir: Path, rounds: int, seconds: float, device: str
+    folder: Path,
+    submissions_dir: Path,
+    rounds: int,
+    seconds: float,
+    device: str,
+    workers: int | None,
 ) -> dict[str, Any]:
     """Measure everything, round by round, and write ``bench.json``; return its content.
 
@@ -49,7 +54,7 @@ def run_bench(
     """
     data = load_dataset(folder)
     found = find_devices(device)[:1]  # one GPU beside one GPU
-    environment, devices = current_environment(found, data), worker_devices(found, None)
+    environment, devices = current_environment(found, data), worker_devices(found, workers)
     measurements = _measurements(data, devices, seconds)
     table = pd.DataFrame(
         _measure_round(measurements, f"round {number} of {rounds}")

@@ -61,7 +61,7 @@ def test_every_ratio_is_that_of_the_figures_beside_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="digit_recognizer")
-    sample, _ = fetch_dataset(tmp_path / "data", "sample")
+    sample, *_ = fetch_dataset(tmp_path / "data", "sample")
     report = run_bench(sample, tmp_path, 1, 2, "cpu", workers=1)
     assert report["settings"]["processes"] == 1
     assert read_json(tmp_path / "bench.json") == report

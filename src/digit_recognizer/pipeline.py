@@ -1,6 +1,6 @@
 """From a dataset to a submission: the steps of `train` on one page.
 
-    dataset -> folds -> members -> out-of-fold rows -> ensemble -> submission -> report
+    dataset -> folds -> members -> out-of-fold rows -> ensemble -> submission -> report (`draw`)
 
 The dataset is loaded once and handed on. Each member is written as soon as it is trained, so that
 a killed run continues where it stopped; ``cv.json`` is written last. The held-out rows of a member
@@ -54,15 +54,15 @@ class Pipeline:
         with run.begin(request, now) as environment:
             trained_run = TrainedRun.read_available(run)
             trained_run.check_rows(self.dataset)
-            missing = [
-                member for member in request.members if member not in trained_run.predictions
-            ]
+            done = trained_run.predictions
+            missing = [member for member in request.members if member not in done]
             if missing:
                 starts = [run.read_checkpoint(member) for member in missing]
-                is_begun = trained_run.predictions or any(start.history for start in starts)
+                is_begun = done or any(start.history for start in starts)
+                # A run that is continued on another machine lists both.
                 environment = environment.with_hardware([environment, now]) if is_begun else now
                 write_json(run.environment_path, environment)
-                for path in (run.cv_path, run.hardest_path):  # of members that are gone
+                for path in (run.cv_path, run.hardest_path):  # of members that are trained anew
                     path.unlink(missing_ok=True)
                 self._train_missing(trained_run, starts)
             results = evaluate(run, request, environment, self.dataset, [trained_run])
@@ -86,8 +86,8 @@ class Pipeline:
         )
         started = time.time()
         try:
-            with display, closing(training) as results:
-                for trained in results:
+            with display, closing(training) as trained_members:
+                for trained in trained_members:
                     run.write_member(trained)
                     trained_run.predictions[trained.member] = trained.predictions
                     trained_run.histories[trained.member] = trained.history

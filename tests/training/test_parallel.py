@@ -1,4 +1,4 @@
-"""A worker that is killed ends the training with one line, whatever it was doing."""
+"""Members are spread over devices; a worker that is killed ends the training with one line."""
 
 import logging
 import multiprocessing
@@ -16,9 +16,9 @@ import pytest
 from support.small import noise_rows
 
 from digit_recognizer.errors import TrainingError
-from digit_recognizer.training.device import Device
+from digit_recognizer.training.device import Device, count_cores
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember
-from digit_recognizer.training.parallel import OnEpoch, train_members
+from digit_recognizer.training.parallel import OnEpoch, train_members, worker_devices
 from digit_recognizer.training.recipe import Recipe
 
 DEVICES = [Device("cpu", "fp32")] * 2
@@ -34,6 +34,16 @@ def trained(
     starts = [Checkpoint(member) for member in members]
     with closing(train_members(recipe, DATA, starts, DEVICES, on_epoch)) as results:
         return list(results)
+
+
+def test_members_share_gpus_in_turn_and_a_cpu_core_by_core() -> None:
+    cpu = Device("cpu", "fp32")
+    first, second = Device("cuda:0", "bf16"), Device("cuda:1", "bf16")
+    assert worker_devices([first, second], None) == [first, second]
+    assert worker_devices([first, second], 3) == [first, second, first]
+    assert worker_devices([first, second], 1) == [first]
+    assert worker_devices([cpu], None) == [cpu] * count_cores()
+    assert worker_devices([cpu], 3) == [cpu] * 3
 
 
 def while_starting(kill: Callable[[], None]) -> OnEpoch:

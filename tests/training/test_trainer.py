@@ -15,10 +15,10 @@ from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.errors import TrainingError
 from digit_recognizer.training import members
 from digit_recognizer.training import trainer as trainer_module
-from digit_recognizer.training.device import Device, count_cores
+from digit_recognizer.training.device import Device
 from digit_recognizer.training.members import Checkpoint, Member, TrainedMember, assign_folds
 from digit_recognizer.training.models import load_network
-from digit_recognizer.training.parallel import train_members, worker_devices
+from digit_recognizer.training.parallel import train_members
 from digit_recognizer.training.predict import normalize, predict_logits
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import _Trainer, evenly_spaced, fit_member
@@ -117,15 +117,6 @@ def test_every_setting_and_the_members_seed_decide_the_weights(rows: Dataset) ->
     assert not same_weights(first, train(seed=1))
     others = {name: train(**{name: value}) for name, value in CHANGES.items()}
     assert [name for name, other in others.items() if same_weights(first, other)] == []
-
-
-def test_members_share_gpus_in_turn_and_a_cpu_core_by_core() -> None:
-    first, second = Device("cuda:0", "bf16"), Device("cuda:1", "bf16")
-    assert worker_devices([first, second], None) == [first, second]
-    assert worker_devices([first, second], 3) == [first, second, first]
-    assert worker_devices([first, second], 1) == [first]
-    assert worker_devices([CPU], None) == [CPU] * count_cores()
-    assert worker_devices([CPU], 3) == [CPU] * 3
 
 
 def test_members_come_out_the_same_for_any_number_of_workers(rows: Dataset) -> None:

@@ -72,7 +72,7 @@ class RunResults:
     oof: OutOfFold
     test_labels: NDArray[np.int64]  # [M] by all members: the submission
     cv: CvReport
-    was_finished: bool  # before it was evaluated: nothing is to be written
+    was_finished: bool  # its scores were read: nothing is to be written
 
     @staticmethod
     def read(run: Run, data_dir: Path) -> "RunResults":
@@ -171,8 +171,9 @@ def blend(data_dir: Path, submissions_dir: Path, names: Sequence[str], run_name:
     data = load_run_data(parts[0].run, data_dir)
     for part in parts:  # before anything is written
         part.check_rows(data)
-        part.run.seconds()
+        part.run.seconds()  # refuses a damaged file
     commit, dirty = code_version()
+    # One that may not be submitted, if there is any.
     strictest = min(environments, key=lambda item: item.may_submit).with_hardware(environments)
     environment = replace(strictest, commit=commit, dirty=dirty, parts=_digests(parts))
     request = Request(parts[0].run.request().dataset, "blend", None, tuple(names))

@@ -111,7 +111,7 @@ def train_members(
                         on_epoch(epoch)
                     case member, epochs_done:
                         on_step(member, epochs_done)
-                    case TrainedMember() | None as trained:
+                    case TrainedMember() | None as trained:  # None: the worker is started
                         if start := next(todo, None):
                             worker.send((recipe, data, start))
                         else:

@@ -89,7 +89,7 @@ class _Trainer:
         self._run_step = self._step
         if device.kind == "cuda":
             capture = partial(cuda_capture, device=device.name)
-            self._run_step = partial(next, graphed(self._step, capture))
+            self._run_step = partial(next, graphed(self._step, capture))  # a call is a step
 
     def _allocate(self) -> None:
         """Allocate what the steps read and write."""
@@ -131,7 +131,8 @@ class _Trainer:
 
     def load_state_dict(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Go on from what `state_dict` returned in an earlier training of the same member."""
-        self._step()  # allocates the optimizers' state; all that it changes is overwritten
+        # Allocates the optimizers' state. What it changes is overwritten, here and by each epoch.
+        self._step()
         try:
             with torch.no_grad():
                 for name, tensor in self._tensors().items():

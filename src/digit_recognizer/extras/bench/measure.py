@@ -136,7 +136,7 @@ def images_per_epoch(recipe: Recipe, data: Dataset, fold: int = 0) -> int:
 def matrix_peak(devices: Sequence[Device], seconds: float) -> float:
     """Measure the FLOP/s of large matrix products in the training's precision.
 
-    One thread on each core, or one on each GPU, all busy at the same time.
+    One thread for each member that trains concurrently, all busy at the same time.
     """
     torch.set_num_threads(1)
     barrier = threading.Barrier(len(devices))

@@ -82,7 +82,7 @@ class Folders:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Execution:
-    """Where members train, and how many concurrently; not part of a recipe."""
+    """The devices that train members, and how many concurrently; not part of a recipe."""
 
     device: DeviceName = "auto"
     workers: Workers = None

@@ -58,7 +58,7 @@ def test_a_run_that_may_not_be_read_is_no_other_run(
 
     monkeypatch.setattr(Path, "is_file", refuse)
     lines = shown(Run(shelf / "submissions" / "good"), capsys)
-    assert lines[2] == "best other run  none with as many predicted rows of this data"
+    assert lines[2] == "best other run  none on this data with as many rows"
 
 
 def test_a_run_that_was_finished_before_says_when(
@@ -71,6 +71,16 @@ def test_a_run_that_was_finished_before_says_when(
     assert "(good; this run -0." in lines[3]
 
 
+def test_an_accuracy_that_is_too_good_is_a_warning(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(shelf, "too good")
+    write_json(run.cv_path, replace(run.cv(), suspicious=True))
+    warning = "warning: CV accuracy above 0.9987 is suspicious, because some labels are wrong: look"
+    assert shown(run, capsys)[0].startswith(warning)
+    assert warning[9:] in run.report_path.read_text(encoding="utf-8")
+
+
 def test_the_next_command_of_a_run_that_may_be_submitted_is_submit(
     shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,5 +90,5 @@ def test_the_next_command_of_a_run_that_may_be_submitted_is_submit(
     run.cv_path.unlink()
     ensure_finished(run, tmp_path / "data")
     lines = shown(run, capsys)
-    assert lines[2] == "best other run  none with as many predicted rows of this data"
+    assert lines[2] == "best other run  none on this data with as many rows"
     assert lines[-1] == "next            'make submit RUN=real'"

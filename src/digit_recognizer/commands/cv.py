@@ -23,7 +23,7 @@ def cv(*, run: FinishedRun = None, folders: Folders = Folders()) -> None:
 
 
 def _scores(report: "CvReport") -> Iterator[str]:
-    from digit_recognizer.runs.metrics import SUSPICION
+    from digit_recognizer.runs.metrics import CV_WARNING
 
     low, high = report.cv_interval
     errors = f"{report.n_errors} errors in {report.n_rows:,} rows"
@@ -40,7 +40,7 @@ def _scores(report: "CvReport") -> Iterator[str]:
     if report.test_accuracy is not None:
         yield f"  test accuracy         {report.test_accuracy:.5f}  (solution.csv)"
     if report.suspicious:
-        yield f"  warning: {SUSPICION}"
+        yield f"  warning: {CV_WARNING}"
 
 
 def _tables(report: "CvReport") -> Iterator[str]:

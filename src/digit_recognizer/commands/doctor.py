@@ -18,7 +18,7 @@ FREE_SPACE = 1_000_000_000  # bytes: the data, unpacked and cached, and a few ru
 
 @dataclass(frozen=True)
 class Check:
-    """The result of a check. ``needed``: without it, the commands that it is about fail."""
+    """The result of a check. ``needed``: download, train or submit fails without it."""
 
     name: str
     ok: bool

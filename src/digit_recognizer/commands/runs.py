@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HEADER = (
     *("run", "dataset", "recipe", "members", "CV accuracy", "expected score", "public score"),
-    *("training min", "date", "state"),
+    *("training minutes", "date", "state"),
 )
 MAX_RECIPE_CHARS = 60  # characters in a row of the table
 

@@ -60,7 +60,7 @@ def open_pipeline(
 def print_results(results: "RunResults") -> None:
     """Draw the pictures and the page of a run; print how good it is, and what comes next."""
     from digit_recognizer.pipeline import draw
-    from digit_recognizer.runs.metrics import SUSPICION
+    from digit_recognizer.runs.metrics import CV_WARNING
 
     run, cv = results.run, results.cv
     if results.was_finished:
@@ -68,7 +68,7 @@ def print_results(results: "RunResults") -> None:
         echo(f"already finished on {when}: nothing was done: give another RUN to make a new one")
     report = run.report_path if draw(results) else "-"
     if cv.suspicious:
-        echo(f"warning: {SUSPICION}")
+        echo(f"warning: {CV_WARNING}")
     command = "submit" if cv.may_submit else "play"
     lines = [
         ("CV accuracy", f"{cv.cv_accuracy:.5f} ({cv.n_errors} errors in {cv.n_rows:,} rows)"),
@@ -93,6 +93,6 @@ def _best_other_run(results: "RunResults") -> str:
                 if found.n_rows == cv.n_rows:  # a few folds may be easier than all
                     others.append((found.cv_accuracy, other.name))
     if not others:
-        return "none with as many predicted rows of this data"
+        return "none on this data with as many rows"
     accuracy, name = max(others)
     return f"{accuracy:.5f} ({name}; this run {cv.cv_accuracy - accuracy:+.5f})"

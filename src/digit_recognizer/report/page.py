@@ -12,7 +12,7 @@ from digit_recognizer.data.files import write_csv, write_text
 from digit_recognizer.kaggle.ledger import Ledger, LedgerEntry, last_upload
 from digit_recognizer.report import figures
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
-from digit_recognizer.runs.metrics import SUSPICION, CvReport, duration
+from digit_recognizer.runs.metrics import CV_WARNING, CvReport, duration
 from digit_recognizer.runs.run import Run
 from digit_recognizer.runs.score_interval import position_in_interval, suspicion
 from digit_recognizer.training.augment import build_transform
@@ -69,7 +69,7 @@ def report_context(
         "public_score": public_score,
         "position_in_interval": position_in_interval,
         "suspicion": suspicion,
-        "cv_suspicion": SUSPICION,
+        "cv_warning": CV_WARNING,
         "duration": duration(cv.seconds),
         "is_augmented": any(build_transform(part.recipe).transforms for part in results.parts),
         "is_smoothed": any(part.recipe.label_smoothing for part in results.parts),

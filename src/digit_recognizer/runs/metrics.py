@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 SUSPICIOUS_ACCURACY = 0.9987  # a score above this is a sign of leakage: some labels are wrong
 MIN_ROWS_FOR_SUSPICION = 10_000  # of fewer, a good network may get all right
-SUSPICION = (
+CV_WARNING = (
     f"CV accuracy above {SUSPICIOUS_ACCURACY} is suspicious, because some labels are wrong:"
     " look for near copies of one image in different folds"
 )

@@ -78,6 +78,7 @@ class SimulatedGpus(TorchFunctionMode):
             (cuda, "device_count", lambda: len(self.gpus)),
             (torch.backends.mps, "is_available", lambda: False),  # on a Mac it may be
             (cuda, "get_device_properties", lambda device: self.gpus[_numbered(device).index]),
+            (cuda, "set_device", lambda device: None),
             (cuda, "get_rng_state", lambda device=None: torch.get_rng_state()),
             (cuda, "set_rng_state", lambda state, device=None: torch.set_rng_state(state)),
             (cuda, "manual_seed_all", lambda seed: None),

@@ -67,9 +67,16 @@ def test_where_no_gpu_works_auto_is_the_cpu_and_cuda_an_error() -> None:
 
 
 def test_a_gpu_computes_in_what_its_tensor_cores_can() -> None:
-    with SimulatedGpus(*(Gpu(major=major) for major in (6, 7, 8, 12))):
+    gpus = {
+        **{Gpu("Tesla P100", major=6): "fp32", Gpu("Tesla T4", major=7): "fp16"},
+        **{Gpu(major=8): "bf16", Gpu(major=12): "bf16"},
+        # They have the capability of a T4, but no tensor cores.
+        **{Gpu("NVIDIA GeForce GTX 1660 Ti", major=7): "fp32", Gpu("MX450", major=7): "fp32"},
+        Gpu("Quadro T1000 with Max-Q Design", major=7): "fp32",
+    }
+    with SimulatedGpus(*gpus):
         found = [device.precision for device in find_devices("cuda")]
-    assert found == ["fp32", "fp16", "bf16", "bf16"]
+    assert found == [*gpus.values()]
 
 
 def test_this_process_leaves_gpus_to_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,22 +75,39 @@ def test_a_gpu_trains_to_the_bytes_of_the_cpu(network: str, precision: str) -> N
 def test_steps_on_a_gpu_become_a_graph_of_it_that_updates_all_kernels_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    captured = []
+    captured, searches = [], []
 
     def capture(step: Callable[[], None], device: str) -> Callable[[], None]:
         captured.append(device)
         return step
 
+    def predict(*arguments: Any) -> Any:
+        searches.append(torch.backends.cudnn.benchmark)
+        return predict_logits(*arguments)
+
     monkeypatch.setattr(trainer, "cuda_capture", capture)
     on_cpu = train("plain", Device("cpu", "fp32"), batch_size=2)
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(trainer, "predict_logits", predict)
     with SimulatedGpus() as gpus:
         on_gpu = train("plain", Device("cuda:1", "fp32"), batch_size=2)
     assert content(on_gpu) == content(on_cpu)
     assert captured == ["cuda:1"]
     n_steps, n_products = 5, 5
     assert gpus.kernels["aten.baddbmm.default"] == n_steps * n_products
-    assert torch.backends.cudnn.benchmark
+    assert searches == [False, False]  # in predictions, whose batches have many sizes
+
+
+def test_a_network_of_ones_own_may_draw_random_numbers_on_the_host_and_is_not_captured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trainer, "cuda_capture", None)
+    source = "from digit_recognizer.training.models import plain"
+    recipe = Recipe(**{**SETTINGS, "network": "mine.py:plain", "network_source": source})
+    with SimulatedGpus():
+        trained = fit_member(recipe, noise_rows(40), Member(0, 0), Device("cuda:0", "fp32"))
+    assert content(trained) == content(
+        fit_member(recipe, noise_rows(40), Member(0, 0), Device("cpu", "fp32"))
+    )
 
 
 def test_adam_on_a_gpu_takes_rates_of_32_bits_and_can_be_captured() -> None:

@@ -106,12 +106,12 @@ def test_an_orthogonal_matrix_has_the_same_directions_and_singular_values_near_o
 
 @pytest.mark.parametrize("network", ["pooled", "plain", "residual", "mnist-m3"])
 def test_matrices_come_out_of_a_batch_as_they_do_one_by_one(network: str) -> None:
-    """Bit for bit on a CPU: padding with zeros adds zeros to sums, at their end."""
+    """Up to rounding: some CPUs add up a small matrix in another order once it is padded."""
     generator = torch.Generator().manual_seed(0)
     shapes = [p.flatten(1).shape for p in NETWORKS[network]().parameters() if p.ndim == 4]
     matrices = [torch.randn(shape, generator=generator) for shape in (*shapes[1:], (40, 3))]
     for matrix, batched in zip(matrices, orthogonalize_batch(matrices), strict=True):
-        assert torch.equal(batched, orthogonalize(matrix))
+        torch.testing.assert_close(batched, orthogonalize(matrix), rtol=0, atol=1e-5)
 
 
 def step_of_muon(kernel: torch.nn.Parameter, recipe: Recipe, *gradients: torch.Tensor) -> None:

@@ -129,8 +129,8 @@ def ensemble_proba(
         on_network(next(done), total)
         return logits
 
-    # A member a core, one thread each. For 8,192 rows, torch's own two threads took 2.3 times as
-    # long on an idle machine, and 6 to 7 times beside two busy processes (medians of four).
+    # A member a core, one thread each: torch's own two threads took 2.3 times as long for 8,192
+    # rows, and 6 to 7 times beside two busy processes (medians of four).
     n_workers = count_cores() if device.name == "cpu" else 1
     with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return blend_proba([list(pool.map(answer, part)) for part in parts])

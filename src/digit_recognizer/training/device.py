@@ -29,6 +29,8 @@ OUT_OF_MEMORY = re.compile(
     "out of memory|allocate memory|not enough memory|ALLOC(ATION)?_FAILED"
     "|unable to find an engine|find a valid cuDNN algorithm"
 )
+# Some GPUs of capability 7.5 have none, and cuDNN's fp16 gives NaN there (pytorch #58123, #77955).
+NO_TENSOR_CORES = re.compile(r"GTX 16|MX[45]50|\bT\d{3,4}\b")
 # Steps before the capture: they set up the optimizers' state, and cuDNN chooses its algorithms.
 WARMUP_STEPS = 3
 NO_MEMORY = "has too little free memory: close other programs that use it, or give --device cpu"
@@ -172,7 +174,7 @@ def probe_here(name: str) -> Probe:
         device = describe_device(name)
         image = torch.ones(1, 1, 8, 8, device=name)
         torch.nn.functional.conv2d(image, image[..., :3, :3]).sum().item()
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, torch.cuda.DeferredCudaCallError) as error:
         return Probe(device, first_line(error))
     return Probe(device)
 
@@ -181,9 +183,9 @@ def describe_device(name: str) -> Device:
     """Return a device with its precision and hardware; for ``cuda:N``, this sets up CUDA."""
     if name.startswith("cuda"):
         gpu = torch.cuda.get_device_properties(name)
-        # Tensor cores: of fp16 from Volta (7.0), of bf16 from Ampere (8.0). A GTX 16 (7.5) has
-        # none, but computes fp16 at twice the rate of fp32.
-        precision = "bf16" if gpu.major >= 8 else "fp16" if gpu.major == 7 else "fp32"
+        # Tensor cores: of fp16 from Volta (7.0), of bf16 from Ampere (8.0).
+        has_fp16 = gpu.major == 7 and not NO_TENSOR_CORES.search(gpu.name)
+        precision = "bf16" if gpu.major >= 8 else "fp16" if has_fp16 else "fp32"
         return Device(name, precision, f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB")
     # AVX512-BF16 or AMX: then bf16 matrix products run in hardware.
     has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -2,6 +2,7 @@
 
 import math
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -42,12 +43,13 @@ def fit_member(
 
     The number of steps is fixed and the last weights are used, averaged where the recipe says
     so. Held-out rows are only reported on: they decide nothing. From a checkpoint of an earlier
-    training, which was cut short, it goes on, and ends with the same bytes.
+    training, which was cut short, it goes on, and on a CPU ends with the same bytes.
     """
     if isinstance(start, members.Member):
         start = members.Checkpoint(start)
     cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
-    torch.backends.cudnn.benchmark = True  # on CUDA, the fastest algorithm for each shape
+    if device.kind == "cuda":  # else torch also sets up the first GPU
+        torch.cuda.set_device(device.name)
     message = (
         f"{start.member.name}: {device.name} has too little free memory: give a smaller"
         f" --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
@@ -86,10 +88,13 @@ class _Trainer:
         self._lr_factor = optim.lr_lambda(recipe, self.steps_per_epoch)
         self._allocate()
         self.optimizers = optim.build_optimizers(recipe, self.network.parameters(), self._lr)
-        self._run_step = self._step
-        if device.kind == "cuda":
+        # Without a reference cycle, which would keep a graph's memory after its member, and break
+        # the capture of a later graph if the garbage collector came in the middle of it.
+        self._run_step = partial(_Trainer._step, weakref.proxy(self))
+        # A graph would repeat a random number that a user's network draws on the host.
+        if device.kind == "cuda" and not recipe.network_source:
             capture = partial(cuda_capture, device=device.name)
-            self._run_step = partial(next, graphed(self._step, capture))  # a call is a step
+            self._run_step = partial(next, graphed(self._run_step, capture))  # a call is a step
 
     def _allocate(self) -> None:
         """Allocate what the steps read and write."""
@@ -191,12 +196,16 @@ class _Trainer:
     def _train_epoch(self, first_step: int) -> tuple[float, float]:
         """Train on every batch once; return the mean loss and the accuracy."""
         self.network.train()
+        # On CUDA, take the fastest algorithm for each shape. Trying all takes 50 ms, too much for
+        # a prediction, which has batches of many sizes.
+        torch.backends.cudnn.benchmark = True
         for total in (self._step_index, self._loss_sum, self._n_correct):
             total.zero_()
         for step in range(first_step, first_step + self.steps_per_epoch):
             if step % max(1, self.steps_per_epoch // MIN_REPORTS) == 0:
                 self.on_step(step / self.steps_per_epoch)
             self._run_step()
+        torch.backends.cudnn.benchmark = False
         accuracy = self._n_correct.item() / self._targets.numel()
         return self._loss_sum.item() / self.steps_per_epoch, accuracy
 

@@ -108,14 +108,14 @@ def test_a_killed_worker_ends_the_training(moment: Callable[..., OnEpoch]) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(900)
 def test_a_marathon_of_signals_to_workers() -> None:
     """Whatever a worker is doing, its end is an error within seconds, or it does not mind."""
     start = time.monotonic()
     names = {result.member for result in trained(lambda *_: None)}
     duration, chance = time.monotonic() - start, random.Random(0)
     outcomes: Counter[str] = Counter()
-    for attempt in range(100):
+    for attempt in range(30):
         signalled: list[float] = []
 
         def disturb(number: signal.Signals, moment: float, at: list[float] = signalled) -> None:

@@ -358,15 +358,6 @@ def test_interrupted_the_scores_find_it_too(desk: Desk, kaggle: Kaggle) -> None:
     assert len(desk.ledger) == 1
 
 
-def test_interrupted_and_listed_late_it_is_found_all_the_same(desk: Desk, kaggle: Kaggle) -> None:
-    interrupt(desk, kaggle, arrived=True)
-    kaggle.replies["ListSubmissions"] = [Reply(body={"submissions": [], "nextPageToken": ""})]
-    desk.ok("scores")
-    assert desk.ledger == []
-    desk.ok("scores")
-    assert len(desk.ledger) == 1
-
-
 def test_a_file_that_does_not_exist_is_no_such_file(desk: Desk) -> None:
     assert desk.refuse("--file", "foo.csv") == "foo.csv: no such file"
 

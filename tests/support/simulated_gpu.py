@@ -66,6 +66,7 @@ class SimulatedGpus(TorchFunctionMode):
     def __init__(self, *gpus: Gpu) -> None:
         super().__init__()
         self.gpus: Sequence[Gpu] = gpus or (Gpu(), Gpu())
+        self.current = ""  # of `torch.cuda.set_device`
         self.waits = 0  # of the host for a device
         self.kernels: Counter[str] = Counter()  # how often each operator ran on a device
         self.destination: torch.device | None = None  # of what is made or copied at this moment
@@ -78,7 +79,7 @@ class SimulatedGpus(TorchFunctionMode):
             (cuda, "device_count", lambda: len(self.gpus)),
             (torch.backends.mps, "is_available", lambda: False),  # on a Mac it may be
             (cuda, "get_device_properties", lambda device: self.gpus[_numbered(device).index]),
-            (cuda, "set_device", lambda device: None),
+            (cuda, "set_device", lambda device: setattr(self, "current", device)),
             (cuda, "get_rng_state", lambda device=None: torch.get_rng_state()),
             (cuda, "set_rng_state", lambda state, device=None: torch.set_rng_state(state)),
             (cuda, "manual_seed_all", lambda seed: None),

@@ -1,5 +1,7 @@
 """Training on a simulated GPU: the CPU's bytes, and no wait for the device in a step."""
 
+import gc
+import weakref
 from collections.abc import Callable, Generator, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -78,7 +80,7 @@ def test_steps_on_a_gpu_become_a_graph_of_it_that_updates_all_kernels_at_once(
     captured, searches = [], []
 
     def capture(step: Callable[[], None], device: str) -> Callable[[], None]:
-        captured.append(device)
+        captured.append((device, torch.backends.cudnn.benchmark))
         return step
 
     def predict(*arguments: Any) -> Any:
@@ -91,13 +93,14 @@ def test_steps_on_a_gpu_become_a_graph_of_it_that_updates_all_kernels_at_once(
     with SimulatedGpus() as gpus:
         on_gpu = train("plain", Device("cuda:1", "fp32"), batch_size=2)
     assert content(on_gpu) == content(on_cpu)
-    assert captured == ["cuda:1"]
+    assert captured == [("cuda:1", True)]
+    assert gpus.current == "cuda:1"
     n_steps, n_products = 5, 5
     assert gpus.kernels["aten.baddbmm.default"] == n_steps * n_products
     assert searches == [False, False]  # in predictions, whose batches have many sizes
 
 
-def test_a_network_of_ones_own_may_draw_random_numbers_on_the_host_and_is_not_captured(
+def test_a_network_of_ones_own_is_not_captured_as_it_may_draw_on_the_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trainer, "cuda_capture", None)
@@ -108,6 +111,27 @@ def test_a_network_of_ones_own_may_draw_random_numbers_on_the_host_and_is_not_ca
     assert content(trained) == content(
         fit_member(recipe, noise_rows(40), Member(0, 0), Device("cpu", "fp32"))
     )
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_a_members_memory_is_free_once_it_is_trained(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the garbage collector, which may come late, and in a later member's CUDA graph."""
+    monkeypatch.setattr(trainer, "cuda_capture", lambda step, device: step)
+    gc.disable()
+    try:
+        with SimulatedGpus():
+            recipe = Recipe(**{**SETTINGS, "network": "plain"})
+            of_member = trainer._Trainer(
+                recipe, noise_rows(40), Member(0, 0), Device(device, "fp32")
+            )
+            of_member.run_epoch(1)
+            network = weakref.ref(of_member.predictor)
+            del of_member
+            assert network() is None
+    finally:
+        gc.enable()
 
 
 def test_adam_on_a_gpu_takes_rates_of_32_bits_and_can_be_captured() -> None:

@@ -138,5 +138,5 @@ def test_a_marathon_of_signals_to_workers() -> None:
         assert workers() == []
         outcomes[f"{number.name}: {outcome}"] += 1
     logging.getLogger(__name__).info("%s", dict(sorted(outcomes.items())))
-    assert outcomes["SIGKILL: error"] > 20
+    assert outcomes["SIGKILL: error"] > 3
     assert outcomes["SIGINT: error"] == 0, "Ctrl-C is the parent's to handle"

@@ -1,9 +1,7 @@
 """A member learns, its recipe alone decides the result, and held-out rows do not."""
 
 import copy
-import gc
 import math
-import weakref
 from dataclasses import fields, replace
 from typing import Any
 
@@ -208,19 +206,6 @@ def test_a_device_without_enough_memory_is_one_line(
         "fold0-seed3: cpu has too little free memory: give a smaller --batch-size (now 8),"
         " --workers 1, or --device cpu"
     )
-
-
-def test_a_members_memory_is_free_once_it_is_trained(rows: Dataset) -> None:
-    """Without the garbage collector, which may come late, and in a later member's CUDA graph."""
-    gc.disable()
-    try:
-        trainer = _Trainer(HALVES, rows, Member(0, 0), CPU)
-        trainer.run_epoch(1)
-        network = weakref.ref(trainer.predictor)
-        del trainer
-        assert network() is None
-    finally:
-        gc.enable()
 
 
 def test_the_averaged_network_has_batchnorm_statistics_of_its_own(rows: Dataset) -> None:

@@ -105,10 +105,13 @@ class Ledger:
     def reconcile(
         self, upload: PendingUpload | None, listing: list[Submission]
     ) -> LedgerEntry | None:
-        """Add the upload that was begun and remove its note, once Kaggle lists it."""
-        if upload and (arrived := self.find(upload, listing)):
+        """Add the upload that was begun if Kaggle lists it, and remove its note."""
+        if upload is None:
+            return None
+        if arrived := self.find(upload, listing):
             return self.end(upload, arrived.ref)
-        return None  # Kaggle may list it later
+        self.forget()
+        return None
 
     def refresh(self, listing: list[Submission]) -> None:
         """Fill in the status and public score of every upload that Kaggle lists."""

@@ -29,7 +29,7 @@ OUT_OF_MEMORY = re.compile(
     "out of memory|allocate memory|not enough memory|ALLOC(ATION)?_FAILED"
     "|unable to find an engine|find a valid cuDNN algorithm"
 )
-# Some GPUs of capability 7.5 have none, and cuDNN's fp16 gives NaN there (pytorch #58123, #77955).
+# Some GPUs of capability 7.5 have none, and cuDNN's fp16 may give NaN (pytorch #58123, #77955).
 NO_TENSOR_CORES = re.compile(r"GTX 16|MX[45]50|\bT\d{3,4}\b")
 # Steps before the capture: they set up the optimizers' state, and cuDNN chooses its algorithms.
 WARMUP_STEPS = 3

@@ -48,13 +48,13 @@ def fit_member(
     if isinstance(start, members.Member):
         start = members.Checkpoint(start)
     cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
-    if device.kind == "cuda":  # else torch also sets up the first GPU
-        torch.cuda.set_device(device.name)
     message = (
         f"{start.member.name}: {device.name} has too little free memory: give a smaller"
         f" --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
     )
     with out_of_memory_as(message):
+        if device.kind == "cuda":  # else torch also sets up the first GPU
+            torch.cuda.set_device(device.name)
         return _Trainer(recipe, data, start.member, device, on_step).fit(on_epoch, start)
 
 
@@ -196,21 +196,19 @@ class _Trainer:
     def _train_epoch(self, first_step: int) -> tuple[float, float]:
         """Train on every batch once; return the mean loss and the accuracy."""
         self.network.train()
-        # On CUDA, take the fastest algorithm for each shape. Trying all takes 50 ms, too much for
-        # a prediction, which has batches of many sizes.
-        torch.backends.cudnn.benchmark = True
         for total in (self._step_index, self._loss_sum, self._n_correct):
             total.zero_()
         for step in range(first_step, first_step + self.steps_per_epoch):
             if step % max(1, self.steps_per_epoch // MIN_REPORTS) == 0:
                 self.on_step(step / self.steps_per_epoch)
             self._run_step()
-        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.benchmark = False  # a prediction has batches of many sizes
         accuracy = self._n_correct.item() / self._targets.numel()
         return self._loss_sum.item() / self.steps_per_epoch, accuracy
 
     def _step(self) -> None:
         """Train on the next batch."""
+        torch.backends.cudnn.benchmark = True  # on CUDA, try all algorithms for a new shape
         tables = (self._images, self._targets, self._lrs, self._ema_weights)
         images, target, lr, weight = (x.index_select(0, self._step_index)[0] for x in tables)
         self._lr.copy_(lr)

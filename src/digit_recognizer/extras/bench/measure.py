@@ -109,15 +109,15 @@ class StopTrainingError(Exception):
 def training_rate(recipe: Recipe, data: Dataset, devices: Sequence[Device]) -> float:
     """Measure the images/s of ``make train`` in an epoch of one member per device.
 
-    On a GPU the second one: the first also chooses algorithms and records the graph. By the training's own clock, and with all that it does: start of the kernels, augmentation,
-    averaged weights, validation after the epoch.
+    By the training's own clock, with all that it does: augmentation, averaged weights, validation.
+    A GPU's first epoch does not count, in which it tries algorithms and records the graph.
     """
     starts = [Checkpoint(Member(0, seed)) for seed in range(len(devices))]
     seconds: dict[Member, float] = {}
     epoch = 1 if devices[0].kind == "cpu" else 2
 
     def on_epoch(checkpoint: Checkpoint) -> None:
-        if len(checkpoint.history) == epoch:
+        if len(checkpoint.history) >= epoch:
             seconds[checkpoint.member] = checkpoint.history[-1].seconds
         if len(seconds) == len(starts):
             raise StopTrainingError  # leaving the iteration ends the workers

@@ -55,13 +55,13 @@ def test_each_gpu_is_named_with_what_a_training_would_make_of_it(desk: Desk) -> 
     assert lines[t4 + 1 : t4 + 3] == [
         "✗ device cuda:1 (GeForce GT 710, 2 GiB) fails its first operation: CUDA error: no kernel"
         " image is available for execution",
-        "-> training goes on without it",
+        "-> training does without it",
     ]
     with SimulatedGpus(old):
         assert "  cpu (" in desk.run("doctor")[1]
         out = desk.run("doctor", "--device", "cuda")[1]
         assert out.startswith("train, predict, play: not ready; ")
-        assert "-> give another --device\n" in out
+        assert "-> give --device cpu or another\n" in out
 
 
 def test_no_credentials_says_how_to_get_some(desk: Desk) -> None:

@@ -58,7 +58,7 @@ def _devices(device: str) -> Iterator[Check]:
     is_needed = all(probe.failure for probe in probes)
     for probe in probes:
         if probe.failure:
-            advice = "give another --device" if is_needed else "training goes on without it"
+            advice = "give --device cpu or another" if is_needed else "training does without it"
             yield Check("device", False, str(probe), advice, needed=is_needed)
         else:
             found, n_members = probe.device, len(worker_devices([probe.device], None))

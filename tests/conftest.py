@@ -36,6 +36,7 @@ def _no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
             del os.environ[name]
     for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME"):
         os.environ[name] = str(home)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a real GPU would give other bytes than the CPU
     os.environ["DIGIT_RECOGNIZER_MAKE"] = "1"  # most tests read messages as make's users do
     assert not list(Path(home).iterdir())
 

@@ -84,6 +84,9 @@ class SimulatedGpus(TorchFunctionMode):
             (cuda, "set_rng_state", lambda state, device=None: torch.set_rng_state(state)),
             (cuda, "manual_seed_all", lambda seed: None),
             (cuda.amp.common, "amp_definitely_not_available", lambda: False),
+            # A CUDA build of torch would look for a real GPU in these two.
+            (cuda, "CUDAGraph", mock.Mock(side_effect=RuntimeError("GPUs are simulated"))),
+            (torch.accelerator, "current_accelerator", lambda check_available=False: None),
             (device_module, "_probe_in_children", lambda names: list(map(probe_here, names))),
             (torch, "autocast", lambda kind, *words, **named: autocast("cpu", *words, **named)),
         ):

@@ -34,7 +34,9 @@ def put_data(source: Path, folder: Path) -> None:
         (folder / name).symlink_to(source / name)
 
 
-def run_script(python: Path, place: Path, request: Request) -> subprocess.CompletedProcess[str]:
+def run_script(
+    python: Path, place: Path, request: Request, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run the packed script in the folder `working` of `place`, as Kaggle would."""
     (place / "working").mkdir(parents=True, exist_ok=True)
     path = place / "script.py"
@@ -43,7 +45,7 @@ def run_script(python: Path, place: Path, request: Request) -> subprocess.Comple
     return subprocess.run(
         [python, "-I", path],
         cwd=place / "working",
-        env={**folders, "OMP_NUM_THREADS": "1"},
+        env={**folders, "OMP_NUM_THREADS": "1", **variables},
         capture_output=True,
         text=True,
     )

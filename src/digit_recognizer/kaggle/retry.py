@@ -19,7 +19,11 @@ CALL_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, Connecti
 
 def status_of(error: BaseException | None) -> int | None:
     """Return the HTTP status behind an exception, if there is one."""
-    return getattr(getattr(error, "response", None), "status_code", None)
+    # Kaggle's client turns some refusals into a ValueError.
+    for found in (error, getattr(error, "__context__", None)):
+        if (response := getattr(found, "response", None)) is not None:
+            return int(response.status_code)
+    return None
 
 
 def retry_after_of(error: BaseException | None) -> float | None:

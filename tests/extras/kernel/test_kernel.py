@@ -18,9 +18,11 @@ from support.kernel_loopback import KernelKaggle, stream
 from support.loopback import Reply, refusal, serve
 from support.runner import make_small
 
+from digit_recognizer.data.competition import DATA_FILES
 from digit_recognizer.extras.kernel import kernel as kernel_module
 from digit_recognizer.extras.kernel.archive import kernel_script
 from digit_recognizer.extras.kernel.kernel import slug
+from digit_recognizer.extras.kernel.launcher import find_data
 from digit_recognizer.runs.environment import code_version
 from digit_recognizer.runs.request import Request
 from digit_recognizer.training.recipe import Recipe
@@ -123,11 +125,31 @@ def test_a_needed_package_that_is_missing_is_one_line_and_no_run(tmp_path: Path)
     assert not list((tmp_path / "working").iterdir())
 
 
+def test_a_session_of_its_own_without_a_gpu_ends_before_it_trains(
+    small: Path, tmp_path: Path
+) -> None:
+    put_data(small, tmp_path / "working" / "digit-recognizer")
+    python = make_interpreter(tmp_path / "python")
+    done = run_script(python, tmp_path, REQUEST, KAGGLE_KERNEL_RUN_TYPE="Batch")
+    assert done.returncode == 1
+    assert "trains on cpu (" in done.stdout
+    assert "error: Kaggle gave no GPU that works: choose the accelerator GPU T4 x2" in done.stdout
+
+
+def test_data_is_found_beside_a_notebook_although_there_is_an_input_folder(tmp_path: Path) -> None:
+    inputs, beside = tmp_path / "input", tmp_path / "content"
+    inputs.mkdir()
+    put_data(tmp_path, beside / "digit-recognizer")
+    for name in DATA_FILES:
+        (tmp_path / name).touch()
+    assert find_data([inputs, beside]) == beside / "digit-recognizer"
+
+
 def test_data_in_neither_place_is_one_line(tmp_path: Path) -> None:
     done = run_script(make_interpreter(tmp_path / "python"), tmp_path, REQUEST)
     assert done.returncode == 1
     line = "error: the competition's data is neither in .*/working/competitions/digit-recognizer:"
-    assert re.match(f"{line} accept its rules", done.stderr.splitlines()[-1])
+    assert re.match(f"{line} accept its rules on Kaggle", done.stderr.splitlines()[-1])
 
 
 def test_pushed_followed_brought_back_and_fit_for_cv_and_submit(
@@ -196,6 +218,7 @@ def test_the_kernel_is_private_offline_on_a_t4_with_the_competition_s_data(
         "enableTpu": False,
         "enableInternet": False,
         "machineShape": "NvidiaTeslaT4",
+        "sessionTimeoutSeconds": 6 * 3600,
         "competitionDataSources": ["digit-recognizer"],
     }
     assert text == kernel_script(RUN, REQUEST)
@@ -290,21 +313,55 @@ def test_a_token_says_whose_the_kernel_is(
 def test_a_kernel_that_failed_shows_the_end_of_its_log_and_force_pushes_anew(
     desk: Desk, kernels: KernelKaggle
 ) -> None:
-    kernels.statuses = [{"status": "ERROR"}]
+    kernels.statuses = [{"status": "ERROR", "failureMessage": f"Out of memory,\n{SECRET}"}]
     lines = [f"line {number}" for number in range(30)] + ["error: no \x1b[31mluck"]
-    parts = [{"stream_name": "stderr", "time": 1.0, "data": f"{line}\n"} for line in lines]
+    # Kaggle adds such lines itself.
+    noise = ["[NbConvertApp] Converting notebook __script__.ipynb to html", "mistune.py:435: ..."]
+    parts = [{"stream_name": "stderr", "time": 1.0, "data": f"{x}\n"} for x in lines + noise]
     kernels.log = json.dumps(parts)
     first, *rest = fail(desk).splitlines()
     assert first == (
-        f"{NAME}: ended with the status error: see"
+        f"{NAME}: ended with the status error (Out of memory, ***): see"
         f" https://www.kaggle.com/code/{NAME}, then repeat with FORCE=1"
     )
-    shown = [*(f"line {number}" for number in range(19, 30)), r"error: no \x1b[31mluck"]
+    shown = [*(f"line {number}" for number in range(11, 30)), r"error: no \x1b[31mluck"]
     assert rest == ["the end of its log:", *(f"  {line}" for line in shown)]
     assert kernels.pushes == []
     ok(desk, "--force")
     assert len(kernels.pushes) == 1
-    assert len(desk.pauses) == 4  # one before it asks: the failure may be listed a little longer
+
+
+def test_once_it_is_pushed_only_the_new_version_counts(desk: Desk, kernels: KernelKaggle) -> None:
+    """Kaggle may go on answering for the version before."""
+    kernels.statuses = [{"status": "COMPLETE"}]
+    ok(desk, "--force")
+    labels = [
+        json.loads(body).get("versionLabel")
+        for path, _, body in kernels.requests
+        if path.endswith(("GetKernelSessionStatus", "ListKernelSessionOutput"))
+    ]
+    assert labels == [None, "v1", "v1", "v1", "v1", "v1"]
+
+
+def test_a_token_that_is_refused_pushes_nothing(desk: Desk, kernels: KernelKaggle) -> None:
+    """It says nothing about the kernel, which may be running."""
+    kernels.unknown = 401
+    assert "Kaggle does not accept" in fail(desk)
+    assert kernels.pushes == []
+
+
+def test_a_kernel_that_is_not_listed_after_ten_minutes_is_an_error(
+    desk: Desk, kernels: KernelKaggle
+) -> None:
+    kernels.after_push = [None]
+    assert f"{NAME}: Kaggle does not show it: look there before" in fail(desk)
+    assert 600 <= sum(desk.pauses) < 700
+    assert len(kernels.pushes) == 1
+
+
+def test_too_many_sessions_are_not_a_matter_of_quota(desk: Desk, kernels: KernelKaggle) -> None:
+    kernels.push_answer = {"error": "Maximum batch GPU session count of 2 reached."}
+    assert fail(desk).endswith("reached: wait, or stop a session at https://www.kaggle.com/code")
 
 
 def test_a_kernel_that_left_no_run_is_a_failure(desk: Desk, kernels: KernelKaggle) -> None:

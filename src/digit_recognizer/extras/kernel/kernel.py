@@ -24,7 +24,11 @@ from digit_recognizer.runs.run import Run
 
 PAUSE = 20.0  # seconds between two requests; a default run takes minutes
 ACTIVE = ("QUEUED", "RUNNING", "UNKNOWN")  # of a session that has not ended
-N_LOG_LINES = 12
+MAX_UNLISTED = 600.0  # seconds; a kernel just pushed may not be listed yet
+SESSION_LIMIT = str(6 * 3600)  # seconds: else a session that hangs takes 12 of the week's 30 hours
+N_LOG_LINES = 20
+# What Kaggle prints after a script's own lines, while it turns the script into a page.
+NOISE = re.compile(r"NbConvertApp|nbconvert|mistune|re\.sub\(")
 CODE_FILE = "digit_recognizer.py"
 METADATA = {
     "code_file": CODE_FILE,
@@ -33,8 +37,7 @@ METADATA = {
     "is_private": True,
     "enable_gpu": True,
     "enable_internet": False,
-    # On Kaggle's P100, the other choice, its image's torch finds a GPU and fails at once.
-    "machine_shape": "NvidiaTeslaT4",
+    "machine_shape": "NvidiaTeslaT4",  # two of them
     "competition_sources": [COMPETITION],
 }
 
@@ -45,7 +48,9 @@ class Kernel(Kaggle):
     def __init__(self, slug: str) -> None:
         super().__init__()
         self.name = f"{self._client.config_values['username']}/{slug}"
+        self.version = self.name  # whose status, log and output count; without a number, the latest
         self.page = f"https://www.kaggle.com/code/{self.name}"
+        self.reason = ""  # why Kaggle ended it, where Kaggle says so
         self.log: list[str] = []  # the parts of it that were read
 
     def status(self) -> str | None:
@@ -53,12 +58,12 @@ class Kernel(Kaggle):
 
         def ask() -> str | None:
             try:
-                status = self._client.kernels_status(self.name).status.name
+                answer = self._client.kernels_status(self.version)
+                self.reason, status = answer.failure_message or "", answer.status.name
             except KeyError:
                 return "UNKNOWN"  # new to Kaggle's client
             except (ValueError, requests.HTTPError) as error:
-                # Not there: a 404, or a 401 or 403 that the client turned into this message.
-                if status_of(error) == 404 or str(error).startswith("Cannot access kernel"):
+                if status_of(error) in (403, 404):  # Kaggle says both where there is no kernel
                     return None
                 raise
             return None if status == "NEW_SCRIPT" else str(status)  # saved, and never run
@@ -76,22 +81,28 @@ class Kernel(Kaggle):
             metadata = {"id": self.name, "title": title, **METADATA}
             write_json(Path(folder, "kernel-metadata.json"), metadata)
             answer = self._request(
-                lambda: self._client.kernels_push(folder),
+                lambda: self._client.kernels_push(folder, SESSION_LIMIT),
                 is_retried=lambda error: status_of(error) == 429,
             )
         if answer.error:  # quota and the like: nothing was raised
             reason = self.hide_secrets(" ".join(answer.error.split())).rstrip(".")
             advice = "see https://www.kaggle.com/settings for your GPU quota and phone verification"
+            if "session count" in reason:
+                advice = "wait, or stop a session at https://www.kaggle.com/code"
             raise KaggleError(f"{self.name}: Kaggle does not start it: {reason}: {advice}")
         if answer.invalid_competition_sources:
             advice = f"accept the rules at {COMPETITION_URL}/rules, then repeat with FORCE=1"
             raise KaggleError(f"{self.name}: Kaggle does not give it the data: {advice}")
+        if answer.version_number:
+            self.version = f"{self.name}/{answer.version_number}"
 
     def fetch(self, folder: Path) -> bool:
         """Fetch ``run.zip`` into `folder`; return whether the kernel made it."""
         # The pattern is what keeps a file called ../../x from being written.
         only = rf"\A{re.escape(archive.OUTPUT)}\Z"
-        self._request(lambda: self._client.kernels_output(self.name, str(folder), only, True, True))
+        self._request(
+            lambda: self._client.kernels_output(self.version, str(folder), only, True, True)
+        )
         return (folder / archive.OUTPUT).is_file()
 
     def read_log(self, seconds: float = math.inf) -> None:
@@ -103,7 +114,7 @@ class Kernel(Kaggle):
 
         def read() -> None:
             # The stream starts anew with each request.
-            for index, event in enumerate(self._client.kernels_logs_stream(self.name)):
+            for index, event in enumerate(self._client.kernels_logs_stream(self.version)):
                 if index >= len(self.log):
                     self.log.append(str(event.get("data") or ""))
                     if time.monotonic() > end:
@@ -120,10 +131,13 @@ class Kernel(Kaggle):
         """Return the error for a session without a run, with the end of its log if readable."""
         try:
             self.read_log()
-            log = "\n".join(["the end of its log:", *self.log_lines()[-N_LOG_LINES:]])
+            own = [line for line in self.log_lines() if not NOISE.search(line)]
+            log = "\n".join(["the end of its log:", *own[-N_LOG_LINES:]])
         except KaggleError as error:
             log = f"its log cannot be read: {error}"
-        line = f"{self.name}: ended {end}: see {self.page}, then repeat with FORCE=1"
+        reason = self.hide_secrets(" ".join(self.reason.split()))
+        fault = f"ended {end}" + (f" ({reason})" if reason else "")
+        line = f"{self.name}: {fault}: see {self.page}, then repeat with FORCE=1"
         return KaggleError(line, log)
 
 
@@ -147,13 +161,12 @@ def train_on_kaggle(run: Run, request: Request, force: bool, limit: float) -> bo
             echo(f"GPU hours left this week: {left:.1f} of {total:.0f}")
         kernel.push(archive.kernel_script(run.name, request))
         echo(f"pushed: {kernel.page}")
-        if status:  # for a moment, Kaggle may still answer for the version before
-            kernel.policy.sleep(PAUSE)
     else:
         echo(f"found: {kernel.page} ({status.lower()})")
     status = _wait_for_end(kernel, limit)
     if status in ACTIVE:
-        echo(f"{kernel.name} is still {status.lower()}: the same command goes on from here")
+        echo(f"{kernel.name} is still {status.lower()}: the same command goes on from here,")
+        echo(f"and {kernel.page} can stop it")
         return False
     if status != "COMPLETE":
         raise kernel.failure(f"with the status {status.lower()}")
@@ -178,7 +191,11 @@ def _wait_for_end(kernel: Kernel, limit: float) -> str:
     waited, before = 0.0, ""
     with spinner("waiting for Kaggle") as show:
         while True:
-            status = kernel.status() or "QUEUED"  # a kernel just pushed may not be listed yet
+            answer = kernel.status()
+            if answer is None and waited >= MAX_UNLISTED:
+                fault = "Kaggle does not show it: look there before you push it again"
+                raise KaggleError(f"{kernel.page}: {fault}")
+            status = answer or "QUEUED"
             if status != before:
                 echo(f"{waited / 60:5.1f} min  {status.lower()}")
             start, n_shown = time.monotonic(), len(kernel.log)

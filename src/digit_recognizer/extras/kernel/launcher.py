@@ -28,7 +28,7 @@ def main() -> None:
     if missing:
         names = ", ".join(missing)
         raise SystemExit(f"error: Kaggle's Docker image lacks {names}: the run was not started")
-    source = find_data(folder_of("input"))
+    source = find_data([folder_of("input"), Path.cwd()])
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
         code = train(Path(folder), source, folder_of("working"))
     if code:
@@ -41,15 +41,15 @@ def folder_of(name: str) -> Path:
     return on_kaggle if on_kaggle.is_dir() else Path.cwd()
 
 
-def find_data(inputs: Path) -> Path:
-    """Return the folder with the competition's files, one of the two that Kaggle has used."""
-    folders = [inputs / name for name in INPUTS]
+def find_data(inputs: list[Path]) -> Path:
+    """Return the folder with the competition's files, under one of the names Kaggle has used."""
+    folders = [folder / name for folder in inputs for name in INPUTS]
     for folder in folders:
         if all((folder / name).is_file() for name in FILES):
             return folder
     raise SystemExit(
-        f"error: the competition's data is neither in {folders[0]} nor in {folders[1]}:"
-        " accept its rules on Kaggle, and add it as input"
+        f"error: the competition's data is neither in {folders[0]} nor in {folders[1]}: accept"
+        " its rules on Kaggle and add it as input, or, on Colab, upload it to digit-recognizer"
     )
 
 

@@ -46,10 +46,8 @@ class Pipeline:
         assign_folds(self.dataset, recipe)
         new_network(recipe)
         if n_duplicates := self.dataset.n_duplicates:
-            rows = f"{n_duplicates} of {len(self.dataset.images)} training rows"
-            logger.info(
-                f"note: {rows} share their image with another row; identical images stay in one fold"
-            )
+            rows = f"{n_duplicates} of {len(self.dataset.images)} training rows share their image"
+            logger.info(f"note: {rows} with another row; identical images stay in one fold")
         now = current_environment(self.devices, self.dataset)
         with run.begin(request, now) as environment:
             trained_run = TrainedRun.read_available(run)
@@ -72,6 +70,7 @@ class Pipeline:
     def _train_missing(self, trained_run: TrainedRun, starts: Sequence[Checkpoint]) -> None:
         """Train members, and keep each on disk and in `trained_run` as soon as it is trained."""
         run, recipe, progress = trained_run.run, trained_run.recipe, self.progress
+        train, data, devices = self.train_members, self.dataset, self.devices
 
         def on_epoch(checkpoint: Checkpoint) -> None:
             if len(checkpoint.history) < recipe.epochs:
@@ -81,9 +80,7 @@ class Pipeline:
         n_kept = len(trained_run.predictions)
         epochs_kept = {start.member: len(start.history) for start in starts}
         display = progress.training(n_kept + len(starts), n_kept, recipe.epochs, epochs_kept)
-        training = self.train_members(
-            recipe, self.dataset, starts, self.devices, on_epoch, progress.step
-        )
+        training = train(recipe, data, starts, devices, on_epoch, progress.step)
         started = time.time()
         try:
             with display, closing(training) as trained_members:

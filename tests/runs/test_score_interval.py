@@ -14,7 +14,6 @@ from digit_recognizer.runs.predictions import EnsemblePredictions
 from digit_recognizer.runs.score_interval import (
     estimated_gain,
     expected_score,
-    position_in_interval,
     suspicion,
 )
 
@@ -153,7 +152,7 @@ EXPECTED = ExpectedScore(low=0.994004, middle=0.995, high=0.995996, gain=0.0, ga
 def test_a_score_is_inside_where_it_may_have_been_before_it_was_rounded(
     score: float, where: str
 ) -> None:
-    assert position_in_interval(score, EXPECTED) == where
+    assert EXPECTED.position(score) == where
 
 
 def test_only_a_score_that_the_labels_do_not_allow_is_suspicious() -> None:

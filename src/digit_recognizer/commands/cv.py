@@ -33,10 +33,9 @@ def _scores(report: "CvReport") -> Iterator[str]:
     yield f"  accuracy by fold      {folds}"
     yield f"  mean ± std            {report.fold_mean:.5f} ± {report.fold_std:.5f}"
     yield f"  log loss              {report.log_loss:.5f}"
-    around = (
-        f"95 % prediction interval for the submission, around {report.expected_score.middle:.5f}"
-    )
-    yield f"  expected score        {report.expected_score}  ({around})"
+    expected = report.expected_score
+    around = f"95 % prediction interval for the submission, around {expected.middle:.5f}"
+    yield f"  expected score        {expected}  ({around})"
     if report.test_accuracy is not None:
         yield f"  test accuracy         {report.test_accuracy:.5f}  (solution.csv)"
     if report.suspicious:

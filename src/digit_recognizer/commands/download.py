@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 def download(
     *,
-    source: Annotated[
-        str, Parameter(help="kaggle, mnist, sample, or a path to a zip or folder")
-    ] = "kaggle",
+    source: Annotated[str, Parameter(help="kaggle, mnist, sample, or a zip or folder")] = "kaggle",
     mnist_url: Annotated[str | None, Parameter(help="another mirror of MNIST")] = None,
     folders: Folders = Folders(),
 ) -> None:
@@ -95,9 +93,7 @@ def ready_dataset(data: str | None, folders: Folders) -> str:
         if data == COMPETITION and not is_there:
             download(source="kaggle", folders=folders)
     if data == "sample":
-        echo(
-            "note: this is scikit-learn's small sample, not Kaggle's data: the result is not one to"
-            " submit. 'make download' brings the competition's data."
-        )
+        what = "scikit-learn's small sample, not Kaggle's data: the result is not one to submit"
+        echo(f"note: this is {what}. 'make download' brings the competition's data.")
         download(source="sample", folders=folders)
     return data

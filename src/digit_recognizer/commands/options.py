@@ -10,7 +10,7 @@ from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
 from digit_recognizer.errors import UsageError
-from digit_recognizer.training.recipe import RECIPES, Recipe
+from digit_recognizer.training.recipe import RECIPES, Recipe, named_recipe
 
 
 def default_folder(name: str) -> Path:
@@ -49,14 +49,10 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 DatasetName = Annotated[str | None, Parameter(help="the dataset's folder under the data folder")]
 DeviceName = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps")]
-RecipeName = Annotated[
-    str, Parameter(help=f"one of {', '.join(RECIPES)}, or a TOML file of settings")
-]
+RecipeName = Annotated[str, Parameter(help=f"one of {', '.join(RECIPES)}, or a TOML file")]
 Workers = Annotated[
     Positive | None,
-    Parameter(
-        help="members trained concurrently; else one for each GPU or core (of the cluster, with ray)"
-    ),
+    Parameter(help="members at a time; else one for each GPU or core (of the cluster, with ray)"),
 ]
 NewRun = Annotated[str | None, Parameter(help="the run's name; else made from dataset and recipe")]
 InferenceRunName = Annotated[
@@ -94,12 +90,11 @@ class Execution:
 
 def _setting(item: Any) -> tuple[str, Any, None]:
     """Turn a field of the recipe into a field of `Settings`."""
-    limits = item.metadata
-    text = limits["help"]
-    if limits["choices"]:
-        text += f"; one of {', '.join(limits['choices'])}"
-    elif limits["minimum"] is not None:
-        text += f"; {limits['minimum']:.10g} to {limits['maximum']:.10g}"
+    text, choices, limits = (item.metadata[key] for key in ("help", "choices", "limits"))
+    if choices:
+        text += f"; one of {', '.join(choices)}"
+    elif limits:
+        text += f"; {limits[0]:.10g} to {limits[1]:.10g}"
     parameter = Parameter(
         help=f"{text} (default: {item.default})",
         show_default=False,
@@ -117,6 +112,6 @@ class Settings(make_dataclass("_Settings", _SETTINGS, frozen=True)):  # type: ig
     """Changes to a recipe's settings; None keeps the recipe's value."""
 
 
-def changed_settings(settings: Settings) -> dict[str, object]:
-    """Return the settings that were given, by name."""
-    return {name: value for name, value in vars(settings).items() if value is not None}
+def chosen_recipe(name: str, settings: Settings) -> Recipe:
+    """Return the recipe called `name`, or of a TOML file, with the settings that were given."""
+    return named_recipe(name, {key: v for key, v in vars(settings).items() if v is not None})

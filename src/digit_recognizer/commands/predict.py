@@ -1,6 +1,6 @@
 """``predict``: predict the digits of pictures or of a CSV of pixels."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import chain, islice
@@ -30,7 +30,6 @@ class Picture:
 
     name: str
     digits: "Sequence[NDArray[np.uint8]]"  # each [28, 28]
-    note: str = ""  # why there are no digits
     label: int | None = None
 
 
@@ -124,7 +123,7 @@ def _read_picture(path: Path) -> Picture:
     try:
         return Picture(path.name, decode_digits(path.read_bytes(), str(path)))
     except NoDigitError:
-        return Picture(path.name, (), "shows no digit")
+        return Picture(path.name, ())
 
 
 def _read_table(path: Path) -> tuple[str, list[Picture]]:
@@ -140,9 +139,7 @@ def _read_table(path: Path) -> tuple[str, list[Picture]]:
     return "ImageId", [Picture(str(i), [image]) for i, image in enumerate(read_test(path), 1)]
 
 
-def _answers(
-    pictures: Sequence[Picture], proba: "Iterable[Proba]"
-) -> Iterator[list[tuple[Any, ...]]]:
+def _answers(pictures: Sequence[Picture], proba: "Proba") -> Iterator[list[tuple[Any, ...]]]:
     """Yield each picture's rows ``name,label,note,proba_0..proba_9``, one for each digit.
 
     A picture without a digit has one row, which says so.
@@ -155,7 +152,7 @@ def _answers(
             rows = islice(rest, len(picture.digits))
             yield [(picture.name, int(row.argmax()), uncertainty(row), *row) for row in rows]
         else:
-            yield [(picture.name, None, picture.note, *[None] * 10)]
+            yield [(picture.name, None, "shows no digit", *[None] * 10)]
 
 
 def _line(answers: Sequence[tuple[Any, ...]]) -> tuple[str, str, str, str]:

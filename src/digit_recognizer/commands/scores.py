@@ -27,10 +27,8 @@ def scores(*, folders: Folders = Folders()) -> None:
 def _refresh(ledger: Ledger) -> None:
     """Fetch the scores of all uploads, where there are any."""
     if find_credentials() is None:
-        echo(
-            "nothing was fetched: no Kaggle credentials found ('make doctor' helps);"
-            " these are the scores as last seen"
-        )
+        reason = "no Kaggle credentials found ('make doctor' helps)"
+        echo(f"nothing was fetched: {reason}; these are the scores as last seen")
         return
     pending = ledger.pending()
     if ledger.entries() or pending:

@@ -86,10 +86,9 @@ def _refuse_repeat(checked: "CheckedSubmission", ledger: Ledger) -> None:
                 score = f"{entry.public_score:.5f}"
             elif entry.status == "error":
                 score = "none, Kaggle could not score it"
-            raise RunError(
-                f"{checked.file}: the same file was uploaded on {entry.time[:10]} as"
-                f" {entry.run} (public score: {score}): give FORCE=1 to upload it again"
-            )
+            fault = f"the same file was uploaded on {entry.time[:10]} as {entry.run}"
+            advice = "give FORCE=1 to upload it again"
+            raise RunError(f"{checked.file}: {fault} (public score: {score}): {advice}")
 
 
 def _confirm_upload(
@@ -98,9 +97,8 @@ def _confirm_upload(
     """Show what is about to be uploaded; return whether the user agrees."""
     quota = kaggle.quota()
     if quota <= 0:
-        raise KaggleError(
-            "nothing was uploaded: no submission is left today, the next is from 00:00 UTC"
-        )
+        reason = "no submission is left today, the next is from 00:00 UTC"
+        raise KaggleError(f"nothing was uploaded: {reason}")
     echo(_plan(checked, quota, listing))
     if not yes and not sys.stdin.isatty():
         raise KaggleError("nothing was uploaded: there is no terminal to ask on: give YES=1")
@@ -160,10 +158,9 @@ def _fetch_score(kaggle: "Kaggle", ledger: Ledger, ref: int, checked: "CheckedSu
         reason = item.reason or "it gives no reason"
         raise KaggleError(f"Kaggle could not score {checked.file} ({ref}): {reason}")
     if item.status not in ("PENDING", "COMPLETE"):
-        raise KaggleError(
-            f"the file is uploaded ({ref}), with the status {item.status!r}, which is new to this"
-            f" program: look at {COMPETITION_URL}/submissions; 'make scores' asks again"
-        )
+        fault = f"the file is uploaded ({ref}), with the status {item.status!r}"
+        advice = f"look at {COMPETITION_URL}/submissions; 'make scores' asks again"
+        raise KaggleError(f"{fault}, which is new to this program: {advice}")
     if item.status == "PENDING":
         echo("no score yet: 'make scores' asks for it later")
     elif item.public_score is None:
@@ -191,12 +188,12 @@ def _poll(kaggle: "Kaggle", ref: int) -> Submission:
 
 def _verdict(score: float, cv: "CvReport | None") -> str:
     """Return the public score beside the CV accuracy, with a warning if it is suspicious."""
-    from digit_recognizer.runs.score_interval import position_in_interval, suspicion
+    from digit_recognizer.runs.score_interval import suspicion
 
     line = f"public score {score:.5f}"
     if cv is not None:
         expected = cv.expected_score
-        where = position_in_interval(score, expected)
+        where = expected.position(score)
         line += f", CV accuracy {cv.cv_accuracy:.5f} ({score - cv.cv_accuracy:+.5f}):"
         line += f" {where if where == 'inside' else where.upper()} the expected {expected}"
     warning = suspicion(score)

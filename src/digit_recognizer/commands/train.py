@@ -9,7 +9,6 @@ from digit_recognizer.commands import options
 from digit_recognizer.commands.console import echo, format_columns, spinner
 from digit_recognizer.commands.download import ready_dataset
 from digit_recognizer.errors import UserError
-from digit_recognizer.training.recipe import named_recipe
 
 if TYPE_CHECKING:
     from digit_recognizer.pipeline import Pipeline
@@ -27,7 +26,7 @@ def train(
 ) -> None:
     """Train, ensemble, write submission.csv and the CV report."""
     # Wrong settings and names are refused before anything begins.
-    chosen = named_recipe(recipe, options.changed_settings(settings))
+    chosen = options.chosen_recipe(recipe, settings)
     from digit_recognizer.runs.request import Request
     from digit_recognizer.runs.run import new_run
 
@@ -40,14 +39,12 @@ def train(
     print_results(pipeline.train(target, request))
 
 
-def open_pipeline(
-    dataset: str, execution: options.Execution, folders: options.Folders
-) -> "Pipeline":
-    """Load a dataset and find the devices to train on."""
+def open_pipeline(name: str, execution: options.Execution, folders: options.Folders) -> "Pipeline":
+    """Load the dataset called `name` and find the devices to train on."""
     from digit_recognizer.data.dataset import load_dataset
 
     # Loaded first: torch takes seconds to import, and an error does not have to wait for it.
-    data = load_dataset(folders.data_dir / dataset)
+    data = load_dataset(folders.data_dir / name)
     with spinner("loading PyTorch"):
         from digit_recognizer.commands.training_display import TrainingDisplay
         from digit_recognizer.pipeline import Pipeline

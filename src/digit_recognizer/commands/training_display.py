@@ -40,10 +40,8 @@ class TrainingDisplay:
         self._bars.add_task("", total=epochs * (n_members - n_kept) - n_epochs_kept, figures="")
         self._show_total()
         kept = [_count(n, noun) for n, noun in ((n_kept, "member"), (n_epochs_kept, "epoch")) if n]
-        before = f" (kept: {', '.join(kept)})" if kept else ""
-        console.print(
-            f"training {_count(n_members, 'member')} of {_count(epochs, 'epoch')}{before}"
-        )
+        note = f" (kept: {', '.join(kept)})" if kept else ""
+        console.print(f"training {_count(n_members, 'member')} of {_count(epochs, 'epoch')}{note}")
         try:
             with self._bars:
                 yield
@@ -71,11 +69,9 @@ class TrainingDisplay:
             return
         left = self._bars.tasks[0].time_remaining  # at the speed of all epochs so far
         when = "time left: unknown yet" if left is None else f"about {duration(left)} left"
-        self._bars.console.print(
-            f"{line}  train loss {epoch.train_loss:.4f}  val loss {epoch.val_loss:.4f}"
-            f"  val accuracy {epoch.val_accuracy:.4f}  {when}",
-            soft_wrap=True,
-        )
+        losses = f"train loss {epoch.train_loss:.4f}  val loss {epoch.val_loss:.4f}"
+        text = f"{line}  {losses}  val accuracy {epoch.val_accuracy:.4f}  {when}"
+        self._bars.console.print(text, soft_wrap=True)
 
     def finished(self, member: Member) -> None:
         """Take a member away that is trained and on disk."""

@@ -122,9 +122,7 @@ def _check_redirect(url: str, response: requests.Response) -> None:
     if not is_download and session.should_strip_auth(url, target):
         response.close()
         here, there = urlsplit(url).hostname, urlsplit(target).hostname
-        raise KaggleError(
-            f"{here}: redirects to {there}, which is refused: check network and proxy"
-        )
+        raise KaggleError(f"{here}: redirects to {there}, which is refused: check network or proxy")
 
 
 def _import_client() -> Any:

@@ -106,9 +106,7 @@ class Ledger:
         self, upload: PendingUpload | None, listing: list[Submission]
     ) -> LedgerEntry | None:
         """Add the upload that was begun if Kaggle lists it, and remove its note."""
-        if upload is None:
-            return None
-        if arrived := self.find(upload, listing):
+        if upload and (arrived := self.find(upload, listing)):
             return self.end(upload, arrived.ref)
         self.forget()
         return None

@@ -45,12 +45,9 @@ function open(items, at) {
     const head = html("th", { scope: "row" }, `${digit}`);
     return html("tr", {}, head, html("td", {}, meter), html("td", {}, percent(proba)));
   });
-  shown.replaceChildren(
-    html("h2", { id: "dialog-title" }, `Row ${item.row}`),
-    html("p", { class: "soft" }, verdict(item)),
-    picture(item),
-    html("table", { "aria-label": "Probabilities" }, html("tbody", {}, ...rows)),
-  );
+  const title = html("h2", { id: "dialog-title" }, `Row ${item.row}`);
+  const table = html("table", { "aria-label": "Probabilities" }, html("tbody", {}, ...rows));
+  shown.replaceChildren(title, html("p", { class: "soft" }, verdict(item)), picture(item), table);
   count.textContent = `${at + 1} of ${items.length.toLocaleString("en")}`;
   const [previous, next, close] = buttons;
   previous.onclick = () => open(items, (at + items.length - 1) % items.length);

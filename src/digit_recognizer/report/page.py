@@ -14,7 +14,7 @@ from digit_recognizer.report import figures
 from digit_recognizer.runs.ensemble import RunResults, TrainedRun
 from digit_recognizer.runs.metrics import CV_WARNING, CvReport, duration
 from digit_recognizer.runs.run import Run
-from digit_recognizer.runs.score_interval import position_in_interval, suspicion
+from digit_recognizer.runs.score_interval import suspicion
 from digit_recognizer.training.augment import build_transform
 
 FOLDER = Path(__file__).parent
@@ -67,7 +67,6 @@ def report_context(
         "effect": figures.effect_of_test_rows(cv),
         "upload": upload,
         "public_score": public_score,
-        "position_in_interval": position_in_interval,
         "suspicion": suspicion,
         "cv_warning": CV_WARNING,
         "duration": duration(cv.seconds),

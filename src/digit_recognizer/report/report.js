@@ -56,9 +56,7 @@ plot(byId("reliability-plot"), calibration, ({ root, px, py, width }) => {
     const x = px(confidence);
     const r = Math.max(3, Math.min(width / 45, 14, 1.6 * Math.log2(n_rows)));
     const text = `${n_rows.toLocaleString("en")} rows\nconfidence ${percent(confidence)}\ncorrect ${percent(accuracy)}`;
-    root.append(
-      svg("line", { class: "whisker s0", x1: x, x2: x, y1: py(low), y2: py(high) }),
-      svg("circle", { class: "bubble s0", cx: x, cy: py(accuracy), r }, svg("title", {}, text)),
-    );
+    root.append(svg("line", { class: "whisker s0", x1: x, x2: x, y1: py(low), y2: py(high) }));
+    root.append(svg("circle", { class: "bubble s0", cx: x, cy: py(accuracy), r }, svg("title", {}, text)));
   }
 });

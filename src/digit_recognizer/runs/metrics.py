@@ -39,6 +39,12 @@ class ExpectedScore:
     def __str__(self) -> str:
         return f"{self.low:.5f} to {self.high:.5f}"
 
+    def position(self, score: float) -> str:
+        """Return where a public score lies: inside, below or above. Kaggle rounds to 5 decimals."""
+        if score < round(self.low, 5):
+            return "below"
+        return "above" if score > round(self.high, 5) else "inside"
+
 
 @dataclass(frozen=True)
 class CvReport:

@@ -27,7 +27,6 @@ test rows have that confidence (post-stratification: Holt and Smith 1979, J. R. 
 """
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,15 +114,6 @@ def _strata(
     test_strata = np.searchsorted(edges, test_confidence, side="right")
     counts = np.bincount(test_strata, minlength=len(edges) + 1)
     return strata, counts / counts.sum()
-
-
-def position_in_interval(
-    score: float, expected: ExpectedScore
-) -> Literal["inside", "below", "above"]:
-    """Return where a public score lies; Kaggle rounds it to five decimals."""
-    if score < round(expected.low, 5):
-        return "below"
-    return "above" if score > round(expected.high, 5) else "inside"
 
 
 def suspicion(score: float) -> str:

@@ -90,10 +90,9 @@ def assign_folds(data: Dataset, recipe: Recipe) -> NDArray[np.int64]:
     labels = data.labels[rows]  # of each distinct image
     digits, counts = np.unique(labels, return_counts=True)
     if counts.min() < recipe.n_splits:
-        raise TrainingError(
-            f"label {digits[counts.argmin()]} has {counts.min()} distinct training images, fewer"
-            f" than {recipe.n_splits} folds: use fewer folds (--n-splits) or more rows"
-        )
+        fault = f"label {digits[counts.argmin()]} has {counts.min()} distinct training images"
+        advice = "use fewer folds (--n-splits) or more rows"
+        raise TrainingError(f"{fault}, fewer than {recipe.n_splits} folds: {advice}")
     folds = np.empty(len(labels), dtype=np.int64)
     splitter = StratifiedKFold(recipe.n_splits, shuffle=True, random_state=recipe.split_seed)
     for fold, (_, val_index) in enumerate(splitter.split(labels, labels)):

@@ -1,11 +1,10 @@
 """This project's networks, from images [B, 1, 28, 28] to logits [B, 10]; for others see `zoo`."""
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -154,15 +153,12 @@ def new_network(recipe: Recipe) -> nn.Module:
         if logits.shape != (2, 10):
             raise ValueError(f"returns {[*logits.shape]} for two images, not logits [2, 10]")
     except Exception as error:
-        raise RecipeError(
-            f"network {recipe.network}: {type(error).__name__}: {error}: fix {file}"
-        ) from None
+        reason = f"{type(error).__name__}: {error}"
+        raise RecipeError(f"network {recipe.network}: {reason}: fix {file}") from None
     return network
 
 
-def load_network(
-    recipe: Recipe, weights: Mapping[str, NDArray[np.generic]], device: Device
-) -> nn.Module:
+def load_network(recipe: Recipe, weights: dict[str, NDArray[Any]], device: Device) -> nn.Module:
     """Return a trained network on its device, in evaluation mode.
 
     ValueError: the weights are not those of the network.

@@ -61,9 +61,7 @@ class Progress(Protocol):
         """Show that a member is trained and on disk."""
 
 
-def find_backend(
-    name: str, device: str, workers: int | None
-) -> tuple[TrainMembers, Sequence[Device]]:
+def find_backend(name: str, device: str, workers: int | None) -> tuple[TrainMembers, list[Device]]:
     """Return the function that trains members, and one device for each that trains concurrently."""
     if name == "ray":
         from digit_recognizer.training import ray_backend

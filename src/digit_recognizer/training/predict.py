@@ -81,14 +81,8 @@ def _predict_batches(
     with out_of_memory_as(f"{device.name} {NO_MEMORY}"):
         for start in range(0, len(images), batch_size):
             batch = torch.from_numpy(images[start : start + batch_size]).to(device.name)
-            done.append(_mean_over_views(network, batch, recipe, device))
+            inputs = [normalize(view, device, recipe.scaling) for view in views(batch, recipe)]
+            with device.autocast():
+                logits = [network(x).float() for x in inputs]
+            done.append(torch.stack(logits).mean(0).cpu().numpy())
     return np.concatenate(done)
-
-
-def _mean_over_views(
-    network: nn.Module, images: Tensor, recipe: Recipe, device: Device
-) -> NDArray[np.float32]:
-    inputs = [normalize(view, device, recipe.scaling) for view in views(images, recipe)]
-    with device.autocast():
-        logits = [network(x).float() for x in inputs]
-    return torch.stack(logits).mean(0).cpu().numpy()

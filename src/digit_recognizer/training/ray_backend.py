@@ -136,18 +136,16 @@ def _cluster(devices: Sequence[Device]) -> Iterator[None]:
     try:
         ray.init(_address(), runtime_env={"env_vars": parallel.MALLOC_ENV}, **options)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        raise TrainingError(
-            f"Ray cluster {_address()!r}: {first_line(error)}: check RAY_ADDRESS"
-        ) from None
+        reason = first_line(error)
+        raise TrainingError(f"Ray cluster {_address()!r}: {reason}: check RAY_ADDRESS") from None
     try:
         yield
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except LOST:
-        raise TrainingError(
-            f"a member was lost {MAX_RETRIES + 1} times, perhaps because its node ran out of"
-            " memory: finished members are kept; repeat the command"
-        ) from None
+        fault = f"lost {MAX_RETRIES + 1} times, perhaps because its node ran out of memory"
+        advice = "finished members are kept; repeat the command"
+        raise TrainingError(f"a member was {fault}: {advice}") from None
     except ray.exceptions.RayError as error:
         reason = first_line(error)
         raise TrainingError(f"Ray: {reason}: is this package installed on every node?") from None

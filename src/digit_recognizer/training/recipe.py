@@ -18,16 +18,9 @@ NETWORK_NAMES = (
 SCHEDULES = ("one-cycle", "cosine", "constant", "exponential", "exponential-cosine", "steps")
 
 
-def setting(
-    default: Any,
-    meaning: str,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] | None = None,
-) -> Any:
-    """Define a field of the recipe: its default, its meaning and its allowed values."""
-    limits = {"minimum": minimum, "maximum": maximum, "choices": choices}
-    return field(default=default, metadata={"help": meaning, **limits})
+def setting(default: Any, meaning: str, *limits: float, choices: tuple[str, ...] = ()) -> Any:
+    """Define a field of the recipe: its default, its meaning, its least and largest value."""
+    return field(default=default, metadata={"help": meaning, "limits": limits, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -85,15 +78,15 @@ class Recipe:
 
 
 def _check_setting(item: Field[Any], value: Any) -> None:
-    limits = item.metadata
+    limits, choices = item.metadata["limits"], item.metadata["choices"]
     kind: Any = item.type
     fits = isinstance(value, (int, float) if kind is float else kind)
     if not fits or isinstance(value, bool):
         raise RecipeError(f"{item.name} is {value!r}: give a value of type {kind.__name__}")
-    if limits["choices"] and value not in limits["choices"]:
-        raise RecipeError(f"{item.name} is {value!r}: give one of {', '.join(limits['choices'])}")
-    if limits["minimum"] is not None and not limits["minimum"] <= value <= limits["maximum"]:
-        allowed = f"from {limits['minimum']:g} to {limits['maximum']:g}"
+    if choices and value not in choices:
+        raise RecipeError(f"{item.name} is {value!r}: give one of {', '.join(choices)}")
+    if limits and not limits[0] <= value <= limits[1]:
+        allowed = f"from {limits[0]:g} to {limits[1]:g}"
         raise RecipeError(f"{item.name} is {value}: give a number {allowed}")
 
 

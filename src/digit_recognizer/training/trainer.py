@@ -48,11 +48,9 @@ def fit_member(
     if isinstance(start, members.Member):
         start = members.Checkpoint(start)
     cv2.setNumThreads(0)  # no threads of OpenCV besides those of the members
-    message = (
-        f"{start.member.name}: {device.name} has too little free memory: give a smaller"
-        f" --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
-    )
-    with out_of_memory_as(message):
+    fault = f"{start.member.name}: {device.name} has too little free memory"
+    advice = f"give a smaller --batch-size (now {recipe.batch_size}), --workers 1, or --device cpu"
+    with out_of_memory_as(f"{fault}: {advice}"):
         if device.kind == "cuda":  # else torch also sets up the first GPU
             torch.cuda.set_device(device.name)
         return _Trainer(recipe, data, start.member, device, on_step).fit(on_epoch, start)
@@ -235,12 +233,11 @@ class _Trainer:
 
     def _check_finite(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
-            fp16 = ", or give --device cpu: fp16 numbers end at 65504"
-            raise TrainingError(
-                f"{self.member.name}: the loss is {loss} in epoch {epoch}:"
-                f" lower the learning rate (--lr, now {self.recipe.lr:g})"
-                f"{fp16 if self.device.precision == 'fp16' else ''}"
-            )
+            fault = f"{self.member.name}: the loss is {loss} in epoch {epoch}"
+            advice = f"lower the learning rate (--lr, now {self.recipe.lr:g})"
+            if self.device.precision == "fp16":
+                advice += ", or give --device cpu: fp16 numbers end at 65504"
+            raise TrainingError(f"{fault}: {advice}")
 
     def _evaluate(self, on_all_rows: bool) -> tuple[float, float]:
         """Recompute the averaged network's BatchNorm and `val_logits`; return loss and accuracy.
@@ -267,10 +264,9 @@ class _Trainer:
         # Every batch weighs the same, so their sizes differ by a row at most.
         batches = images.tensor_split(math.ceil(len(images) / BN_BATCH))
         cropped = [center_crop(batch, self.recipe.crop) for batch in batches]  # as at prediction
+        prepared = [normalize(x, self.device, self.recipe.scaling) for x in cropped]
         with self.device.autocast():
-            optim.update_bn(
-                network, [normalize(x, self.device, self.recipe.scaling) for x in cropped]
-            )
+            optim.update_bn(network, prepared)
 
     def _rng(self, purpose: RngPurpose, epoch: int = 0) -> np.random.Generator:
         return make_rng(self.recipe.seed, purpose, self.member.seed, self.member.fold, epoch)

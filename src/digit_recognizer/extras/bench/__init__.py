@@ -54,12 +54,8 @@ def bench_text(report: Mapping[str, Any]) -> str:
 def bench(
     *,
     data: DatasetName = None,
-    rounds: Annotated[
-        Positive, Parameter(help="rounds, in each of which everything is measured once")
-    ] = 3,
-    seconds: Annotated[
-        Positive, Parameter(help="seconds that each plain loop runs in a round")
-    ] = 12,
+    rounds: Annotated[Positive, Parameter(help="rounds, each of which measures everything")] = 3,
+    seconds: Annotated[Positive, Parameter(help="seconds of each plain loop in a round")] = 12,
     device: DeviceName = "auto",
     workers: Workers = None,
     folders: Folders = Folders(),

@@ -41,12 +41,7 @@ Measurements = dict[str, Callable[[], float]]
 
 
 def run_bench(
-    folder: Path,
-    submissions_dir: Path,
-    rounds: int,
-    seconds: float,
-    device: str,
-    workers: int | None,
+    folder: Path, out_dir: Path, rounds: int, seconds: float, device: str, workers: int | None
 ) -> dict[str, Any]:
     """Measure everything, round by round, and write ``bench.json``; return its content.
 
@@ -69,7 +64,7 @@ def run_bench(
         "rounds": table.to_dict("records"),
         "figures": table.agg(["median", "min", "max"]).to_dict(),
     }
-    write_json(submissions_dir / "bench.json", report)
+    write_json(out_dir / "bench.json", report)
     return report
 
 

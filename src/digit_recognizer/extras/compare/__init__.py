@@ -5,17 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from digit_recognizer.commands import options
 from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.download import ready_dataset
-from digit_recognizer.commands.options import (
-    DatasetName,
-    Execution,
-    Folders,
-    Settings,
-    changed_settings,
-)
 from digit_recognizer.commands.train import open_pipeline
-from digit_recognizer.training.recipe import named_recipe
 
 # Without RECIPES: what others publish for beginners, and ours, in minutes on two cores.
 COMPARED = "lenet5 simple-cnn two-conv mlp keras-cnn quick default"
@@ -23,18 +16,18 @@ COMPARED = "lenet5 simple-cnn two-conv mlp keras-cnn quick default"
 
 def compare(
     *,
-    data: DatasetName = None,
+    data: options.DatasetName = None,
     recipes: Annotated[
         str | None, Parameter(help="recipes with spaces between them; else seven of them")
     ] = None,
-    execution: Execution = Execution(),
-    settings: Settings = Settings(),
-    folders: Folders = Folders(),
+    execution: options.Execution = options.Execution(),
+    settings: options.Settings = options.Settings(),
+    folders: options.Folders = options.Folders(),
 ) -> None:
     """Train recipes on the same folds and compare them."""
     names = list(dict.fromkeys((recipes or "").split() or COMPARED.split()))
     # An unknown recipe is refused before anything begins.
-    chosen = {name: named_recipe(name, changed_settings(settings)) for name in names}
+    chosen = {name: options.chosen_recipe(name, settings) for name in names}
     dataset = ready_dataset(data, folders)
     pipeline = open_pipeline(dataset, execution, folders)
     from digit_recognizer.extras.compare import comparison
@@ -45,11 +38,8 @@ def compare(
     requests = {name: Request(dataset, Path(name).name, recipe) for name, recipe in chosen.items()}
     folder = folders.submissions_dir
     targets = {name: new_run(folder, request.run_name) for name, request in requests.items()}
-    cost = {
-        name: comparison.training_cost(recipe)
-        for name, recipe in chosen.items()
-        if not targets[name].is_finished()
-    }
+    missing = [name for name in names if not targets[name].is_finished()]
+    cost = {name: comparison.training_cost(chosen[name]) for name in missing}
     runs: dict[str, RunResults] = {}
     for number, name in enumerate(names, start=1):
         left = comparison.time_left(runs, cost) if name in cost else "finished before"

@@ -11,16 +11,10 @@ const axes = {
   ratio: 0.8,
 };
 
-plot(byId("plot"), axes, (frame) => {
-  const { root, px, py, width, left } = frame;
+plot(byId("plot"), axes, ({ root, px, py, width, left }) => {
   // A stair: between two points of the front, the faster one is the best there is.
-  const steps = front.flatMap(({ seconds, errors }, i) => {
-    const until = front[i + 1] ? px(front[i + 1].seconds) : width - 14;
-    return [
-      [px(seconds), py(errors[1])],
-      [until, py(errors[1])],
-    ];
-  });
+  const ends = [...front.slice(1).map(({ seconds }) => px(seconds)), width - 14];
+  const steps = front.flatMap(({ seconds, errors }, i) => [px(seconds), ends[i]].map((x) => [x, py(errors[1])]));
   root.append(svg("path", { class: "line s0 front", d: path(steps) }));
   const points = data.map((recipe) => ({ recipe, x: px(recipe.seconds), y: py(recipe.errors[1]) }));
   const taken = points.map(({ x, y }) => [x - 7, y - 7, x + 7, y + 7]);

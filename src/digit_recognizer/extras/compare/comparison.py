@@ -19,8 +19,6 @@ from digit_recognizer.runs.run import Run
 from digit_recognizer.training.models import network_cost
 from digit_recognizer.training.recipe import Recipe
 
-TEMPLATE = Path(__file__).with_name("compare.html.j2")
-
 
 def training_cost(recipe: Recipe) -> float:
     """Return the time of a recipe's training, relative to others'.
@@ -157,7 +155,7 @@ def compare_page(table: pd.DataFrame, dataset: str, reference: RunResults | None
     errors = (1 - table[["cv_high", "cv_accuracy", "cv_low"]]).to_numpy().tolist()
     points = zip(table.member_seconds, errors, cells(table).to_dict("records"), strict=True)
     return render(
-        TEMPLATE,
+        Path(__file__).with_name("compare.html.j2"),
         data=[{"seconds": s, "errors": interval, "cells": row} for s, interval, row in points],
         dataset=dataset,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",

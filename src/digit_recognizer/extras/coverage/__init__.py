@@ -13,7 +13,6 @@ from digit_recognizer.commands.console import echo
 from digit_recognizer.commands.download import ready_dataset
 from digit_recognizer.data.files import read_json, write_json
 from digit_recognizer.errors import RunError
-from digit_recognizer.training.recipe import named_recipe
 
 COUNTS = "  {inside} of {n} inside, {below} below, {above} above; mean width {mean_width:.5f}"
 
@@ -30,7 +29,7 @@ def coverage(
     folders: options.Folders = options.Folders(),
 ) -> None:
     """Count how often scores lie in their prediction interval."""
-    changed, names = named_recipe(recipe, options.changed_settings(settings)), (runs or "").split()
+    changed, names = options.chosen_recipe(recipe, settings), (runs or "").split()
     from digit_recognizer.runs.request import are_several
 
     if runs is not None and not are_several(names):

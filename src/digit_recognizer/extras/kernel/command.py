@@ -14,12 +14,8 @@ def kernel(
     *,
     run: options.NewRun = None,
     recipe: options.RecipeName = "default",
-    wait: Annotated[
-        options.Positive, Parameter(help="minutes to wait for the kernel to end")
-    ] = 180,
-    force: Annotated[
-        options.Flag, Parameter(help="push the kernel again even if it has ended")
-    ] = False,
+    wait: Annotated[options.Positive, Parameter(help="minutes to wait for the kernel's end")] = 180,
+    force: Annotated[options.Flag, Parameter(help="push the kernel again if it has ended")] = False,
     notebook: Annotated[
         options.UserPath | None,
         Parameter(help="only write this .ipynb, for Kaggle's editor or Colab; needs no token"),
@@ -33,9 +29,8 @@ def kernel(
     from digit_recognizer.extras.kernel.kernel import train_on_kaggle
     from digit_recognizer.runs.request import Request
     from digit_recognizer.runs.run import new_run
-    from digit_recognizer.training.recipe import named_recipe
 
-    chosen = named_recipe(recipe, options.changed_settings(settings))
+    chosen = options.chosen_recipe(recipe, settings)
     request = Request(COMPETITION, Path(recipe).name, chosen)
     target = new_run(folders.submissions_dir, run or request.run_name)
     if notebook:

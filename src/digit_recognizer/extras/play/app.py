@@ -17,7 +17,6 @@ from digit_recognizer.extras.play.predictor import Predictor
 from digit_recognizer.report.page import render
 from digit_recognizer.runs.inference import InferenceRun
 
-TEMPLATE = Path(__file__).with_name("play.html.j2")
 MAX_UPLOAD_BYTES = 16 * 2**20  # bytes; a phone's photo has 3 to 8 MB
 ONE_AT_A_TIME = Lock()  # two predictions at a time would each take twice as long
 
@@ -34,7 +33,7 @@ def build_app(runs: Sequence[InferenceRun], data_dir: Path) -> Flask:
     by_name: dict[str, InferenceRun] = {}
     for found in runs:
         by_name.setdefault(found.run.name, found)
-    page = render(TEMPLATE, data=None, runs=by_name.values())
+    page = render(Path(__file__).with_name("play.html.j2"), data=None, runs=by_name.values())
 
     @lru_cache(maxsize=3)  # of two default runs, networks and training digits take 300 MB
     def predictor(name: str) -> Predictor:

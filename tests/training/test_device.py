@@ -1,6 +1,7 @@
 """Memory formats of networks, and the choice of a device."""
 
 import re
+import warnings
 
 import pytest
 import torch
@@ -33,9 +34,27 @@ def test_every_convolution_passes_on_channels_last_images(name: str) -> None:
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:2"])
 def test_a_device_that_is_not_here_is_refused_with_those_that_are(device: str) -> None:
-    message = f"device is '{device}': give auto or one of cuda:0, cuda:1, cpu"
+    missing = f"device is '{device}', which PyTorch does not find"
+    message = f"{missing}: give one of auto, cuda:0, cuda:1, cpu"
     with SimulatedGpus(), pytest.raises(DeviceError, match=message):
         find_devices(device)
+
+
+def test_a_driver_that_is_too_old_is_one_line_where_a_gpu_may_be_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_available() -> bool:
+        fault = "The NVIDIA driver on your system is too old (found version 12040)"
+        warnings.warn(f"CUDA initialization: {fault}. Please update it\nand so on", stacklevel=2)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    for name in ("auto", "cpu"):
+        assert [device.name for device in find_devices(name)] == ["cpu"]
+    assert caplog.messages == [
+        "warning: no NVIDIA GPU can be used: The NVIDIA driver on your system is too old (found"
+        " version 12040)"
+    ]
 
 
 OLD = Gpu("GeForce GT 710", major=3, total_memory=2 * 2**30, works=False)

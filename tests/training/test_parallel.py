@@ -92,6 +92,16 @@ def test_an_error_of_a_class_in_the_users_own_file_is_named() -> None:
         trained(lambda checkpoint: None, recipe=recipe)
 
 
+def test_workers_on_the_cpu_see_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the one that is full or broken, and AdamW sets it up, whatever it trains on."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    check = "import os\nassert not os.environ['CUDA_VISIBLE_DEVICES'], 'sees a GPU'\n"
+    source = check + "from digit_recognizer.training.zoo import mlp"
+    assert trained(
+        lambda _: None, recipe=replace(RECIPE, network="a.py:mlp", network_source=source)
+    )
+
+
 @pytest.mark.parametrize("moment", [while_starting, after_an_epoch, with_half_a_result_in_the_pipe])
 def test_a_killed_worker_ends_the_training(moment: Callable[..., OnEpoch]) -> None:
     killed = []

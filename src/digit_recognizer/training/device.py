@@ -21,6 +21,8 @@ from digit_recognizer.errors import DeviceError, TrainingError, first_line
 
 logger = logging.getLogger(__name__)
 warn_once = cache(logger.warning)  # in a process, not for each of its members
+# What `_count_gpus` says once, each process would say again.
+warnings.filterwarnings("ignore", "CUDA initialization")
 
 PROBE_SECONDS = 120  # for a GPU's first operation, in a process that has to import torch
 # Parts of the RuntimeErrors of CPU, CUDA and MPS, of cuBLAS and cuDNN, and of torch where it tried
@@ -127,14 +129,27 @@ def probe_devices(device: str) -> list[Probe]:
 
 
 def _device_names(device: str) -> list[str]:
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    gpus = [f"cuda:{index}" for index in range(count)]
+    if device == "cpu":
+        return ["cpu"]
+    gpus = [f"cuda:{index}" for index in range(_count_gpus())]
     names = [*gpus, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
     if gpus and device in ("auto", "cuda"):
         return gpus
     if device not in ("auto", *names):
-        raise DeviceError(f"device is {device!r}: give auto or one of {', '.join(names)}")
+        advice = f"give one of auto, {', '.join(names)}"
+        raise DeviceError(f"device is {device!r}, which PyTorch does not find: {advice}")
     return names[:1] if device == "auto" else [device]
+
+
+def _count_gpus() -> int:
+    """Return how many CUDA devices PyTorch finds; warn if, say, the driver is too old for it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for warning in caught:
+        reason = str(warning.message).removeprefix("CUDA initialization: ").partition(". ")[0]
+        logger.warning("warning: no NVIDIA GPU can be used: %s", reason)
+    return count
 
 
 def _probe_in_children(names: Sequence[str]) -> list[Probe]:

@@ -176,6 +176,8 @@ def _work(pipe: Connection, device: Device) -> None:
     """Train the members that the parent sends, in a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     exit_with_parent()
+    if device.kind == "cpu":  # AdamW would set up the first GPU, which may be full or broken
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
     message: Message = None
     with suppress(EOFError, OSError):  # the parent ended

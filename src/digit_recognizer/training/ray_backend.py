@@ -155,6 +155,8 @@ def _cluster(devices: Sequence[Device]) -> Iterator[None]:
 
 def _train(shared: tuple[Recipe, Dataset], start: Checkpoint, kind: str) -> TrainedMember:
     """Train one member with one thread, like a worker of `parallel`, so the bytes are equal."""
+    if kind == "cpu":  # see `parallel`
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
     device = describe_device(NAMES_IN_TASK[kind])  # of this node, in its precision
     recipe, data = shared

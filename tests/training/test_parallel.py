@@ -148,5 +148,5 @@ def test_a_marathon_of_signals_to_workers() -> None:
         assert workers() == []
         outcomes[f"{number.name}: {outcome}"] += 1
     logging.getLogger(__name__).info("%s", dict(sorted(outcomes.items())))
-    assert outcomes["SIGKILL: error"] > 3
+    assert outcomes["SIGKILL: error"]  # some of them came before a training's end
     assert outcomes["SIGINT: error"] == 0, "Ctrl-C is the parent's to handle"

@@ -48,6 +48,7 @@ def test_without_ray_one_line_says_what_to_install_and_nothing_is_begun(
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two nodes of one core each; a driver started meanwhile joins the first."""
     utils = pytest.importorskip("ray.cluster_utils")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")  # else a node could not claim to have GPUs
     two = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     two.add_node(num_cpus=1)
     two.wait_for_nodes()

@@ -306,6 +306,17 @@ def test_a_lost_answer_stays_in_doubt_through_later_failures(desk: Desk, kaggle:
     assert len(kaggle.submissions) == len(desk.ledger) == 1
 
 
+def test_a_list_that_kaggle_puts_off_for_an_hour_is_not_asked_for_again(
+    desk: Desk, kaggle: Kaggle
+) -> None:
+    kaggle.replies["CreateSubmission"] = [Reply(acts=True, cut=0)]
+    nothing = Reply(body={"submissions": [], "nextPageToken": ""})
+    later = refusal(429, "slow down", Retry_After="3600")
+    kaggle.replies["ListSubmissions"] = [nothing, later]
+    assert "repeat the command in 3600 s" in desk.refuse()
+    assert kaggle.steps.count("ListSubmissions") == 2
+
+
 def interrupt(desk: Desk, kaggle: Kaggle, arrived: bool) -> Ledger:
     """Leave things as a process leaves them that dies in the middle of an upload."""
     desk.submit()

@@ -42,10 +42,11 @@ def run_script(
     path = place / "script.py"
     path.write_text(kernel_script(RUN, request), encoding="utf-8")
     folders = {"PATH": os.environ["PATH"], "HOME": str(place), "TMPDIR": str(place)}
+    no_gpu = {"CUDA_VISIBLE_DEVICES": ""}  # also where there is one
     return subprocess.run(
         [python, "-I", path],
         cwd=place / "working",
-        env={**folders, "OMP_NUM_THREADS": "1", **variables},
+        env={**folders, **no_gpu, "OMP_NUM_THREADS": "1", **variables},
         capture_output=True,
         text=True,
     )

@@ -55,6 +55,7 @@ class Kaggle:
     replies: dict[str, list[Reply]] = field(default_factory=lambda: defaultdict(list))
     steps: list[str] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)  # of the requests' addresses
     blobs: list[bytes] = field(default_factory=list)
     url: str = ""
     end: threading.Event = field(default_factory=threading.Event)
@@ -108,6 +109,7 @@ def serve(kaggle: Kaggle | None = None) -> Iterator[Kaggle]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             kaggle.steps.append(step)
             kaggle.requests.append((path, headers, body))
+            kaggle.queries.append(urlsplit(self.path).query)
             reply = kaggle.replies[step].pop(0) if kaggle.replies[step] else None
             if reply is None or reply.acts:
                 good = kaggle.answer(step, headers, body)

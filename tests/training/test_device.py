@@ -45,15 +45,17 @@ def test_a_driver_that_is_too_old_is_one_line_where_a_gpu_may_be_used(
 ) -> None:
     def is_available() -> bool:
         fault = "The NVIDIA driver on your system is too old (found version 12040)"
-        warnings.warn(f"CUDA initialization: {fault}. Please update it\nand so on", stacklevel=2)
+        end = "Please update it. (Triggered internally at CUDAFunctions.cpp:119.)"
+        warnings.warn(f"CUDA initialization: {fault}. {end}", stacklevel=2)
         return False
 
     monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for name in ("auto", "cpu"):
         assert [device.name for device in find_devices(name)] == ["cpu"]
     assert caplog.messages == [
         "warning: no NVIDIA GPU can be used: The NVIDIA driver on your system is too old (found"
-        " version 12040)"
+        " version 12040). Please update it."
     ]
 
 

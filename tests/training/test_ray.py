@@ -48,7 +48,6 @@ def test_without_ray_one_line_says_what_to_install_and_nothing_is_begun(
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two nodes of one core each; a driver started meanwhile joins the first."""
     utils = pytest.importorskip("ray.cluster_utils")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")  # else a node could not claim to have GPUs
     two = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     two.add_node(num_cpus=1)
     two.wait_for_nodes()
@@ -58,7 +57,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_the_clusters_devices_count_and_not_those_of_the_driver(cluster: Any) -> None:
+def test_the_clusters_devices_count_and_not_those_of_the_driver(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from digit_recognizer.training.ray_backend import cluster_devices
 
     (cpu,) = find_devices("cpu")
@@ -69,6 +70,7 @@ def test_the_clusters_devices_count_and_not_those_of_the_driver(cluster: Any) ->
             cluster_devices("cuda", None)
         with pytest.raises(DeviceError, match="'cuda:1': for Ray give auto, cpu or cuda"):
             cluster_devices("cuda:1", None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "98,99")  # of no machine, but Ray counts them
     cluster.add_node(num_cpus=1, num_gpus=2)
     cluster.wait_for_nodes()
     # Ray believes in these GPUs, and torch on that node does not.

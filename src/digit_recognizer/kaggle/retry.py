@@ -19,11 +19,10 @@ CALL_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, Connecti
 
 def status_of(error: BaseException | None) -> int | None:
     """Return the HTTP status behind an exception, if there is one."""
-    # Kaggle's client turns some refusals into a ValueError.
-    for found in (error, getattr(error, "__context__", None)):
-        if (response := getattr(found, "response", None)) is not None:
-            return int(response.status_code)
-    return None
+    response = getattr(error, "response", None)
+    if response is None and isinstance(error, ValueError):  # of Kaggle's client, for some refusals
+        response = getattr(error.__context__, "response", None)
+    return getattr(response, "status_code", None)
 
 
 def retry_after_of(error: BaseException | None) -> float | None:

@@ -142,12 +142,13 @@ def _device_names(device: str) -> list[str]:
 
 
 def _count_gpus() -> int:
-    """Return how many CUDA devices PyTorch finds; warn if, say, the driver is too old for it."""
+    """Return how many CUDA devices PyTorch finds; warn if it finds none because of the driver."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    for warning in caught:
-        reason = str(warning.message).removeprefix("CUDA initialization: ").partition(". ")[0]
+    if caught and not count:
+        reason = str(caught[0].message).removeprefix("CUDA initialization: ")
+        reason = " ".join(reason.partition(" (Triggered internally")[0].split())
         logger.warning("warning: no NVIDIA GPU can be used: %s", reason)
     return count
 

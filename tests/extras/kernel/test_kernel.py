@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import pytest
@@ -341,6 +342,24 @@ def test_once_it_is_pushed_only_the_new_version_counts(desk: Desk, kernels: Kern
         if path.endswith(("GetKernelSessionStatus", "ListKernelSessionOutput"))
     ]
     assert labels == [None, "v1", "v1", "v1", "v1", "v1"]
+    assert set(filter(None, kernels.queries)) == {"versionLabel=v1"}  # of the log
+
+
+def test_an_output_that_kaggle_refuses_is_said_of_the_kernel(
+    desk: Desk, kernels: KernelKaggle
+) -> None:
+    kernels.replies["ListKernelSessionOutput"] = [refusal(403)]
+    assert fail(desk) == f"https://www.kaggle.com/code/{NAME}: Kaggle refuses access to it (403)"
+    assert kernels.steps.count("ListKernelSessionOutput") == 1
+
+
+def test_a_kernel_that_is_not_shown_for_a_moment_is_waited_for(
+    desk: Desk, kernels: KernelKaggle
+) -> None:
+    running: list[dict[str, Any] | None] = [{"status": "RUNNING"}]
+    kernels.after_push = [*running * 40, None, {"status": "COMPLETE"}]
+    assert "brought back: " in ok(desk)
+    assert sum(desk.pauses) > 600
 
 
 def test_a_token_that_is_refused_pushes_nothing(desk: Desk, kernels: KernelKaggle) -> None:

@@ -5,6 +5,7 @@ albumentations call for each image.
 """
 
 import itertools
+import os
 import random
 import time
 
@@ -44,6 +45,8 @@ def plain_images_per_second(recipe: Recipe, data: Dataset, device: str, seconds:
 
     Network, batch size and augmentation are the recipe's; no schedule, no averaged weights.
     """
+    if device == "cpu":  # AdamW would set up the first GPU, as `parallel` says
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(count_cores())
     network = new_network(recipe).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)

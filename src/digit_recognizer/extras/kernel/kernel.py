@@ -5,6 +5,7 @@ import json
 import math
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from digit_recognizer.errors import KaggleError, RunError
 from digit_recognizer.extras.kernel import archive
 from digit_recognizer.kaggle.client import Kaggle
 from digit_recognizer.kaggle.credentials import COMPETITION_URL
-from digit_recognizer.kaggle.retry import status_of
+from digit_recognizer.kaggle.retry import is_transient, status_of
 from digit_recognizer.runs.request import Request
 from digit_recognizer.runs.run import Run
 
@@ -48,17 +49,20 @@ class Kernel(Kaggle):
     def __init__(self, slug: str) -> None:
         super().__init__()
         self.name = f"{self._client.config_values['username']}/{slug}"
-        self.version = self.name  # whose status, log and output count; without a number, the latest
+        self.ref = self.name  # then with the number of the version that was pushed
         self.page = f"https://www.kaggle.com/code/{self.name}"
         self.reason = ""  # why Kaggle ended it, where Kaggle says so
         self.log: list[str] = []  # the parts of it that were read
 
     def status(self) -> str | None:
-        """Return the status of the latest session; None if the kernel is not there or never ran."""
+        """Return the status of the version that was pushed, else of the latest.
+
+        None: the kernel is not there, or never ran.
+        """
 
         def ask() -> str | None:
             try:
-                answer = self._client.kernels_status(self.version)
+                answer = self._client.kernels_status(self.ref)
                 self.reason, status = answer.failure_message or "", answer.status.name
             except KeyError:
                 return "UNKNOWN"  # new to Kaggle's client
@@ -94,15 +98,13 @@ class Kernel(Kaggle):
             advice = f"accept the rules at {COMPETITION_URL}/rules, then repeat with FORCE=1"
             raise KaggleError(f"{self.name}: Kaggle does not give it the data: {advice}")
         if answer.version_number:
-            self.version = f"{self.name}/{answer.version_number}"
+            self.ref = f"{self.name}/{answer.version_number}"
 
     def fetch(self, folder: Path) -> bool:
         """Fetch ``run.zip`` into `folder`; return whether the kernel made it."""
         # The pattern is what keeps a file called ../../x from being written.
         only = rf"\A{re.escape(archive.OUTPUT)}\Z"
-        self._request(
-            lambda: self._client.kernels_output(self.version, str(folder), only, True, True)
-        )
+        self._ask(lambda: self._client.kernels_output(self.ref, str(folder), only, True, True))
         return (folder / archive.OUTPUT).is_file()
 
     def read_log(self, seconds: float = math.inf) -> None:
@@ -114,13 +116,28 @@ class Kernel(Kaggle):
 
         def read() -> None:
             # The stream starts anew with each request.
-            for index, event in enumerate(self._client.kernels_logs_stream(self.version)):
+            for index, event in enumerate(self._client.kernels_logs_stream(self.ref)):
                 if index >= len(self.log):
                     self.log.append(str(event.get("data") or ""))
                     if time.monotonic() > end:
                         break
 
-        self._request(read, is_retried=lambda error: False)
+        self._ask(read, is_retried=lambda error: False)
+
+    def _ask(
+        self, call: Callable[[], object], is_retried: Callable[[BaseException], bool] = is_transient
+    ) -> None:
+        """Ask about the kernel: a refusal is not one of the competition's data."""
+
+        def ask() -> None:
+            try:
+                call()
+            except ValueError as error:
+                if status_of(error) != 403:
+                    raise
+                raise KaggleError(f"{self.page}: Kaggle refuses access to it (403)") from None
+
+        self._request(ask, is_retried)
 
     def log_lines(self, start: int = 0) -> list[str]:
         """Return the lines of what was read, from part `start` on."""
@@ -188,11 +205,12 @@ def slug(run_name: str, request: Request) -> str:
 
 def _wait_for_end(kernel: Kernel, limit: float) -> str:
     """Return the status once the kernel has ended, or as it is at the limit."""
-    waited, before = 0.0, ""
+    waited, listed, before = 0.0, 0.0, ""
     with spinner("waiting for Kaggle") as show:
         while True:
             answer = kernel.status()
-            if answer is None and waited >= MAX_UNLISTED:
+            listed = waited if answer else listed
+            if waited - listed >= MAX_UNLISTED:
                 fault = "Kaggle does not show it: look there before you push it again"
                 raise KaggleError(f"{kernel.page}: {fault}")
             status = answer or "QUEUED"

@@ -48,8 +48,9 @@ def find_data(inputs: list[Path]) -> Path:
         if all((folder / name).is_file() for name in FILES):
             return folder
     raise SystemExit(
-        f"error: the competition's data is neither in {folders[0]} nor in {folders[1]}: accept"
-        " its rules on Kaggle and add it as input, or, on Colab, upload it to digit-recognizer"
+        f"error: the competition's data is neither in {folders[0]} nor in {folders[1]}: accept its"
+        " rules on Kaggle and add it as input, or, on Colab, upload its files to"
+        f" {Path.cwd() / INPUTS[0]}"
     )
 
 

@@ -35,7 +35,7 @@ def main(request: str, source: Path, folder: Path, output: Path) -> None:
         copy_user_files(aside, source)
     echo(f"data: {source}, verified")
     train, devices = find_backend("processes", "auto", None)
-    for device in devices:
+    for device in dict.fromkeys(devices):
         echo(f"trains on {device.name} ({device.hardware}) in {device.precision}")
     # In the editor you see that line at once; a session of its own would use up hours of GPU.
     if devices[0].kind == "cpu" and os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":

@@ -103,6 +103,15 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def hide_gpus_from_cpu(device: str) -> None:
+    """Hide the GPUs from this process if it trains on the CPU.
+
+    AdamW sets up the first one in its step, whatever it trains on; it may be full or broken.
+    """
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def find_devices(device: str) -> list[Device]:
     """Resolve ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; warn about a GPU that fails."""
     probes = probe_devices(device)

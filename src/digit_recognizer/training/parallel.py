@@ -16,7 +16,7 @@ import torch
 
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import TrainingError, UserError
-from digit_recognizer.training.device import Device, count_cores, find_devices
+from digit_recognizer.training.device import Device, count_cores, find_devices, hide_gpus_from_cpu
 from digit_recognizer.training.members import Checkpoint, EpochMetrics, Member, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
@@ -176,8 +176,7 @@ def _work(pipe: Connection, device: Device) -> None:
     """Train the members that the parent sends, in a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     exit_with_parent()
-    if device.kind == "cpu":  # AdamW would set up the first GPU, which may be full or broken
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    hide_gpus_from_cpu(device.name)
     torch.set_num_threads(1)
     message: Message = None
     with suppress(EOFError, OSError):  # the parent ended

@@ -12,7 +12,13 @@ import torch
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import DeviceError, TrainingError, first_line
 from digit_recognizer.training import parallel
-from digit_recognizer.training.device import Device, describe_device, find_devices, probe_here
+from digit_recognizer.training.device import (
+    Device,
+    describe_device,
+    find_devices,
+    hide_gpus_from_cpu,
+    probe_here,
+)
 from digit_recognizer.training.members import Checkpoint, TrainedMember
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.trainer import fit_member
@@ -155,8 +161,7 @@ def _cluster(devices: Sequence[Device]) -> Iterator[None]:
 
 def _train(shared: tuple[Recipe, Dataset], start: Checkpoint, kind: str) -> TrainedMember:
     """Train one member with one thread, like a worker of `parallel`, so the bytes are equal."""
-    if kind == "cpu":  # see `parallel`
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    hide_gpus_from_cpu(kind)
     torch.set_num_threads(1)
     device = describe_device(NAMES_IN_TASK[kind])  # of this node, in its precision
     recipe, data = shared

@@ -5,7 +5,6 @@ albumentations call for each image.
 """
 
 import itertools
-import os
 import random
 import time
 
@@ -18,7 +17,7 @@ from torch.utils import data as torch_data
 
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.training.augment import build_transform
-from digit_recognizer.training.device import count_cores
+from digit_recognizer.training.device import count_cores, hide_gpus_from_cpu
 from digit_recognizer.training.models import new_network
 from digit_recognizer.training.recipe import Recipe
 
@@ -45,8 +44,7 @@ def plain_images_per_second(recipe: Recipe, data: Dataset, device: str, seconds:
 
     Network, batch size and augmentation are the recipe's; no schedule, no averaged weights.
     """
-    if device == "cpu":  # AdamW would set up the first GPU, as `parallel` says
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    hide_gpus_from_cpu(device)
     torch.set_num_threads(count_cores())
     network = new_network(recipe).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)

@@ -349,7 +349,8 @@ def test_an_output_that_kaggle_refuses_is_said_of_the_kernel(
     desk: Desk, kernels: KernelKaggle
 ) -> None:
     kernels.replies["ListKernelSessionOutput"] = [refusal(403)]
-    assert fail(desk) == f"https://www.kaggle.com/code/{NAME}: Kaggle refuses access to it (403)"
+    fault = f"https://www.kaggle.com/code/{NAME}: Kaggle refuses access to it (403)"
+    assert fail(desk) == f"{fault}: open it there, then repeat the command"
     assert kernels.steps.count("ListKernelSessionOutput") == 1
 
 

@@ -135,7 +135,8 @@ class Kernel(Kaggle):
             except ValueError as error:
                 if status_of(error) != 403:
                     raise
-                raise KaggleError(f"{self.page}: Kaggle refuses access to it (403)") from None
+                fault = f"{self.page}: Kaggle refuses access to it (403)"
+                raise KaggleError(f"{fault}: open it there, then repeat the command") from None
 
         self._request(ask, is_retried)
 
